@@ -1,0 +1,1 @@
+"""The shard format: what a clip is, how shards are written, indexed, read and verified."""

@@ -1,0 +1,137 @@
+"""One clip as the format stores it: its metadata, its sound as WAV and its frames as JPEGs back to back."""
+
+import json
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from .errors import ShardFormatError
+
+FORMAT_VERSION = 1
+MEMBERS = ("json", "wav", "mjpg")
+"""Suffixes of a clip's members, in the order in which they lie in the tar."""
+
+KEY_PATTERN = re.compile(r"[a-z][A-Za-z0-9_-]{1,79}")
+WAV_HEADER_BYTES = 44
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipMetadata:
+    """What `<key>.json` holds: every field in every clip, with one type, never null and never an empty list.
+
+    Times are seconds from the clip's own time 0, which is also where its audio sample 0 lies.
+    """
+
+    format: int
+    key: str
+    video: str
+    """Identity of the source video; clips of one video share it. Splits never share a video."""
+    source: str
+    """The path as it was given, relative to the source folder."""
+    label: str
+    """Class name; "" where unknown."""
+    split: str
+    start: float
+    """Where the clip begins in its source video, in seconds."""
+    duration: float
+    """Length of the stored sound in seconds."""
+    frame_times: list[float]
+    """Presentation time of each frame in seconds, strictly increasing, rounded to a microsecond."""
+    frame_offsets: list[int]
+    """Frame i is the bytes [frame_offsets[i], frame_offsets[i + 1]) of `<key>.mjpg`: one more than frames."""
+    width: int
+    height: int
+    sample_rate: int
+    sample_count: int
+    source_width: int
+    """Coded width of the source in pixels; 0 where ffmpeg did not say."""
+    source_height: int
+    source_frame_rate: float
+    """Average frame rate that the container claims, in frames per second; 0.0 where it claims none."""
+    source_sample_rate: int
+    loudness: float
+    """Root mean square of the sound in dB of full scale, never below -120."""
+    peak: float
+    """Largest absolute sample in [0, 1]."""
+    damaged: bool
+    """Whether ffmpeg reported errors while it decoded the clip."""
+    ffmpeg: str
+    """Version of the ffmpeg that decoded the clip."""
+
+    @property
+    def frame_count(self) -> int:
+        """Number of stored frames, at least 1."""
+        return len(self.frame_times)
+
+    def to_json(self) -> bytes:
+        """Encode as one UTF-8 JSON object with the fields in their declared order."""
+        return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "ClipMetadata":
+        """Decode `<key>.json`; fields of later minor revisions are ignored.
+
+        Raises:
+            ShardFormatError: on invalid JSON, another format version, or a missing field.
+        """
+        try:
+            values = json.loads(data)
+        except ValueError as error:
+            raise ShardFormatError(f"clip metadata is not JSON ({error})") from error
+        return cls.from_mapping(values)
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, Any]) -> "ClipMetadata":
+        """Make the record from decoded JSON. Raises ShardFormatError as `from_json` does."""
+        version = values.get("format") if isinstance(values, Mapping) else None
+        if version != FORMAT_VERSION:
+            raise ShardFormatError(f"clip metadata has format {version!r}; this program reads format {FORMAT_VERSION}")
+        try:
+            return cls(**{name: values[name] for name in _FIELD_NAMES})
+        except KeyError as error:
+            raise ShardFormatError(f"clip metadata lacks the field {error}") from error
+
+
+_FIELD_NAMES = tuple(field.name for field in fields(ClipMetadata))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clip:
+    """A clip as its three members hold it."""
+
+    metadata: ClipMetadata
+    wav: bytes
+    """44-byte canonical header and little-endian 16-bit mono PCM."""
+    mjpg: bytes
+    """Baseline JPEGs back to back; also a valid MJPEG stream."""
+
+    @property
+    def key(self) -> str:
+        """The clip's key, unique over the dataset."""
+        return self.metadata.key
+
+    def members(self) -> tuple[tuple[str, bytes], ...]:
+        """Return (member name, bytes) in tar order."""
+        contents = (self.metadata.to_json(), self.wav, self.mjpg)
+        return tuple((f"{self.key}.{suffix}", data) for suffix, data in zip(MEMBERS, contents, strict=True))
+
+    def frame(self, index: int) -> memoryview:
+        """Return the JPEG bytes of frame `index`, without a copy."""
+        offsets = self.metadata.frame_offsets
+        return memoryview(self.mjpg)[offsets[index] : offsets[index + 1]]
+
+    def samples(self, start: int, stop: int) -> memoryview:
+        """Return samples [start, stop) as little-endian int16 bytes, without a copy."""
+        return memoryview(self.wav)[WAV_HEADER_BYTES + 2 * start : WAV_HEADER_BYTES + 2 * stop]
+
+
+def wav_header(sample_rate: int, sample_count: int) -> bytes:
+    """Return the canonical 44-byte RIFF header of 16-bit mono PCM (Microsoft RIFF, WAVE_FORMAT_PCM)."""
+    size = 2 * sample_count
+    return struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16, b"data", size,
+    )  # fmt: skip
