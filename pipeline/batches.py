@@ -1,0 +1,31 @@
+"""The tensors that leave the pipeline. Frames travel as uint8 and sound as int16: a quarter and a half of floats."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class PairBatch(NamedTuple):
+    """Frames with a window of sound each, for training."""
+
+    frames: Tensor
+    """uint8 (B, S, S, 3), RGB."""
+    audio: Tensor
+    """int16 (B, N), mono PCM."""
+    matches: Tensor
+    """bool (B,): whether the sound is the frame's own, centred on it."""
+    videos: Tensor
+    """int64 (B,): identity of the frame's source video; equal for clips of one video."""
+
+
+class ViewBatch(NamedTuple):
+    """Frames with their own windows of sound, for evaluation."""
+
+    frames: Tensor
+    """uint8 (B, S, S, 3), RGB, centre crop."""
+    audio: Tensor
+    """int16 (B, N), mono PCM."""
+    clips: Tensor
+    """int64 (B,): position in the list of clips evaluated."""
+    times: Tensor
+    """float64 (B,): presentation time of the frame in its clip, seconds."""

@@ -1,0 +1,45 @@
+"""Settings of the data pipeline: what is sharded and how pairs are drawn."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class ShardSettings(BaseModel):
+    """How videos become shards. Part of a dataset's identity, but for what only changes the speed."""
+
+    model_config = STRICT
+
+    name: str = Field("clips", pattern=r"^[a-z][a-z0-9_-]{0,30}$", description="first part of the shards' file names")
+    frames_per_second: float = Field(4.0, gt=0, le=120, description="frames kept a second: the first of each 1/n s")
+    short_side: int = Field(256, ge=16, le=4096, description="shorter side of the stored frames, pixels")
+    jpeg_quality: int = Field(3, ge=2, le=31, description="ffmpeg's MJPEG quantiser: 2 is best, 3 is about JPEG 90")
+    clip_seconds: float = Field(10.0, gt=0, le=3600, description="longest clip; what is longer is cut, seconds")
+    sample_rate: int = Field(16000, ge=4000, le=192000, description="sample rate of the stored mono sound, Hz")
+    clips_per_shard: int = Field(256, ge=1, le=100000, description="inputs planned for each shard")
+    test_fraction: float = Field(
+        0.1, ge=0, lt=1, description="share of source videos put in `test` where the source names no split"
+    )
+    seed: int = Field(0, ge=0, description="seed of the order of clips and of the split")
+    ffmpeg: str = Field("", description="path of the ffmpeg to use; empty: the one that imageio-ffmpeg ships")
+    timeout_seconds: float = Field(120.0, gt=0, description="longest time for one video before ffmpeg is killed")
+
+
+class PairSettings(BaseModel):
+    """How pairs are drawn from shards."""
+
+    model_config = STRICT
+
+    split: str = Field("train", min_length=1, description="split of the shards that pairs are drawn from")
+    positive_rate: float = Field(0.5, ge=0, le=1, description="share of drawn pairs whose sound belongs to the frame")
+    aligned: bool = Field(
+        False, description="yield only matching pairs; the objective makes its negatives inside the batch"
+    )
+    per_clip: int = Field(4, ge=1, le=64, description="pairs drawn each time a clip is read")
+    frame_size: int = Field(224, ge=16, le=1024, description="side of the square crop, pixels")
+    crop: Literal["random", "center"] = Field("random", description="where the crop lies in the frame")
+    window_seconds: float = Field(1.0, gt=0, le=60, description="length of the sound, centred on the frame, seconds")
+    shuffle_buffer: int = Field(2048, ge=1, description="pairs held back to mix clips, about 50 kB each at 256 pixels")
+    workers: int = Field(2, ge=0, le=256, description="processes that read and decode; 0: the training process itself")
