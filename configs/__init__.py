@@ -1,0 +1,1 @@
+"""Configuration: the schema of a run, strict loading of its YAML, and the recipes themselves beside them."""

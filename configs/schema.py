@@ -1,0 +1,33 @@
+"""The whole configuration of a run: the owners' settings, composed, and what must hold between them."""
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from model.settings import EvalSettings, ModelSettings, TrainSettings
+from pipeline.settings import PairSettings, ShardSettings
+
+
+class Config(BaseModel):
+    """One section for each part; every field has a default, so a file names only what it changes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    shard: ShardSettings = Field(default_factory=ShardSettings)
+    pairs: PairSettings = Field(default_factory=PairSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    eval: EvalSettings = Field(default_factory=EvalSettings)
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> "Config":
+        if self.train.objective == "contrastive" and not self.pairs.aligned:
+            raise ValueError(
+                "train.objective contrastive needs pairs.aligned: true, since it makes its negatives inside the batch"
+            )
+        if self.train.objective == "pair" and self.pairs.aligned:
+            raise ValueError("train.objective pair needs pairs.aligned: false, since it learns from drawn negatives")
+        if self.shard.sample_rate != self.model.spectrogram.sample_rate:
+            raise ValueError(
+                f"shard.sample_rate is {self.shard.sample_rate} and model.spectrogram.sample_rate is "
+                f"{self.model.spectrogram.sample_rate}; they must be equal"
+            )
+        return self
