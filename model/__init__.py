@@ -1,0 +1,1 @@
+"""Two-tower audio-visual correspondence model: towers, objectives, training, evaluation and report."""

@@ -1,0 +1,127 @@
+"""Checkpoints of a run: written whole or not at all, checked before they are read, never unpickled.
+
+RUN/checkpoints/step-00001234.pt holds the state after 1234 steps: weights, optimiser, configuration. It holds no state
+of a random generator, since every draw of a step is a function of the seed and the step.
+"""
+
+import logging
+import os
+import re
+import zipfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from .correspondence import CorrespondenceModel
+from .errors import CheckpointError
+from .settings import ModelSettings
+
+FORMAT = 1
+FOLDER = "checkpoints"
+NAME = re.compile(r"step-(\d{8,})\.pt")
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoint(NamedTuple):
+    """State of a training run after `step` optimiser steps."""
+
+    step: int
+    model: dict[str, Any]  # state dict
+    optimizer: dict[str, Any]  # state dict
+    config: dict[str, Any]  # the whole configuration of the run, JSON-able
+
+
+def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
+    """Write a checkpoint atomically, then remove all but the newest `keep`; return its path."""
+    path = run / FOLDER / f"step-{checkpoint.step:08d}.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".pt.partial")
+    with temporary.open("wb") as file:
+        torch.save({"format": FORMAT, **checkpoint._asdict()}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    for old in list_checkpoints(run)[keep:]:
+        old.unlink()
+    return path
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU; raise CheckpointError if it is missing, damaged or of another format."""
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}; give the path of a file RUN/{FOLDER}/step-*.pt")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()  # torch itself does not compare the checksums
+        if broken is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {broken}")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds on a damaged file
+        raise CheckpointError(f"{path} is damaged ({error}); delete it and use an earlier one") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise CheckpointError(f"{path} is no checkpoint of format {FORMAT}: found {found}; train again")
+    return Checkpoint(*(content[field] for field in Checkpoint._fields))
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """Return the run's checkpoints, newest first."""
+    found = [(int(match[1]), path) for path in (run / FOLDER).glob("*.pt") if (match := NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def latest_checkpoint(run: Path) -> Checkpoint:
+    """Return the newest readable checkpoint; a damaged one is passed over with a warning.
+
+    Raises CheckpointError if there is none.
+    """
+    paths = list_checkpoints(run)
+    for path in paths:
+        try:
+            return load_checkpoint(path)
+        except CheckpointError as error:
+            logger.warning("passing over a checkpoint: %s", error)
+    state = f"{len(paths)} checkpoints, none of them readable" if paths else "no checkpoint"
+    raise CheckpointError(f"{run / FOLDER} holds {state}; train this run first")
+
+
+def require_same_config(checkpoint: Checkpoint, config: Mapping[str, Any], free: Collection[str] = ()) -> None:
+    """Raise CheckpointError that names the fields in which config differs from the checkpoint's.
+
+    free: dotted names, of a field or of a whole section, that may differ.
+    """
+    saved, current = _flatten(checkpoint.config), _flatten(config)
+    absent = "absent"
+    differing = [
+        f"{name} (checkpoint: {saved.get(name, absent)}, now: {current.get(name, absent)})"
+        for name in sorted(saved.keys() | current.keys())
+        if saved.get(name, absent) != current.get(name, absent)
+        and not any(name == other or name.startswith(f"{other}.") for other in free)
+    ]
+    if differing:
+        raise CheckpointError(
+            f"the checkpoint of step {checkpoint.step} belongs to another configuration: {'; '.join(differing)}; "
+            "restore these values or train in a new run folder"
+        )
+
+
+def load_model(run: Path, device: torch.device) -> tuple[CorrespondenceModel, dict[str, Any], int]:
+    """Return the newest model of a run in evaluation mode on the device, its run's configuration and its step."""
+    checkpoint = latest_checkpoint(run)
+    model = CorrespondenceModel(ModelSettings.model_validate(checkpoint.config["model"]))
+    model.load_state_dict(checkpoint.model)
+    model.eval().to(device).to(memory_format=torch.channels_last)
+    return model, checkpoint.config, checkpoint.step
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -1,0 +1,131 @@
+"""Record of a training run: metrics.jsonl, TensorBoard scalars and a progress bar on stderr."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from .objective import Objective
+
+METRICS = "metrics.jsonl"
+TENSORBOARD = "tensorboard"
+
+
+class Interval:
+    """The steps between two lines of metrics; sums stay on the device, so that adding never waits for it."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+        self._waited = 0.0
+        self._pairs = 0
+        self._steps = 0
+        self._last: Objective | None = None
+        self._sums: Tensor | None = None
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the block as time spent waiting for data."""
+        began = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - began
+
+    def add(self, objective: Objective, pairs: int) -> None:
+        """Count one step on a batch of `pairs`."""
+        values = torch.stack(objective)
+        self._sums = values if self._sums is None else self._sums + values
+        self._last = objective
+        self._pairs += pairs
+        self._steps += 1
+
+    def is_finite(self) -> bool:
+        """Tell whether all losses were; one that was not spoils the sum for good."""
+        return self._sums is None or math.isfinite(self._sums[0].item())
+
+    def metrics(self, step: int, optimizer: torch.optim.Optimizer) -> dict[str, float]:
+        """Return the interval's line of metrics: `loss` is the last step's, the other averages are the interval's."""
+        if self._last is None or self._sums is None:
+            raise ValueError("an interval without steps has no metrics")
+        loss_mean, accuracy, pair_loss = (self._sums / self._steps).tolist()
+        seconds = time.perf_counter() - self._began
+        return {
+            "step": step,
+            "loss": self._last.loss.item(),
+            "loss_mean": loss_mean,
+            "accuracy": accuracy,
+            "pair_loss": pair_loss,
+            "learning_rate": optimizer.param_groups[0]["lr"],
+            "pairs_per_second": self._pairs / seconds,
+            "data_wait": self._waited / seconds,
+            "seconds": seconds,
+        }
+
+
+class Progress:
+    """Writes one line of metrics at a time; a context manager.
+
+    Opened at step k > 0, as by a resumed run, it removes the lines of later steps, so that no step appears twice.
+    """
+
+    def __init__(self, run: Path, step: int, steps: int) -> None:
+        run.mkdir(parents=True, exist_ok=True)
+        truncate_metrics(run / METRICS, step)
+        self._file = (run / METRICS).open("a", encoding="utf-8")
+        self._tensorboard = SummaryWriter(str(run / TENSORBOARD), purge_step=step + 1)
+        self._bar = tqdm(initial=step, total=steps, unit="step", disable=None)  # None: silent unless a terminal
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.close()
+        self._tensorboard.close()
+        self._file.close()
+
+    def advance(self) -> None:
+        """Count one step."""
+        self._bar.update()
+
+    def write(self, metrics: dict[str, Any]) -> None:
+        """Append one line; metrics holds "step" and numbers, which keep their full precision."""
+        self._file.write(json.dumps(metrics) + "\n")
+        self._file.flush()
+        for name, value in metrics.items():
+            if name != "step":
+                self._tensorboard.add_scalar(f"train/{name}", value, metrics["step"])
+        self._bar.set_postfix_str(
+            f"loss {metrics['loss_mean']:.4f}, accuracy {metrics['accuracy']:.3f}, "
+            f"{metrics['pairs_per_second']:.0f} pairs/s, {metrics['data_wait']:.0%} waiting for data",
+            refresh=False,
+        )
+
+
+def truncate_metrics(path: Path, step: int) -> None:
+    """Keep the lines of metrics.jsonl up to `step`; a line cut short by a crash goes too."""
+    if not path.exists():
+        return
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
+    temporary = path.with_name(path.name + ".partial")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.writelines(f"{line}\n" for line in kept)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _step_of(line: str) -> float:
+    try:
+        return float(json.loads(line)["step"])
+    except (ValueError, KeyError, TypeError):
+        return float("inf")
