@@ -1,4 +1,4 @@
-"""Run ffmpeg: the only place that knows its options and starts it.
+"""Decode with ffmpeg: the only place that knows how.
 
 One process decodes both streams of a video in one pass, because the offset between sound and picture is only
 defined inside one demuxer run. It writes JPEGs to its standard output, a line with the presentation time of each to
