@@ -8,11 +8,11 @@ LARGEST_MAP = 16  # positions of the output; from there on oneDNN is as fast
 
 
 class LateConvolution(nn.Conv2d):
-    """The 3 x 3 convolution of a ResNet's last stage, padding 1, without bias: nn.Conv2d with another way to compute it.
+    """The 3 x 3 convolution of a ResNet's last stage: nn.Conv2d, padding 1, no bias, with another way to compute it.
 
-    On a map of 2 x 2 with 512 channels oneDNN reads all 9 MB of weights for each image. One matrix product for the whole
-    batch (im2col; Chellapilla et al., 2006) reads them once: forward and backward in 0.07 s instead of 0.25 s for a batch
-    of 64 on one AVX2 core (benchmarks/convolution.py). Elsewhere, and in bfloat16, it is nn.Conv2d.
+    On a map of 2 x 2 with 512 channels oneDNN reads all 9 MB of weights for each image. One matrix product for the
+    whole batch (im2col; Chellapilla et al., 2006) reads them once, which takes half the time or less on a CPU without
+    matrix units: benchmarks/convolution.py, docs/performance.md. On larger maps and in bfloat16 it is nn.Conv2d.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
