@@ -151,7 +151,8 @@ def evaluate(arguments: argparse.Namespace) -> int:
     run: Path = arguments.run
     config = load_config(_saved_config(run), arguments.set)
     trained = _trained_videos(run)
-    overlap = Index(arguments.shards).videos(config.eval.split) & trained
+    index = Index(arguments.shards)
+    overlap = index.videos(config.eval.split) & trained
     if overlap:
         raise CommandError(
             f"{len(overlap)} source videos of the split {config.eval.split!r} of {arguments.shards} were trained on "
@@ -168,7 +169,7 @@ def evaluate(arguments: argparse.Namespace) -> int:
         logger.warning("%d clips are too short for a window and were left out", gallery.too_short)
     facts = {
         "step": step,
-        "dataset": arguments.shards.resolve().name,
+        "dataset": index.dataset["settings"]["name"],
         "train_videos": len(trained),
         "left_out_too_short": gallery.too_short,
         "versions": {name: _version(name) for name in ("torch", "torchvision", "webdataset", "simplejpeg", "numpy")},
