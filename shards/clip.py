@@ -15,6 +15,12 @@ MEMBERS = ("json", "wav", "mjpg")
 
 KEY_PATTERN = re.compile(r"[a-z][A-Za-z0-9_-]{1,79}")
 WAV_HEADER_BYTES = 44
+FLAGS = ("still", "silent", "clipped", "short", "uneven", "damaged")
+"""What can be wrong with a clip that was packed all the same."""
+CLIPPED_SHARE = 0.001
+"""A larger share of samples at full scale makes the flag `clipped`."""
+UNEVEN_SECONDS = 0.5
+"""A larger difference between the lengths of picture and sound makes the flag `uneven`."""
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
@@ -57,14 +63,47 @@ class ClipMetadata:
     peak: float
     """Largest absolute sample in [0, 1]."""
     damaged: bool
-    """Whether ffmpeg reported errors while it decoded the clip."""
+    """Whether the decoder reported errors."""
+    frames_decoded: int
+    """Number of frames that the decoder gave in the span; the stored ones were chosen of them."""
+    largest_gap: float
+    """Longest time between successive stored frames in seconds; 0.0 with one frame."""
+    video_duration: float
+    """Where the picture ends: time of the last decoded frame and one interval, at most the wanted span, seconds."""
+    length_difference: float
+    """`video_duration - duration` in seconds: below 0 where the picture ends before the sound."""
+    motion: float
+    """Largest difference between successive stored frames, in grey levels of 255."""
+    still_share: float
+    """Share of successive stored frames that differ by less than one grey level; 1.0 with one frame."""
+    still: bool
+    """Whether that holds for all of them."""
+    silent: bool
+    """Whether `loudness` is below -60."""
+    clipped: float
+    """Share of samples at full scale, in [0, 1]."""
+    short: bool
+    """Whether sound or picture cover less than 0.9 of the wanted span."""
+    decoder: str
+    """`ffmpeg` or `pyav`."""
+    skip_nonref: bool
+    """Whether only reference frames were decoded."""
     ffmpeg: str
-    """Version of the ffmpeg that decoded the clip."""
+    """Version of the ffmpeg, or of PyAV and its libavcodec, that decoded the clip."""
 
     @property
     def frame_count(self) -> int:
         """Number of stored frames, at least 1."""
         return len(self.frame_times)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """Return the names, of FLAGS and in its order, of what is wrong with the clip."""
+        found = (
+            self.still, self.silent, self.clipped > CLIPPED_SHARE, self.short,
+            abs(self.length_difference) > UNEVEN_SECONDS, self.damaged,
+        )  # fmt: skip
+        return tuple(name for name, holds in zip(FLAGS, found, strict=True) if holds)
 
     def to_json(self) -> bytes:
         """Encode as one UTF-8 JSON object with the fields in their declared order."""

@@ -2,8 +2,10 @@
 
 ROOT/train/clips-train-000000.tar         shards, and nothing else that a loader could trip over
 ROOT/.avcorr/dataset.json                 name, settings, fingerprint of the source list
-ROOT/.avcorr/shards/train-000000.json     one record a shard, written after it: its presence means complete
+ROOT/.avcorr/shards/train-000000.npz      where every frame and sample lies in the shard (see columns.py)
+ROOT/.avcorr/shards/train-000000.json     one record a shard, written after both: its presence means complete
 ROOT/.avcorr/ledger.jsonl                 one row an input: packed, failed or skipped, and why
+ROOT/.avcorr/index.json                   all shards with sizes and checksums; written last of all
 ROOT/.avcorr/work/                        shards in the making, with their journals
 """
 
@@ -16,6 +18,7 @@ from typing import Any
 
 from .clip import FORMAT_VERSION
 from .errors import DatasetMismatchError, ShardFormatError
+from .ledger import write_sorted
 
 HIDDEN = ".avcorr"
 
@@ -50,6 +53,11 @@ class IndexedClip:
     frame_count: int
     offset: int
     """Byte in the shard at which the clip's first tar header begins."""
+    flags: tuple[str, ...] = ()
+    """What is wrong with the clip: names of shards.clip.FLAGS."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "flags", tuple(self.flags))  # JSON gives a list
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,10 @@ class ShardRecord:
     sha256: str
     clips: tuple[IndexedClip, ...]
     ledger: tuple[Mapping[str, Any], ...]
+    md5: str
+    """Of the tar, for loaders that know no better."""
+    columns_sha256: str
+    """Of the shard's columns; "" where no clip was packed."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON types."""
@@ -71,7 +83,10 @@ class ShardRecord:
     def from_json(cls, values: Mapping[str, Any]) -> "ShardRecord":
         """Make the record from decoded JSON; raises KeyError or TypeError on a wrong shape."""
         clips = tuple(IndexedClip(**clip) for clip in values["clips"])
-        return cls(values["path"], values["split"], values["size"], values["sha256"], clips, tuple(values["ledger"]))
+        return cls(
+            values["path"], values["split"], values["size"], values["sha256"], clips, tuple(values["ledger"]),
+            values["md5"], values["columns_sha256"],
+        )  # fmt: skip
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -88,6 +103,16 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder as durable as the files behind them."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 class Index:
@@ -156,6 +181,11 @@ def record_path(root: Path, name: ShardName) -> Path:
     return root / HIDDEN / "shards" / f"{name.stem}.json"
 
 
+def columns_path(root: Path, name: ShardName) -> Path:
+    """Return where the columns of a shard lie."""
+    return record_path(root, name).with_suffix(".npz")
+
+
 def iter_records(root: Path) -> Iterator[ShardRecord]:
     """Yield the record of every complete shard, by split and number. Raises ShardFormatError on a damaged record."""
     for path in sorted((root / HIDDEN / "shards").glob("*.json")):
@@ -172,5 +202,4 @@ def read_record(path: Path) -> ShardRecord:
 
 def write_ledger(root: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write the ledger, one JSON object a line, sorted by input."""
-    lines = (json.dumps(row, ensure_ascii=False) for row in sorted(rows, key=lambda row: (row["key"], row["source"])))
-    write_atomically(root / HIDDEN / "ledger.jsonl", "".join(f"{line}\n" for line in lines).encode())
+    write_sorted(root / HIDDEN / "ledger.jsonl", rows)

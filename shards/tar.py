@@ -22,12 +22,16 @@ def encode_member(name: str, data: bytes) -> bytes:
     Raises:
         ShardFormatError: when the name is longer than 99 bytes, which would need an extension some readers lack.
     """
+    return encode_header(name, len(data)) + data + bytes(-len(data) % BLOCK)
+
+
+def encode_header(name: str, size: int) -> bytes:
+    """Return the one header that a member of this name and size may have. Raises as `encode_member` does."""
     if len(name.encode()) > MAX_NAME_BYTES:
         raise ShardFormatError(f"member name {name!r} is longer than {MAX_NAME_BYTES} bytes")
     info = tarfile.TarInfo(name)
-    info.size, info.mtime, info.mode = len(data), 0, 0o444
-    header = info.tobuf(tarfile.USTAR_FORMAT, encoding="utf-8")
-    return header + data + bytes(-len(data) % BLOCK)
+    info.size, info.mtime, info.mode = size, 0, 0o444
+    return info.tobuf(tarfile.USTAR_FORMAT, encoding="utf-8")
 
 
 def closing(size: int) -> bytes:
@@ -42,6 +46,31 @@ class Member:
     name: str
     offset: int
     size: int
+
+    @property
+    def end(self) -> int:
+        """Return where the next member's header begins: the content's end, padded to a block."""
+        return self.offset + self.size + -self.size % BLOCK
+
+
+def locate_members(data: bytes, position: int = 0) -> tuple[Member, ...]:
+    """Return where the members of a piece of an archive lie, without reading their contents.
+
+    Args:
+        data: whole members: headers, contents and padding.
+        position: where the piece begins in its archive.
+
+    Raises:
+        ShardFormatError: on a damaged header.
+    """
+    members: list[Member] = []
+    end = position
+    while end < position + len(data):
+        start = end - position
+        info = _parse_header(data[start : start + BLOCK], end)
+        members.append(Member(info.name, end + BLOCK, info.size))
+        end = members[-1].end
+    return tuple(members)
 
 
 def iter_members(file: BinaryIO) -> Iterator[tuple[Member, bytes]]:

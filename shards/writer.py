@@ -1,8 +1,8 @@
 """Write one shard so that a kill at any byte loses at most the clip in flight, and nothing half-made is ever seen.
 
 The shard grows under `.avcorr/work/` beside a journal with one checksummed line an input. Publication: closing
-blocks, fsync, the record under `work/`, the shard's rename, the record's rename. A shard under its final name is
-whole; a record under its final name says so.
+blocks, fsync, read back, the columns and the record under `work/`, then the renames: shard, columns, record. A shard
+under its final name is whole; a record under its final name says so.
 """
 
 import hashlib
@@ -13,12 +13,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
-from .clip import Clip
-from .errors import ShardFormatError
-from .index import HIDDEN, IndexedClip, ShardName, ShardRecord, read_record, record_path, write_json
-from .tar import closing, encode_member
+from .clip import Clip, ClipMetadata
+from .columns import ColumnsWriter, encode_columns
+from .errors import ShardError, ShardFormatError
+from .index import (
+    HIDDEN,
+    IndexedClip,
+    ShardName,
+    ShardRecord,
+    columns_path,
+    read_record,
+    record_path,
+    sync_folder,
+    write_atomically,
+    write_json,
+)
+from .manifest import MANIFEST
+from .tar import closing, encode_member, locate_members
 
 
 class ShardWriter:
@@ -39,6 +52,7 @@ class ShardWriter:
         self._journal_path = work / f"{name.stem}.jsonl"
         self._clips: list[IndexedClip] = []
         self._ledger: list[Mapping[str, Any]] = []
+        self._columns = ColumnsWriter()
         self._digest = hashlib.sha256()
         self._tar = self._part.open("r+b" if self._part.exists() else "w+b")
         kept = self._replay()
@@ -55,8 +69,10 @@ class ShardWriter:
         metadata = clip.metadata
         data = b"".join(encode_member(name, content) for name, content in clip.members())
         indexed = IndexedClip(
-            metadata.key, metadata.video, metadata.label, metadata.duration, metadata.frame_count, self._tar.tell()
-        )
+            metadata.key, metadata.video, metadata.label, metadata.duration, metadata.frame_count, self._tar.tell(),
+            metadata.flags,
+        )  # fmt: skip
+        self._columns.add(metadata, locate_members(data, self._tar.tell()))
         self._tar.write(data)
         self._tar.flush()
         self._digest.update(data)
@@ -79,14 +95,18 @@ class ShardWriter:
         self._digest.update(end)
         self._tar.flush()
         os.fsync(self._tar.fileno())
-        record = ShardRecord(
-            self._name.path, self._name.split, self._tar.tell(), self._digest.hexdigest(),
-            tuple(self._clips), tuple(self._ledger),
-        )  # fmt: skip
-        self._tar.seek(0)
-        if hashlib.file_digest(self._tar, "sha256").hexdigest() != record.sha256:
+        size = self._tar.tell()
+        sha256, md5 = self._digest.hexdigest(), hashlib.md5(usedforsecurity=False)
+        if _read_back(self._tar, md5) != sha256:
             raise ShardFormatError(f"{self._part} reads back other bytes than were written; check the disk")
         self.close()
+        columns = self._columns.encode() if self._clips else b""
+        record = ShardRecord(
+            self._name.path, self._name.split, size, sha256, tuple(self._clips), tuple(self._ledger),
+            md5.hexdigest(), hashlib.sha256(columns).hexdigest() if columns else "",
+        )  # fmt: skip
+        if columns:
+            write_atomically(_pending_columns(self._root, self._name), columns)
         write_json(_pending_record(self._root, self._name), record.to_json())
         finish_publication(self._root, self._name)
         return record
@@ -126,7 +146,7 @@ class ShardWriter:
                 break
             data = self._tar.read(entry["size"])
             if entry["clip"] is not None:
-                if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+                if hashlib.sha256(data).hexdigest() != entry["sha256"] or not self._take_up(data, end):
                     break
                 self._digest.update(data)
                 end += len(data)
@@ -136,43 +156,71 @@ class ShardWriter:
         self._tar.truncate()
         return kept
 
+    def _take_up(self, data: bytes, position: int) -> bool:
+        """Note where the members of a clip lie; return False when another version of the program wrote it."""
+        try:
+            members = locate_members(data, position)
+            start = members[0].offset - position
+            self._columns.add(ClipMetadata.from_json(data[start : start + members[0].size]), members)
+        except ShardError:
+            return False
+        return True
+
+
+def _read_back(file: BinaryIO, other: Any) -> str:
+    """Return the sha256 of a file as it lies on disk, feeding another digest on the way."""
+    digest = hashlib.sha256()
+    file.seek(0)
+    while block := file.read(1 << 20):
+        digest.update(block)
+        other.update(block)
+    return digest.hexdigest()
+
 
 def finish_publication(root: Path, name: ShardName) -> bool:
     """Finish a publication that was cut off after its record was written; return whether the shard is complete.
 
-    Both renames are repeated until they hold, so this is safe to call at any time and any number of times.
+    All renames are repeated until they hold, so this is safe to call at any time and any number of times. What others
+    keep of the dataset as a whole is removed first: it would be out of date.
     """
     pending, final = _pending_record(root, name), record_path(root, name)
     if pending.exists():
         record = read_record(pending)
-        part = root / HIDDEN / "work" / f"{name.stem}.tar"
+        target, part = root / name.path, root / HIDDEN / "work" / f"{name.stem}.tar"
+        (root / HIDDEN / MANIFEST).unlink(missing_ok=True)
+        target.with_name(f"{target.name}.idx").unlink(missing_ok=True)
         if part.exists():
-            target = root / name.path
             if record.clips:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 part.replace(target)
-                _sync_folder(target.parent)
+                sync_folder(target.parent)
             else:
                 part.unlink()
         final.parent.mkdir(parents=True, exist_ok=True)
+        _publish_columns(root, name, record)
         pending.replace(final)
-        _sync_folder(final.parent)
+        sync_folder(final.parent)
     if final.exists():
         (root / HIDDEN / "work" / f"{name.stem}.jsonl").unlink(missing_ok=True)
         return True
     return False
 
 
+def _publish_columns(root: Path, name: ShardName, record: ShardRecord) -> None:
+    """Give the columns their final name; make them again where they got lost."""
+    pending, final = _pending_columns(root, name), columns_path(root, name)
+    if pending.exists():
+        pending.replace(final)
+    elif record.clips and not final.exists():
+        write_atomically(final, encode_columns(root / name.path))
+
+
+def _pending_columns(root: Path, name: ShardName) -> Path:
+    return root / HIDDEN / "work" / f"{name.stem}.npz"
+
+
 def _pending_record(root: Path, name: ShardName) -> Path:
     return root / HIDDEN / "work" / f"{name.stem}.record.json"
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _parse_line(line: bytes) -> dict[str, Any] | None:

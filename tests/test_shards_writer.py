@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from shards.clip import Clip, ClipMetadata, wav_header
+from shards.columns import encode_columns, find_column_problems
 from shards.errors import ShardFormatError
-from shards.index import HIDDEN, Index, ShardName, read_record, record_path, write_json
+from shards.exports.energon import write_energon
+from shards.exports.finish import finish_dataset
+from shards.index import HIDDEN, Index, ShardName, columns_path, read_record, record_path, write_json
+from shards.manifest import MANIFEST
 from shards.reader import read_clips
 from shards.verify import verify
 from shards.writer import ShardWriter, finish_publication
@@ -16,14 +20,22 @@ from shards.writer import ShardWriter, finish_publication
 NAME = ShardName("clips", "train", 0)
 
 
+def make_jpeg(text: str) -> bytes:
+    """Return what has the outline of a baseline JPEG of 64 x 48 pixels."""
+    header = b"\xff\xc0\x00\x0b\x08\x00\x30\x00\x40\x01\x01\x11\x00"
+    return b"\xff\xd8" + header + text.encode() + b"\xff\xd9"
+
+
 def make_clip(key: str, frames: int = 3, samples: int = 160) -> Clip:
-    jpeg = b"\xff\xd8" + key.encode() + b"\xff\xd9"
+    jpeg = make_jpeg(key)
     metadata = ClipMetadata(
         format=1, key=key, video=key, source=f"{key}.mp4", label="drum", split="train", start=0.0,
         duration=samples / 16000, frame_times=[0.25 * n for n in range(frames)],
         frame_offsets=[len(jpeg) * n for n in range(frames + 1)], width=64, height=48, sample_rate=16000,
         sample_count=samples, source_width=128, source_height=96, source_frame_rate=25.0, source_sample_rate=44100,
-        loudness=-20.0, peak=0.5, damaged=False, ffmpeg="9",
+        loudness=-20.0, peak=0.5, damaged=False, frames_decoded=frames, largest_gap=0.25,
+        video_duration=samples / 16000, length_difference=0.0, motion=5.0, still_share=0.0, still=False, silent=False,
+        clipped=0.0, short=False, decoder="ffmpeg", skip_nonref=False, ffmpeg="9",
     )  # fmt: skip
     pcm = bytes((7 * n + len(key)) % 256 for n in range(2 * samples))
     return Clip(metadata, wav_header(16000, samples) + pcm, jpeg * frames)
@@ -63,7 +75,7 @@ def test_clips_come_back(tmp_path: Path) -> None:
     expected = make_clip("vc")
     assert clips[1].metadata == expected.metadata
     assert (clips[1].wav, clips[1].mjpg) == (expected.wav, expected.mjpg)
-    assert bytes(clips[1].frame(1)) == b"\xff\xd8vc\xff\xd9"
+    assert bytes(clips[1].frame(1)) == make_jpeg("vc")
     assert len(clips[1].samples(10, 20)) == 20
     assert list(verify(tmp_path, full=True)) == []
     assert [entry["key"] for entry in record.ledger] == KEYS
@@ -79,6 +91,8 @@ def test_a_stopped_shard_is_finished_byte_for_byte(tmp_path: Path, whole: bytes,
     assert not (root / NAME.path).exists() and Index(root).shards == ()
     write(root)
     assert (root / NAME.path).read_bytes() == whole
+    columns = columns_path(root, NAME).read_bytes()
+    assert columns == columns_path(tmp_path / "whole", NAME).read_bytes() == encode_columns(root / NAME.path)
     assert not list((root / HIDDEN / "work").iterdir())
 
 
@@ -106,16 +120,48 @@ def test_altered_work_is_made_again(tmp_path: Path, whole: bytes) -> None:
     assert (tmp_path / NAME.path).read_bytes() == whole
 
 
-def test_a_publication_cut_between_its_renames_is_finished(tmp_path: Path, whole: bytes) -> None:
+@pytest.mark.parametrize("renames", range(4))
+def test_a_publication_cut_between_its_renames_is_finished(tmp_path: Path, whole: bytes, renames: int) -> None:
+    """Shard, columns, record get their names in this order; take back all but the first `renames`."""
     write(tmp_path)
-    final, work = record_path(tmp_path, NAME), tmp_path / HIDDEN / "work"
-    final.rename(work / f"{NAME.stem}.record.json")
-    assert Index(tmp_path).shards == ()
+    work, final = tmp_path / HIDDEN / "work", record_path(tmp_path, NAME)
+    steps = [
+        (tmp_path / NAME.path, work / f"{NAME.stem}.tar"),
+        (columns_path(tmp_path, NAME), work / f"{NAME.stem}.npz"),
+        (final, work / f"{NAME.stem}.record.json"),
+    ]
+    contents = [path.read_bytes() for path, _ in steps]
+    assert contents[0] == whole
+    for path, begun in steps[renames:]:
+        path.rename(begun)
+    assert len(Index(tmp_path).shards) == (renames == 3)
     assert finish_publication(tmp_path, NAME) and finish_publication(tmp_path, NAME)
-    final.rename(work / f"{NAME.stem}.record.json")
-    (tmp_path / NAME.path).rename(work / f"{NAME.stem}.tar")
+    assert [path.read_bytes() for path, _ in steps] == contents
+    assert not list(work.iterdir())
+    assert not list(find_column_problems(columns_path(tmp_path, NAME), read_record(final)))
+
+
+def test_columns_lost_before_the_record_are_made_again(tmp_path: Path) -> None:
+    write(tmp_path)
+    columns, final = columns_path(tmp_path, NAME), record_path(tmp_path, NAME)
+    data = columns.read_bytes()
+    columns.unlink()
+    final.rename(tmp_path / HIDDEN / "work" / f"{NAME.stem}.record.json")
     assert finish_publication(tmp_path, NAME)
-    assert (tmp_path / NAME.path).read_bytes() == whole
+    assert columns.read_bytes() == data
+
+
+def test_what_describes_the_whole_dataset_goes_before_a_shard_changes(tmp_path: Path) -> None:
+    write(tmp_path)
+    finish_dataset(tmp_path)
+    write_energon(tmp_path)
+    manifest, sidecar = tmp_path / HIDDEN / MANIFEST, tmp_path / f"{NAME.path}.idx"
+    assert manifest.exists() and sidecar.exists()
+    record_path(tmp_path, NAME).rename(tmp_path / HIDDEN / "work" / f"{NAME.stem}.record.json")
+    finish_publication(tmp_path, NAME)
+    assert not manifest.exists() and not sidecar.exists()
+    finish_dataset(tmp_path)
+    assert manifest.exists() and sidecar.exists()
 
 
 def test_an_unfinished_shard_is_not_published(tmp_path: Path) -> None:
@@ -128,6 +174,7 @@ def test_a_shard_of_failures_leaves_a_record_and_no_tar(tmp_path: Path) -> None:
     with ShardWriter(tmp_path, NAME, ["va"]) as writer:
         writer.fail(row("va", "failed"))
         writer.publish()
-    assert not (tmp_path / NAME.path).exists()
+    assert not (tmp_path / NAME.path).exists() and not columns_path(tmp_path, NAME).exists()
+    finish_dataset(tmp_path)
     assert [len(record.ledger) for record in Index(tmp_path).shards] == [1]
     assert list(verify(tmp_path, full=True)) == []

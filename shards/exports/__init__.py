@@ -1,0 +1,1 @@
+"""What other loaders want to find beside the shards: wids, Hugging Face, Megatron Energon, DALI."""

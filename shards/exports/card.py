@@ -1,0 +1,78 @@
+"""The dataset card `README.md` at the root: for people, and for `datasets.load_dataset(root)`.
+
+Its front matter names the shards of each split, so that other files beside them (energon's) are not taken for shards.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..index import read_dataset, write_atomically
+from ..manifest import ShardEntry
+
+CARD = "README.md"
+MARKER = "<!-- written by avcorr at each packing; take this line out to keep your own changes -->"
+
+_TEXT = """
+# {title}
+
+{clips} clips of video with sound, as WebDataset shards. A sample is three members of a tar:
+
+| column | content |
+|---|---|
+| `json` | metadata: `key`, `video`, `label`, `start`, `duration`, `frame_times`, `frame_offsets`, `sample_rate`, ... |
+| `wav` | sound{rate}: 16-bit mono PCM; sample 0 lies at time 0 of the clip |
+| `mjpg` | frames{frames}: JPEGs back to back; frame *i* is the bytes [`frame_offsets[i]`, `frame_offsets[i + 1]`) |
+
+`frame_times[i]` is when frame *i* is shown, in seconds of the sound.
+
+| split | shards | clips | hours | frames | GB |
+|---|---|---|---|---|---|
+{table}
+
+```python
+import datasets
+dataset = datasets.load_dataset("PATH_OR_NAME", split="{split}", streaming=True)
+```
+
+Rights in the videos stay with their owners; nothing is known here about a licence.
+"""
+
+
+def write_card(root: Path, entries: Sequence[ShardEntry]) -> bool:
+    """Write the card; return False, and leave it alone, where there is one that is not ours."""
+    path = root / CARD
+    if path.exists() and MARKER not in path.read_text(encoding="utf-8", errors="replace"):
+        return False
+    dataset = read_dataset(root) or {}
+    write_atomically(path, card(dataset.get("settings", {}), entries).encode())
+    return True
+
+
+def card(settings: Mapping[str, Any], entries: Sequence[ShardEntry]) -> str:
+    """Return the card's text."""
+    splits = sorted({entry.split for entry in entries}, key=lambda split: (split != "train", split))
+    data_files = [{"split": split, "path": f"{split}/*.tar"} for split in splits]
+    front = {
+        "license": "unknown",
+        "tags": ["webdataset", "video", "audio"],
+        "configs": [{"config_name": "default", "data_files": data_files}],
+    }
+    rate, frames, side = (settings.get(name) for name in ("sample_rate", "frames_per_second", "short_side"))
+    text = _TEXT.format(
+        title=settings.get("name", "Clips"),
+        clips=f"{sum(entry.clips for entry in entries):,}",
+        rate=f" at {rate} Hz" if rate else "",
+        frames=f", up to {frames:g} a second, shorter side {side} pixels" if frames and side else "",
+        table="\n".join(_row(split, [entry for entry in entries if entry.split == split]) for split in splits),
+        split=splits[0] if splits else "train",
+    )
+    return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n{MARKER}\n{text}"
+
+
+def _row(split: str, entries: Sequence[ShardEntry]) -> str:
+    clips, frames = sum(entry.clips for entry in entries), sum(entry.frames for entry in entries)
+    hours, size = sum(entry.seconds for entry in entries) / 3600, sum(entry.bytes for entry in entries) / 1e9
+    return f"| {split} | {len(entries):,} | {clips:,} | {hours:,.2f} | {frames:,} | {size:,.3f} |"

@@ -1,0 +1,35 @@
+"""The index files of NVIDIA DALI's `fn.readers.webdataset`, as its tool wds2idx writes them.
+
+DALI is given their paths, so they lie in `.avcorr/dali/`, where no other loader takes them for shards.
+"""
+
+from pathlib import Path, PurePosixPath
+
+from ..clip import MEMBERS
+from ..columns import Columns
+from ..index import HIDDEN, write_atomically
+from ..manifest import read_manifest
+
+VERSION = "v1.2"
+FOLDER = "dali"
+
+
+def write_dali(root: Path) -> tuple[Path, ...]:
+    """Write an index for every shard and return the paths, in the order of the shards.
+
+    Raises:
+        DatasetMismatchError: when the sharding of `root` is not finished.
+        ShardFormatError: when the index is damaged.
+    """
+    paths: list[Path] = []
+    for entry in read_manifest(root):
+        columns = Columns(root / entry.columns, entry.columns_sha256)
+        lines = [f"{VERSION} {columns.clips}"]
+        for row in range(columns.clips):
+            key = columns.text("key", row)
+            ranges = ((suffix, *columns.member(row, suffix)) for suffix in MEMBERS)
+            lines.append(" ".join(f"{suffix} {start} {stop - start} {key}.{suffix}" for suffix, start, stop in ranges))
+        shard = PurePosixPath(entry.path)
+        paths.append(root / HIDDEN / FOLDER / shard.parent / f"{shard.stem}.idx")
+        write_atomically(paths[-1], "".join(f"{line}\n" for line in lines).encode())
+    return tuple(paths)

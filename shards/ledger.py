@@ -1,0 +1,39 @@
+"""Write the ledger of any length with bounded memory: sorted runs on disk, then one merge."""
+
+import heapq
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+
+_RUN_ROWS = 20_000
+
+
+def write_sorted(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write one JSON object a line, sorted by key and source; the file is there wholly or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    rows = iter(rows)
+    with ExitStack() as stack:
+        runs: list[Iterator[tuple[str, str, str]]] = []
+        while chunk := list(itertools.islice(rows, _RUN_ROWS)):
+            keyed = sorted((row["key"], row["source"], json.dumps(row, ensure_ascii=False)) for row in chunk)
+            run = stack.enter_context(tempfile.TemporaryFile("w+", dir=path.parent, encoding="utf-8"))
+            run.writelines(f"{json.dumps(entry)}\n" for entry in keyed)
+            run.seek(0)
+            runs.append(_entries(run))
+        with temporary.open("w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for _, _, line in heapq.merge(*runs))
+            file.flush()
+            os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def _entries(run: IO[str]) -> Iterator[tuple[str, str, str]]:
+    for line in run:
+        key, source, text = json.loads(line)
+        yield key, source, text
