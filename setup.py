@@ -8,7 +8,16 @@ setup(
     description="Learn what sight and sound have in common, from sharded video",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=["shards", "pipeline", "pipeline.corpus", "pipeline.corpus.classes", "model", "model.report", "configs"],
+    packages=[
+        "shards",
+        "shards.exports",
+        "pipeline",
+        "pipeline.corpus",
+        "pipeline.corpus.classes",
+        "model",
+        "model.report",
+        "configs",
+    ],
     package_data={"model.report": ["*.jinja", "*.css", "*.js"], "configs": ["*.yaml"]},
     install_requires=[
         "torch>=2.11",
@@ -29,6 +38,15 @@ setup(
         "jinja2>=3.1",
     ],
     extras_require={
-        "test": ["pytest>=8.3", "hypothesis>=6.100", "av>=14.0", "datasets>=4.0", "torchcodec>=0.8", "ruff>=0.9"],
+        "pyav": ["av>=14.0"],  # shard.decoder: pyav
+        "test": [
+            "pytest>=8.3",
+            "hypothesis>=6.100",
+            "av>=14.0",
+            "datasets>=4.0",
+            "wids>=0.1.11",
+            "torchcodec>=0.8",
+            "ruff>=0.9",
+        ],
     },
 )

@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from configs.load import load_config
 from pipeline.decode import read_clip
-from pipeline.ffmpeg import decode_command, ffmpeg_version, find_ffmpeg
+from pipeline.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg
 from pipeline.settings import ShardSettings
-from pipeline.sources import Source
+from pipeline.source import Source
 from shards.tar import encode_member
 
 
@@ -34,7 +34,7 @@ def ours(path: Path, settings: ShardSettings, binary: str) -> float:
     """Make the tar sample of one video; return CPU seconds."""
     source = Source("vkey", str(path.resolve()), path.name, path.name, "", "train", 0.0, 0.0, 0.0)
     began = cpu_seconds()
-    clip = read_clip(source, settings, binary)
+    clip = read_clip(source, settings, Ffmpeg(binary))
     b"".join(encode_member(name, data) for name, data in clip.members())
     return cpu_seconds() - began
 
@@ -67,7 +67,7 @@ def main() -> None:
     arguments = parser.parse_args()
     settings = load_config(None, arguments.set).shard
     binary = find_ffmpeg(settings.ffmpeg)
-    decode_command(binary, "x", settings, seek=0.0, duration=1.0, times_fd=3, pcm_fd=4)  # imports and caches
+    ours(arguments.videos[0], settings, binary)  # imports and caches
     times: dict[str, list[float]] = {"ours": [], "bare": []}
     for _ in range(arguments.rounds):
         for name, function in (("ours", ours), ("bare", bare)):

@@ -2,6 +2,8 @@
 
 PipelineError
 ├── SourceError     a source list or folder that cannot be used
+├── ArchiveError    a tar archive that is damaged, and where
+├── OutputError     a folder that shards cannot be written to
 ├── DecoderError    no ffmpeg that works
 ├── MediaError      one video that gives no clip, with a reason code for the ledger
 ├── PairError       shards that cannot give the pairs asked for
@@ -15,6 +17,14 @@ class PipelineError(Exception):
 
 class SourceError(PipelineError):
     """A source list or folder that cannot be used."""
+
+
+class ArchiveError(PipelineError):
+    """A tar archive that is damaged; the message says at which byte."""
+
+
+class OutputError(PipelineError):
+    """A folder that shards cannot be written to: no permission, or no space left."""
 
 
 class DecoderError(PipelineError):
@@ -55,6 +65,10 @@ REASONS = {
     "no_frames": "the video stream gave no frame in the wanted span",
     "no_samples": "the audio stream gave no sample in the wanted span",
     "undecodable": "ffmpeg gave up: a codec it lacks, an encrypted or broken stream",
-    "timeout": "ffmpeg took longer than shard.timeout_seconds and was killed",
+    "timeout": "decoding took longer than shard.timeout_seconds and was killed",
+    "crashed": "the decoder's process died, or needed more memory than it may have (decoder pyav)",
+    "no_duration": "(shard.consecutive) ffmpeg cannot tell how long the video is",
+    "archive_damaged": "the archive is damaged in or before this member; or what lies behind the damage is unknown",
+    "too_large": "the member of an archive is larger than 1 GiB",
 }
 """Reason codes of failed inputs. One more, `duplicate`, marks inputs skipped because an earlier row is the same."""

@@ -1,51 +1,62 @@
-"""Decode with ffmpeg: the only place that knows how.
+"""Decode with ffmpeg: the only place that runs it.
 
 One process decodes both streams of a video in one pass, because the offset between sound and picture is only
-defined inside one demuxer run. It writes JPEGs to its standard output, a line with the presentation time of each to
-a second pipe and PCM to a third; all are drained at once, with a limit on time and on what is kept of its messages.
+defined inside one demuxer run. It writes JPEGs to its standard output, presentation times to two more pipes and PCM
+to a fourth; all are drained at once, with a limit on time and on what is kept of its messages.
 """
 
+import fcntl
 import os
 import re
 import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
-import ffmpeg
+from shards.clip import JPEG_END, JPEG_START
 
+from .command import decode_command
+from .decoded import Decoded
 from .errors import DecoderError, MediaError
+from .messages import failure, has_errors, is_encrypted, last_lines, parse_times, source_facts
 from .settings import ShardSettings
 
-_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,kux,asf,asf_o,ogg,"
-    "mxf,nut,rm,nsv,dv,gxf,wtv,swf,h264,hevc,m4v,ivf,aac,mp3,wav,flac,amr,ac3,eac3"
-)
-"""Containers that may be opened. Playlists (HLS, concat, DASH) are not among them: they name other files."""
-_MAX_PIXELS = 16384 * 16384
 _STDERR_BYTES = 65536
-_CHUNK_BYTES = 1 << 18
-_ENCRYPTED = re.compile(r"Stream #.*\((?:encv|enca) / ")
+_PIPE_BYTES = 1 << 20
+"""Size of the pipes: fewer switches between ffmpeg and this process. The kernel may grant less."""
+_BETWEEN_FRAMES = JPEG_END + JPEG_START
 _running: set[subprocess.Popen[bytes]] = set()
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """What ffmpeg made of one video."""
+class Ffmpeg:
+    """The backend that runs an ffmpeg for each video."""
 
-    jpegs: bytes
-    """The frames as JPEGs back to back."""
-    frame_times: tuple[float, ...]
-    """Presentation time of each frame in seconds on the container's clock, which begins at 0."""
-    pcm: bytes
-    """Mono little-endian int16; sample 0 lies at the start of the wanted span."""
-    messages: str
-    """ffmpeg's messages, each line with its level in front: `[error] ...`; the first and last 64 kB."""
+    binary: str
+
+    @property
+    def version(self) -> str:
+        """Version that the ffmpeg states of itself."""
+        return ffmpeg_version(self.binary)
+
+    def decode(self, path: str, settings: ShardSettings, *, seek: float = 0.0, duration: float) -> Decoded:
+        """Decode [seek, seek + duration) seconds of a video.
+
+        Raises:
+            MediaError: with the code `timeout`, `not_media`, `no_video`, `no_audio`, `encrypted` or `undecodable`.
+        """
+        jpegs, times, all_times, pcm, messages = _run(self.binary, path, settings, seek, duration)
+        frames, chosen = split_jpegs(jpegs), parse_times(times)
+        if len(frames) != len(chosen):
+            raise MediaError("undecodable", f"ffmpeg wrote {len(frames)} frames but {len(chosen)} times")
+        return Decoded(
+            jpegs=tuple(frames), frame_times=chosen, source_times=parse_times(all_times), pcm=pcm,
+            damaged=has_errors(messages), **source_facts(messages),
+        )  # fmt: skip
 
 
 def find_ffmpeg(path: str = "") -> str:
@@ -85,86 +96,42 @@ def _time_base_option(binary: str) -> str:
     return "-1" if match and int(match[1]) < 7 else "demux"
 
 
-def decode_command(
-    binary: str, path: str, settings: ShardSettings, *, seek: float, duration: float, times_fd: int, pcm_fd: int
-) -> list[str]:
-    """Return the argument list that decodes one span of one video.
-
-    Frames are chosen, never made: the first in each bucket of 1/frames_per_second on the video's own clock, so
-    with a variable frame rate no time is invented (`fps=` would lay a new grid). Sound starts at `seek` exactly:
-    `first_pts` pads a late start with silence and trims an early one.
-    """
-    rate, side = settings.frames_per_second, settings.short_side
-    span = {"ss": seek} if seek else {}
-    source = ffmpeg.input(
-        f"file:{path}", **span, t=duration, threads=1, copyts=None, start_at_zero=None, max_pixels=_MAX_PIXELS,
-        protocol_whitelist="file", format_whitelist=_FORMATS,
-    )  # fmt: skip
-    chosen = "isnan(prev_selected_t)+gt({},{})".format(
-        *(f"floor(({clock}-{seek})*{rate}+1e-6)" for clock in ("t", "prev_selected_t"))
-    )
-    wide = "gte(iw*sar,ih)"
-    frames = (
-        source["V:0"]
-        .filter("select", chosen)
-        .filter(
-            "scale",
-            w=f"if({wide},2*round({side}*iw*sar/ih/2),{side})",
-            h=f"if({wide},{side},2*round({side}*ih/(iw*sar)/2))",
-            flags="area",
-        )
-        .filter("setsar", 1)
-        .filter("settb", "AVTB")
-        .filter("metadata", mode="add", key="k", value=1)
-        .filter("metadata", mode="print", key="k", file=f"pipe:{times_fd}", direct=1)
-    )
-    first_sample = round(seek * settings.sample_rate)
-    sound = source["a:0"].filter("aresample", settings.sample_rate, **{"async": 1, "first_pts": first_sample})
-    images = ffmpeg.output(
-        frames, "pipe:1", f="image2pipe", vcodec="mjpeg", fps_mode="passthrough", threads=1,
-        enc_time_base=_time_base_option(binary), huffman="default", **{"q:v": settings.jpeg_quality},
-    )  # fmt: skip
-    samples = ffmpeg.output(sound, f"pipe:{pcm_fd}", f="s16le", acodec="pcm_s16le", ac=1)
-    quiet = ("-nostdin", "-hide_banner", "-nostats", "-v", "level+info", "-filter_complex_threads", "1", "-bitexact")
-    command: list[str] = ffmpeg.merge_outputs(images, samples).global_args(*quiet).compile(cmd=binary)
-    return command
-
-
-def decode(binary: str, path: Path | str, settings: ShardSettings, *, seek: float = 0.0, duration: float) -> Decoded:
-    """Decode [seek, seek + duration) seconds of a video.
-
-    Raises:
-        MediaError: with the code `timeout`, `not_media`, `no_video`, `no_audio` or `undecodable`.
-    """
-    times_read, times_write = os.pipe()
-    pcm_read, pcm_write = os.pipe()
+def _run(
+    binary: str, path: str, settings: ShardSettings, seek: float, duration: float
+) -> tuple[bytes, bytes, bytes, bytes, str]:
+    """Return JPEGs, times of the chosen frames, times of all frames, PCM and messages. Raises MediaError."""
+    pipes = [os.pipe() for _ in range(3)]  # times of the chosen frames, times of all frames, sound
+    reads, writes = [read for read, _ in pipes], [write for _, write in pipes]
     try:
         command = decode_command(
-            binary, os.fspath(path), settings, seek=seek, duration=duration, times_fd=times_write, pcm_fd=pcm_write
-        )
+            binary, path, settings, seek=seek, duration=duration, pipes=(writes[0], writes[1], writes[2]),
+            time_base=_time_base_option(binary),
+        )  # fmt: skip
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            pass_fds=(times_write, pcm_write), process_group=0,
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=writes,
+            process_group=0,
         )  # fmt: skip
     except BaseException:
-        for descriptor in (times_read, times_write, pcm_read, pcm_write):
-            os.close(descriptor)
+        _close([*reads, *writes])
         raise
     _running.add(process)
-    os.close(times_write)
-    os.close(pcm_write)
+    _close(writes)
     assert process.stdout is not None and process.stderr is not None
-    buffers = {descriptor: bytearray() for descriptor in (process.stdout.fileno(), times_read, pcm_read)}
+    buffers = {descriptor: bytearray() for descriptor in (process.stdout.fileno(), *reads)}
     try:
         messages = _drain(process, buffers, settings.timeout_seconds)
-        jpegs, times, pcm = (bytes(buffer) for buffer in buffers.values())
+        jpegs, times, all_times, pcm = (bytes(buffer) for buffer in buffers.values())
     finally:
         _end(process)
-        os.close(times_read)
-        os.close(pcm_read)
-    if process.returncode or _ENCRYPTED.search(messages):
-        raise _failure(process.returncode, messages)
-    return Decoded(jpegs, _parse_times(times), pcm, messages)
+        _close(reads)
+    if process.returncode or is_encrypted(messages):
+        raise failure(process.returncode, messages)
+    return jpegs, times, all_times, pcm, messages
+
+
+def _close(descriptors: Iterable[int]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def _drain(process: subprocess.Popen[bytes], buffers: Mapping[int, bytearray], timeout_seconds: float) -> str:
@@ -175,12 +142,14 @@ def _drain(process: subprocess.Popen[bytes], buffers: Mapping[int, bytearray], t
     with selectors.DefaultSelector() as selector:
         for descriptor in (*buffers, process.stderr.fileno()):
             selector.register(descriptor, selectors.EVENT_READ)
+            with suppress(OSError):  # more than a user may have
+                fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         while selector.get_map():
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise _timeout(timeout_seconds, head + tail)
             for key, _ in selector.select(remaining):
-                data = os.read(key.fd, _CHUNK_BYTES)
+                data = os.read(key.fd, _PIPE_BYTES)
                 if not data:
                     selector.unregister(key.fd)
                 elif key.fd in buffers:
@@ -198,7 +167,7 @@ def _drain(process: subprocess.Popen[bytes], buffers: Mapping[int, bytearray], t
 
 def _timeout(timeout_seconds: float, messages: bytearray) -> MediaError:
     message = f"took longer than shard.timeout_seconds = {timeout_seconds:g} and was killed"
-    return MediaError("timeout", message, exit_code=-signal.SIGKILL, stderr=_last_lines(bytes(messages)))
+    return MediaError("timeout", message, exit_code=-signal.SIGKILL, stderr=last_lines(bytes(messages)))
 
 
 def stop_all() -> None:
@@ -220,27 +189,14 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             stream.close()
 
 
-def _failure(exit_code: int, messages: str) -> MediaError:
-    tail = _last_lines(messages.encode())
-    if _ENCRYPTED.search(messages):
-        code, what = "encrypted", "a stream is encrypted"
-    elif "Input #0" not in messages:
-        code, what = "not_media", "ffmpeg finds no container it knows, or a damaged one"
-    elif ": Video: " not in messages or "V:0" in tail and "matches no streams" in tail:
-        code, what = "no_video", "there is no video stream"
-    elif ": Audio: " not in messages:
-        code, what = "no_audio", "there is no audio stream"
-    else:
-        code, what = "undecodable", "ffmpeg gave up"
-    last = tail.rpartition("\n")[2]
-    return MediaError(code, f"{what} (exit code {exit_code}: {last})", exit_code=exit_code, stderr=tail)
+def split_jpegs(data: bytes) -> list[bytes]:
+    """Split JPEGs that lie back to back.
 
-
-def _last_lines(messages: bytes, count: int = 5) -> str:
-    lines = [line for line in messages.decode(errors="replace").splitlines() if "[info]" not in line and line.strip()]
-    return "\n".join(line[:300] for line in lines[-count:])
-
-
-def _parse_times(text: bytes) -> tuple[float, ...]:
-    """Return the seconds in lines such as `frame:7 pts:1760000 pts_time:1.76`; pts counts microseconds (AVTB)."""
-    return tuple(int(pts) / 1e6 for pts in re.findall(rb"^frame:\d+\s+pts:(-?\d+)", text, re.MULTILINE))
+    An end marker followed by a start marker cannot occur inside a JPEG's scan, where every FF is stuffed or a
+    restart marker (ITU-T T.81, B.1.1.5), and ffmpeg's encoder writes no comment or thumbnail that could hold one.
+    """
+    if not data:
+        return []
+    first, *rest = data.split(_BETWEEN_FRAMES)
+    parts = [first, *(JPEG_START + part for part in rest)]
+    return [part + JPEG_END for part in parts[:-1]] + parts[-1:]

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 STRICT = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -17,14 +17,27 @@ class ShardSettings(BaseModel):
     short_side: int = Field(256, ge=16, le=4096, description="shorter side of the stored frames, pixels")
     jpeg_quality: int = Field(3, ge=2, le=31, description="ffmpeg's MJPEG quantiser: 2 is best, 3 is about JPEG 90")
     clip_seconds: float = Field(10.0, gt=0, le=3600, description="longest clip; what is longer is cut, seconds")
+    consecutive: bool = Field(False, description="cut each video into clips of clip_seconds that follow each other")
     sample_rate: int = Field(16000, ge=4000, le=192000, description="sample rate of the stored mono sound, Hz")
     clips_per_shard: int = Field(256, ge=1, le=100000, description="inputs planned for each shard")
     test_fraction: float = Field(
         0.1, ge=0, lt=1, description="share of source videos put in `test` where the source names no split"
     )
     seed: int = Field(0, ge=0, description="seed of the order of clips and of the split")
+    decoder: Literal["ffmpeg", "pyav"] = Field(
+        "ffmpeg", description="ffmpeg: a process a clip; pyav: FFmpeg's libraries in worker processes, faster"
+    )
+    skip_nonref: bool = Field(
+        False, description="decode reference frames only (pyav): faster, but the frames of each interval come later"
+    )
     ffmpeg: str = Field("", description="path of the ffmpeg to use; empty: the one that imageio-ffmpeg ships")
     timeout_seconds: float = Field(120.0, gt=0, description="longest time for one video before ffmpeg is killed")
+
+    @model_validator(mode="after")
+    def _options_fit(self) -> "ShardSettings":
+        if self.skip_nonref and self.decoder != "pyav":
+            raise ValueError("skip_nonref: true needs decoder: pyav")
+        return self
 
 
 class PairSettings(BaseModel):

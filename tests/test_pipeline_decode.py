@@ -1,0 +1,216 @@
+"""Decoding, by each backend: true times, a kept offset, an upright picture, and a reason for each bad file."""
+
+import subprocess
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from pipeline.decode import jpeg_size, read_clip
+from pipeline.decoded import Backend
+from pipeline.errors import MediaError
+from pipeline.ffmpeg import Ffmpeg
+from pipeline.pyav import Pyav
+from pipeline.settings import ShardSettings
+from pipeline.source import Source
+from shards.clip import Clip
+
+from .conftest import MakeVideo
+
+SETTINGS = ShardSettings(short_side=48)
+MEDIA = Path(__file__).parents[2] / "shared" / "media" / "clips"
+
+
+def source(path: Path, *, seek: float = 0.0, duration: float = 0.0) -> Source:
+    return Source("vkey", str(path), path.name, "video", "", "train", 0.0, seek, duration)
+
+
+@pytest.fixture(params=["ffmpeg", "pyav"])
+def backend(request: pytest.FixtureRequest, ffmpeg: str) -> Backend:
+    return Ffmpeg(ffmpeg) if request.param == "ffmpeg" else Pyav()
+
+
+def clip_of(path: Path, backend: Backend, settings: ShardSettings = SETTINGS, **span: float) -> Clip:
+    return read_clip(source(path, **span), settings, backend)
+
+
+def true_times(path: Path) -> list[float]:
+    """Return the frames' presentation times by an independent decoder, on the container's clock from 0."""
+    with av.open(str(path)) as container:
+        start = (container.start_time or 0) / av.time_base
+        stream = container.streams.video[0]
+        times = [
+            float(frame.pts * stream.time_base) - start for frame in container.decode(stream) if frame.pts is not None
+        ]
+    return sorted(times)
+
+
+def expected_times(times: list[float], rate: float = 4.0, seconds: float = 10.0) -> list[float]:
+    """Return the first time in each bucket of 1/rate seconds."""
+    chosen: dict[int, float] = {}
+    for moment in times:
+        if 0 <= round(moment, 6) < seconds:
+            chosen.setdefault(int(np.floor(moment * rate + 1e-6)), moment)
+    return list(chosen.values())
+
+
+VARIABLE = "select='not(mod(n,3))+lt(mod(n,7),2)'"
+CASES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "constant": ("a.mp4", ()),
+    "b-frames": ("a.mp4", ("-preset", "medium", "-bf", "3")),
+    "variable": ("a.mp4", ("-vf", VARIABLE, "-fps_mode", "vfr")),
+    "variable mkv": ("a.mkv", ("-vf", VARIABLE, "-fps_mode", "vfr")),
+    "transport stream": ("a.ts", ("-vf", VARIABLE, "-fps_mode", "vfr")),
+    "late start": ("a.mp4", ("-vf", "setpts=PTS+0.4/TB",)),
+    "webm": ("a.webm", ("-c:v", "libvpx", "-c:a", "libopus")),
+    "avi": ("a.avi", ("-c:v", "mpeg4", "-c:a", "libmp3lame")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_frame_times_are_the_containers(tmp_path: Path, make_video: MakeVideo, backend: Backend, name: str) -> None:
+    file, options = CASES[name]
+    path = make_video(tmp_path / file, seconds=4, rate=24, extra=options)
+    clip = clip_of(path, backend)
+    expected = expected_times(true_times(path))
+    assert len(clip.metadata.frame_times) == len(expected)
+    assert np.abs(np.array(clip.metadata.frame_times) - expected).max() <= 1e-5
+    assert len(expected) >= 13
+
+
+def onset(clip: Clip) -> float:
+    samples = np.frombuffer(clip.samples(0, clip.metadata.sample_count), "<i2")
+    return float(np.flatnonzero(np.abs(samples) > 1000)[0]) / clip.metadata.sample_rate
+
+
+@pytest.mark.parametrize("file", ["late.mkv", "late.ts", "late.mp4"])
+def test_late_sound_stays_late(tmp_path: Path, backend: Backend, ffmpeg: str, file: str) -> None:
+    """Sound that starts 260 ms after the picture keeps its place; losing it is what separate decoding does."""
+    path = tmp_path / file
+    codec = ("-c:a", "pcm_s16le") if file.endswith("mkv") else ("-c:a", "aac")
+    command = [
+        ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=128x96:rate=25:duration=2", "-itsoffset", "0.26",
+        "-f", "lavfi", "-i", "sine=frequency=1000:sample_rate=16000:duration=1.5", "-c:v", "libx264", *codec, str(path),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    found = onset(clip_of(path, backend))
+    if file.endswith("mkv"):
+        assert abs(found - 0.26) < 0.001
+    else:  # the codec's own ramp; two containers agree on it to a millisecond
+        with av.open(str(path)) as container:
+            first = next(container.decode(audio=0))
+            assert abs(found - (first.time - (container.start_time or 0) / av.time_base)) < 0.07
+
+
+def test_a_span_of_a_long_video(tmp_path: Path, make_video: MakeVideo, backend: Backend) -> None:
+    path = make_video(tmp_path / "long.mp4", seconds=8, rate=24, extra=("-g", "48"))
+    clip = clip_of(path, backend, seek=3.1, duration=2.0)
+    assert clip.metadata.duration == 2.0
+    expected = [moment - 3.1 for moment in true_times(path) if 3.1 <= moment < 5.1]
+    buckets: dict[int, float] = {}
+    for moment in expected:
+        buckets.setdefault(int(np.floor(moment * 4 + 1e-6)), moment)
+    assert np.allclose(clip.metadata.frame_times, list(buckets.values()), atol=1e-5)
+
+
+def test_what_is_longer_is_cut(tmp_path: Path, make_video: MakeVideo, backend: Backend) -> None:
+    path = make_video(tmp_path / "a.mp4", seconds=4)
+    clip = clip_of(path, backend, SETTINGS.model_copy(update={"clip_seconds": 1.5}))
+    assert clip.metadata.duration == 1.5 and clip.metadata.frame_times[-1] < 1.5
+
+
+@pytest.mark.parametrize(
+    ("size", "options", "expected"),
+    [
+        ("128x96", (), (64, 48)),
+        ("96x128", (), (48, 64)),
+        ("128x96", ("-vf", "setsar=2/1"), (128, 48)),
+        ("64x64", (), (48, 48)),
+    ],
+)
+def test_the_short_side_is_of_the_shown_picture(
+    tmp_path: Path,
+    make_video: MakeVideo,
+    backend: Backend,
+    size: str,
+    options: tuple[str, ...],
+    expected: tuple[int, int],
+) -> None:
+    clip = clip_of(make_video(tmp_path / "a.mp4", seconds=1, size=size, extra=options), backend)
+    assert (clip.metadata.width, clip.metadata.height) == expected
+    assert jpeg_size(bytes(clip.frame(1))) == expected
+
+
+def test_rotation_is_applied(tmp_path: Path, make_video: MakeVideo, backend: Backend, ffmpeg: str) -> None:
+    upright = make_video(tmp_path / "a.mp4", seconds=1)
+    turned = tmp_path / "turned.mp4"
+    subprocess.run(
+        [ffmpeg, "-v", "error", "-display_rotation", "90", "-i", str(upright), "-c", "copy", str(turned)], check=True
+    )
+    metadata = clip_of(turned, backend).metadata
+    assert (metadata.width, metadata.height) == (48, 64)
+    assert (metadata.source_width, metadata.source_height) == (128, 96)
+
+
+def test_facts_of_the_source_and_the_sound(tmp_path: Path, make_video: MakeVideo, backend: Backend) -> None:
+    metadata = clip_of(make_video(tmp_path / "a.mp4"), backend).metadata
+    assert (metadata.source_frame_rate, metadata.source_sample_rate) == (10.0, 16000)
+    assert 0.1 < metadata.peak < 0.2 and -22 < metadata.loudness < -19  # lavfi's sine has an amplitude of 1/8
+    assert not metadata.damaged
+
+
+def test_the_same_video_gives_the_same_bytes(tmp_path: Path, make_video: MakeVideo, backend: Backend) -> None:
+    path = make_video(tmp_path / "a.mp4")
+    assert clip_of(path, backend).members() == clip_of(path, backend).members()
+
+
+def reason(path: Path, backend: Backend, settings: ShardSettings = SETTINGS) -> str:
+    with pytest.raises(MediaError) as caught:
+        clip_of(path, backend, settings)
+    assert str(caught.value) and "\n" not in str(caught.value)
+    return caught.value.code
+
+
+def test_bad_files_have_reasons(tmp_path: Path, make_video: MakeVideo, backend: Backend) -> None:
+    good = make_video(tmp_path / "good.mp4").read_bytes()
+    cases = {"empty": b"", "not_media": good[: len(good) // 3]}
+    for code, content in cases.items():
+        (tmp_path / f"{code}.mp4").write_bytes(content)
+        assert reason(tmp_path / f"{code}.mp4", backend) == code
+    (tmp_path / "page.mp4").write_text("<html>404</html>")
+    assert reason(tmp_path / "page.mp4", backend) == "not_media"
+    (tmp_path / "folder.mp4").mkdir()
+    assert reason(tmp_path / "folder.mp4", backend) == "unreadable"
+    (tmp_path / "loop.mp4").symlink_to(tmp_path / "loop.mp4")
+    assert reason(tmp_path / "loop.mp4", backend) == "unreadable"
+    assert reason(tmp_path / "absent.mp4", backend) == "missing"
+    for code, option in {"no_audio": "-an", "no_video": "-vn"}.items():
+        assert reason(make_video(tmp_path / f"{code}.mp4", extra=(option,)), backend) == code
+
+
+def test_a_playlist_named_as_a_video_reads_no_other_file(
+    tmp_path: Path, make_video: MakeVideo, backend: Backend
+) -> None:
+    make_video(tmp_path / "secret.mp4")
+    (tmp_path / "list.mp4").write_text("ffconcat version 1.0\nfile secret.mp4\n")
+    assert reason(tmp_path / "list.mp4", backend) == "not_media"
+    make_video(tmp_path / "secret.ts")
+    (tmp_path / "hls.ts").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:3,\nsecret.ts\n#EXT-X-ENDLIST\n")
+    assert reason(tmp_path / "hls.ts", backend) == "not_media"
+
+
+@pytest.mark.skipif(not MEDIA.is_dir(), reason="the folder of real videos is not here")
+def test_real_videos_keep_their_times(backend: Backend) -> None:
+    """Every real video whose times PyAV can tell; where the two start to count elsewhere, the gaps must agree."""
+    settings = SETTINGS.model_copy(update={"clip_seconds": 4.0})
+    compared = 0
+    for path in sorted(MEDIA.iterdir())[::6]:
+        if path.name == "mediabunny__entry18-variant1-segment1.ts":
+            continue  # its picture ends before its sound begins
+        clip = clip_of(path, backend, settings)
+        expected = expected_times(true_times(path), seconds=4.0)
+        assert len(clip.metadata.frame_times) == len(expected), path.name
+        assert np.abs(np.array(clip.metadata.frame_times) - expected).max() <= 0.0011, path.name
+        compared += 1
+    assert compared >= 20
