@@ -5,43 +5,33 @@
 The order never depends on how many workers there are, which of them is first, or what failed.
 """
 
-import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
-from shards.clip import FORMAT_VERSION, Clip
-from shards.errors import DatasetMismatchError
-from shards.index import HIDDEN, ShardName, iter_records, read_dataset, write_json, write_ledger
+from shards.exports.finish import finish_dataset
+from shards.index import HIDDEN, iter_records, write_ledger
 from shards.writer import ShardWriter, finish_publication
 
-from .decode import read_clip
-from .errors import MediaError
-from .ffmpeg import ffmpeg_version, find_ffmpeg, stop_all
+from .attempt import Attempt, attempt, ledger_row
+from .claim import claim, writing_to
+from .decoder import Decoder, open_decoder
+from .plan import PlannedShard, plan_shards
+from .progress import Progress
+from .retry import ShardRebuild
 from .settings import ShardSettings
-from .sources import Source, SourceList
+from .source import Source, SourceList
+from .spool import Spool, fill_spool, is_streamed
 
-logger = logging.getLogger(__name__)
+__all__ = ["PackSummary", "PlannedShard", "pack", "plan_shards"]
 
-_SPEED_ONLY = {"ffmpeg", "timeout_seconds"}
-"""Settings that change no byte of a shard."""
 _AHEAD = 4
 """Clips decoded ahead of the writer, for each worker."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedShard:
-    """A shard's name and the inputs meant for it, in order."""
-
-    name: ShardName
-    sources: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,172 +49,171 @@ class PackSummary:
     seconds: float
 
 
-def plan_shards(sources: Sequence[Source], settings: ShardSettings) -> tuple[PlannedShard, ...]:
-    """Return which inputs go into which shard: a seeded permutation of each split, cut into equal parts.
-
-    Args:
-        sources: the inputs, sorted by key.
-        settings: `name`, `seed` and `clips_per_shard` matter.
-    """
-    by_split: dict[str, list[Source]] = {}
-    for source in sources:
-        by_split.setdefault(source.split, []).append(source)
-    planned: list[PlannedShard] = []
-    for split, members in sorted(by_split.items()):
-        seed = np.random.SeedSequence([settings.seed, *split.encode()])
-        order = np.random.Generator(np.random.PCG64(seed)).permutation(len(members))
-        size = settings.clips_per_shard
-        for number, start in enumerate(range(0, len(members), size)):
-            chosen = tuple(members[position] for position in order[start : start + size])
-            planned.append(PlannedShard(ShardName(settings.name, split, number), chosen))
-    return tuple(planned)
-
-
-def pack(sources: SourceList, root: Path, settings: ShardSettings, *, workers: int) -> PackSummary:
+def pack(
+    sources: SourceList, root: Path, settings: ShardSettings, *, workers: int, retry: Collection[str] = ()
+) -> PackSummary:
     """Pack all inputs into shards under `root`; run again after an interruption, it goes on where it was.
 
     Args:
         sources: the inputs.
         root: the dataset's folder, new or begun with the same settings and sources.
         settings: how clips are made.
-        workers: how many ffmpeg run at once.
+        workers: how many clips are decoded at once.
+        retry: reason codes; inputs that failed with one of them in an earlier run are tried again.
 
     Raises:
         DatasetMismatchError: when `root` holds something else.
-        DecoderError: when there is no ffmpeg.
+        DecoderError: when the decoder is not there.
+        OutputError: when `root` cannot be written to, or its disk is full.
     """
     began = time.monotonic()
-    binary = find_ffmpeg(settings.ffmpeg)
-    _claim(root, sources, settings, ffmpeg_version(binary))
-    pending = [shard for shard in plan_shards(sources.sources, settings) if not finish_publication(root, shard.name)]
-    done = len(sources.sources) - sum(len(shard.sources) for shard in pending)
-    with tqdm(total=len(sources.sources), initial=done, unit="clip", disable=None, desc="shard") as progress:
-        _write_shards(root, pending, settings, binary, workers, progress)
-    return _finish(root, sources, time.monotonic() - began)
-
-
-def _claim(root: Path, sources: SourceList, settings: ShardSettings, version: str) -> None:
-    """Write what the dataset is, or check that the folder holds just that."""
-    identity = {
-        "format": FORMAT_VERSION,
-        "settings": settings.model_dump(exclude=_SPEED_ONLY),
-        "ffmpeg": version,
-        "inputs": len(sources.sources),
-        "sources": sources.fingerprint(),
-    }
-    present = read_dataset(root)
-    if present is None:
-        if root.exists() and next(root.glob("*/*.tar"), None):
-            raise DatasetMismatchError(f"{root} holds tar files that are not of this program; choose another --out")
-        write_json(root / HIDDEN / "dataset.json", identity)
-    elif present != identity:
-        raise DatasetMismatchError(
-            f"{root} holds shards of another configuration ({'; '.join(_differences(present, identity))}); "
-            "choose another --out, or use the same settings and sources to go on with it"
-        )
-
-
-def _differences(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    old, new = ({**values["settings"], **values} for values in (present, wanted))
-    for name in sorted({*old, *new} - {"settings"}):
-        if old.get(name) != new.get(name):
-            if name == "sources":
-                yield "other source files"
-            else:
-                yield f"{name}: {old.get(name)!r} there, {new.get(name)!r} now"
-
-
-def _write_shards(
-    root: Path,
-    pending: Iterable[PlannedShard],
-    settings: ShardSettings,
-    binary: str,
-    workers: int,
-    progress: "tqdm[Any]",
-) -> None:
-    """Decode with `workers` threads, which only wait for their ffmpeg, and write in planned order."""
-    window: deque[tuple[ShardWriter, Source | None, Future[tuple[Clip | None, dict[str, Any]]] | None]] = deque()
-    executor = ThreadPoolExecutor(workers, thread_name_prefix="decode")
-    failed = 0
+    decoder = open_decoder(settings)
     try:
-        for writer, source in _remaining(root, pending, progress):
-            task = executor.submit(_attempt, source, settings, binary) if source is not None else None
-            window.append((writer, source, task))
-            while len(window) >= workers * _AHEAD:
-                failed += _write_next(window, progress)
-                progress.set_postfix(failed=failed, refresh=False)
-        while window:
-            failed += _write_next(window, progress)
-            progress.set_postfix(failed=failed, refresh=False)
-    except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        stop_all()
-        raise
+        with writing_to(root):
+            claim(root, sources, settings, decoder.version)
+            packer = _Packer(root, decoder, workers)
+            plan = plan_shards(sources.sources, settings)
+            packer.pack(plan, len(sources.sources))
+            if retry:
+                packer.retry(plan, retry)
+            return _finish(root, sources, time.monotonic() - began)
     finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-        for writer, _, _ in window:
-            writer.close()
-    if failed:
-        logger.warning("%d inputs gave no clip; the ledger says why", failed)
+        decoder.close()
 
 
-def _remaining(
-    root: Path, pending: Iterable[PlannedShard], progress: "tqdm[Any]"
-) -> Iterator[tuple[ShardWriter, Source | None]]:
-    """Yield each input that must still be decoded with its shard's writer, and None at the end of each shard."""
-    for shard in pending:
-        writer = ShardWriter(root, shard.name, [source.key for source in shard.sources])
-        progress.update(writer.done)
-        for source in shard.sources[writer.done :]:
-            yield writer, source
-        yield writer, None
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """One input of a shard, or its end."""
+
+    shard: PlannedShard
+    writer: ShardWriter | ShardRebuild
+    source: Source | None
+    attempts: int = 1
 
 
-def _write_next(window: deque[Any], progress: "tqdm[Any]") -> int:
-    """Write the oldest decoded clip, or publish its shard; return 1 when it was a failure."""
-    writer, source, task = window[0]
-    if source is None:
-        writer.publish()
+class _Packer:
+    """Decodes with `workers` threads, which only wait for the decoder, and writes in planned order."""
+
+    def __init__(self, root: Path, decoder: Decoder, workers: int) -> None:
+        self._root, self._decoder, self._workers = root, decoder, workers
+        self._spool = Spool(root)
+        self._failed: set[str] = set()
+
+    def pack(self, plan: Sequence[PlannedShard], total: int) -> None:
+        """Pack all shards that are not complete."""
+        pending = [shard for shard in plan if not finish_publication(self._root, shard.name)]
+        self._sweep(plan)
+        streamed = [(source, 1) for shard in pending for source in shard.sources if is_streamed(source)]
+        fill_spool(self._spool, streamed, self._decoder, self._workers)
+        with Progress("shard", total, total - sum(len(shard.sources) for shard in pending)) as progress:
+            self._run(self._steps(pending, progress), progress)
+
+    def retry(self, plan: Sequence[PlannedShard], codes: Collection[str]) -> None:
+        """Try inputs again that failed in an earlier run."""
+        skip = frozenset(self._failed)
+        shards: list[PlannedShard] = []
+        streamed: list[tuple[Source, int]] = []
+        count = 0
+        for shard in plan:
+            wanted = list(ShardRebuild(self._root, shard, codes, skip).wanted())
+            shards += [shard] if wanted else []
+            streamed += (pair for pair in wanted if is_streamed(pair[0]))
+            count += len(wanted)
+        fill_spool(self._spool, streamed, self._decoder, self._workers)
+        with Progress("retry", count, 0) as progress:
+            self._run(self._steps_again(shards, codes, skip), progress)
+
+    def _sweep(self, plan: Iterable[PlannedShard]) -> None:
+        """Remove what an interrupted retry left of shards that are complete."""
+        work = self._root / HIDDEN / "work"
+        left = {path.stem for path in work.glob("*.tar")}
+        for shard in plan if left else ():
+            if shard.name.stem in left and finish_publication(self._root, shard.name):
+                (work / f"{shard.name.stem}.tar").unlink(missing_ok=True)
+
+    def _steps(self, pending: Iterable[PlannedShard], progress: Progress) -> Iterator[_Step]:
+        for shard in pending:
+            writer = ShardWriter(self._root, shard.name, [source.key for source in shard.sources])
+            progress.skip(writer.done)
+            for source in shard.sources[writer.done :]:
+                yield _Step(shard, writer, source)
+            yield _Step(shard, writer, None)
+
+    def _steps_again(
+        self, shards: Iterable[PlannedShard], codes: Collection[str], skip: Collection[str]
+    ) -> Iterator[_Step]:
+        for shard in shards:
+            rebuild = ShardRebuild(self._root, shard, codes, skip)
+            for source, attempts in rebuild.wanted():
+                yield _Step(shard, rebuild, source, attempts)
+            yield _Step(shard, rebuild, None)
+
+    def _run(self, steps: Iterable[_Step], progress: Progress) -> None:
+        window: deque[tuple[_Step, Future[Attempt] | None]] = deque()
+        executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
+        try:
+            for step in steps:
+                window.append((step, executor.submit(self._attempt, step) if step.source else None))
+                while len(window) >= self._workers * _AHEAD:
+                    self._write_next(window, progress)
+            while window:
+                self._write_next(window, progress)
+        except BaseException:
+            executor.shutdown(wait=False, cancel_futures=True)
+            self._decoder.stop()
+            raise
+        finally:
+            executor.shutdown(wait=True, cancel_futures=True)
+            for step, _ in window:
+                with suppress(OSError):  # a full disk is told already
+                    step.writer.close()
+
+    def _attempt(self, step: _Step) -> Attempt:
+        assert step.source is not None
+        if is_streamed(step.source):
+            return self._spool.take(step.source.key)
+        return attempt(step.source, self._decoder, step.attempts)
+
+    def _write_next(self, window: deque[tuple[_Step, Future[Attempt] | None]], progress: Progress) -> None:
+        """Write the oldest decoded clip, or publish its shard."""
+        step, task = window[0]
+        if task is None:
+            step.writer.publish()
+            self._spool.drop(source.key for source in step.shard.sources)
+        else:
+            clip, row = task.result()
+            if clip is None:
+                self._failed.add(row["key"])
+                step.writer.fail(row)
+                progress.failed(row)
+            else:
+                step.writer.add(clip, row)
+                progress.packed(len(clip.wav) + len(clip.mjpg))
         window.popleft()
-        return 0
-    clip, row = task.result()
-    window.popleft()
-    if clip is None:
-        writer.fail(row)
-        logger.info("%s: %s: %s", row["source"], row["code"], row["message"])
-    else:
-        writer.add(clip, row)
-    progress.update()
-    return int(clip is None)
-
-
-def _attempt(source: Source, settings: ShardSettings, binary: str) -> tuple[Clip | None, dict[str, Any]]:
-    began = time.monotonic()
-    row: dict[str, Any] = {"key": source.key, "source": source.name, "split": source.split, "status": "packed",
-                           "code": "", "message": "", "exit_code": 0, "stderr": ""}  # fmt: skip
-    clip: Clip | None = None
-    try:
-        clip = read_clip(source, settings, binary)
-    except MediaError as error:
-        row |= {"status": "failed", "code": error.code, "message": str(error)}
-        row |= {"exit_code": error.exit_code, "stderr": error.stderr}
-    return clip, row | {"seconds": round(time.monotonic() - began, 3)}
 
 
 def _finish(root: Path, sources: SourceList, seconds: float) -> PackSummary:
-    """Write the ledger and count."""
-    records = list(iter_records(root))
-    rows: list[Mapping[str, Any]] = [row for record in records for row in record.ledger]
-    rows += [
-        {"key": source.key, "source": source.name, "split": source.split, "status": "skipped", "code": "duplicate",
-         "message": "an earlier row is the same", "exit_code": 0, "stderr": "", "seconds": 0.0}
-        for source in sources.duplicates
-    ]  # fmt: skip
-    write_ledger(root, rows)
-    status = Counter(row["status"] for row in rows)
+    """Write the ledger and count, one shard's record in memory at a time."""
+    status: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    shards: Counter[str] = Counter()
+
+    def rows() -> Iterator[Mapping[str, Any]]:
+        for record in iter_records(root):
+            shards.update(shards=bool(record.clips), size=record.size if record.clips else 0)
+            yield from record.ledger
+        for source in sources.duplicates:
+            yield ledger_row(source, "skipped", "duplicate", "an earlier row is the same", attempts=0)
+
+    def counted() -> Iterator[Mapping[str, Any]]:
+        for row in rows():
+            status[row["status"]] += 1
+            reasons.update([row["code"]] if row["code"] else [])
+            yield row
+
+    write_ledger(root, counted())
+    finish_dataset(root)
     return PackSummary(
-        inputs=len(rows), packed=status["packed"], failed=status["failed"], skipped=status["skipped"],
-        reasons=dict(Counter(row["code"] for row in rows if row["code"]).most_common()),
-        shards=sum(bool(record.clips) for record in records), size=sum(record.size for record in records),
-        seconds=seconds,
+        inputs=status.total(), packed=status["packed"], failed=status["failed"], skipped=status["skipped"],
+        reasons=dict(reasons.most_common()), shards=shards["shards"], size=shards["size"], seconds=seconds,
     )  # fmt: skip

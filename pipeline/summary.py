@@ -2,10 +2,12 @@
 
 import itertools
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from shards.index import Index
+from shards.clip import FLAGS
+from shards.index import Index, IndexedClip
 
 
 def summarise(root: Path) -> dict[str, Any]:
@@ -36,10 +38,17 @@ def summarise(root: Path) -> dict[str, Any]:
         "clips": len(clips),
         "hours": sum(clip.duration for clip in clips) / 3600,
         "frames": sum(clip.frame_count for clip in clips),
+        "flags": _count_flags(clips),
         "labels": dict(Counter(clip.label for clip in clips).most_common()),
         "splits": splits,
         "videos_in_two_splits": shared,
     }
+
+
+def _count_flags(clips: Iterable[IndexedClip]) -> dict[str, int]:
+    """Return how many clips have each flag that any has, in the order of FLAGS."""
+    counts = Counter(flag for clip in clips for flag in clip.flags)
+    return {flag: counts[flag] for flag in FLAGS if counts[flag]}
 
 
 def _count_split(index: Index, split: str) -> dict[str, Any]:
@@ -68,6 +77,8 @@ def describe(facts: dict[str, Any]) -> str:
     ]
     if facts["videos_in_two_splits"]:
         lines.append(f"{facts['videos_in_two_splits']} source videos lie in two splits, as the source list has it")
+    if facts["flags"]:
+        lines.append(f"flagged: {', '.join(f'{flag} {count}' for flag, count in facts['flags'].items())}")
     labels = facts["labels"]
     named = [f"{label or 'unlabelled'} {count}" for label, count in list(labels.items())[:20]]
     more = f", and {len(labels) - 20} more" if len(labels) > 20 else ""
