@@ -7,17 +7,18 @@ interrupted. Nothing heavy is imported before a command needs it.
 import argparse
 import json
 import logging
-import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from configs.arguments import build_parser
+
 logger = logging.getLogger("run")
 ROOT = Path(__file__).resolve().parent
 QUICKSTART = ROOT / "configs" / "quickstart.yaml"
-CONFIG_HELP = "YAML file; configs/vggsound.yaml is the paper's run, configs/quickstart.yaml the demo's"
 
 
 class CommandError(Exception):
@@ -43,14 +44,29 @@ def corpus(arguments: argparse.Namespace) -> int:
 
 def shard(arguments: argparse.Namespace) -> int:
     """Decode videos into shards."""
+    from pipeline.estimate import estimate
     from pipeline.pack import pack
-    from pipeline.sources import find_sources
+    from pipeline.prepare import read_sources
+    from pipeline.repair import remember_sources
+    from shards.exports.dali import write_dali
+    from shards.exports.energon import write_energon
 
     settings = _config(arguments).shard
-    sources = find_sources(
-        arguments.source, videos=arguments.videos, test_fraction=settings.test_fraction, seed=settings.seed
-    )
-    summary = pack(sources, arguments.out, settings, workers=arguments.workers)
+    retry = _codes(arguments.retry)
+    sources = read_sources(
+        arguments.source, arguments.out, settings, videos=arguments.videos, workers=arguments.workers,
+        dry_run=arguments.dry_run,
+    )  # fmt: skip
+    shared, example = sources.in_two_splits()
+    if shared:
+        logger.warning("the list puts %d source videos into two splits, %s for one", shared, example)
+    plan = estimate(sources, settings).describe()
+    if arguments.dry_run:
+        print(plan)
+        return 0
+    logger.info("%s", plan)
+    summary = pack(sources, arguments.out, settings, workers=arguments.workers, retry=retry)
+    remember_sources(arguments.out, arguments.source, arguments.videos)
     skipped = f" + skipped {summary.skipped}" if summary.skipped else ""
     print(f"inputs {summary.inputs} = packed {summary.packed} + failed {summary.failed}{skipped}")
     for code, count in summary.reasons.items():
@@ -60,6 +76,10 @@ def shard(arguments: argparse.Namespace) -> int:
         raise CommandError(
             f"nothing could be packed; {arguments.out / '.avcorr' / 'ledger.jsonl'} says why for each input"
         )
+    if arguments.energon:
+        write_energon(arguments.out)
+    if arguments.dali:
+        write_dali(arguments.out)
     if arguments.strict and summary.failed:
         raise CommandError(f"{summary.failed} inputs failed and --strict was given; the ledger says why")
     return 0
@@ -67,19 +87,61 @@ def shard(arguments: argparse.Namespace) -> int:
 
 def verify(arguments: argparse.Namespace) -> int:
     """Check shards against their index and their format."""
-    from shards.index import Index
+    from tqdm import tqdm
+
+    from shards.verify import Audit
     from shards.verify import verify as find_problems
 
-    count = 0
-    for problem in find_problems(arguments.root, full=arguments.full):
-        print(f"{problem.where}: {problem.code}: {problem.message}")
-        count += 1
-    if count:
-        raise CommandError(f"{count} problems in {arguments.root}")
-    packed = [record for record in Index(arguments.root).shards if record.clips]
-    clips = sum(len(record.clips) for record in packed)
-    depth = "every byte" if arguments.full else "sizes, ends and index; --full reads every byte"
-    print(f"all well: {len(packed)} shards, {clips} clips ({depth})")
+    count, total = Counter[str](), Counter[str]()
+    with tqdm(unit="B", unit_scale=True, disable=None, desc="verify") as bar:
+
+        def note(audit: Audit) -> None:
+            total.update(shards=bool(audit.clips), clips=audit.clips, bytes=audit.size)
+            bar.update(audit.size)
+            bar.set_postfix(problems=sum(count.values()), refresh=False)
+
+        for problem in find_problems(arguments.root, full=arguments.full, workers=arguments.workers, progress=note):
+            count[problem.code] += problem.is_failure
+            with bar.external_write_mode(file=sys.stdout):
+                text = f"{problem.where}: {problem.code}: {problem.message}"
+                print(json.dumps(problem.to_json()) if arguments.json else text)
+    problems = sum(count.values())
+    if arguments.json:
+        print(json.dumps({"summary": {
+            "root": str(arguments.root), "full": arguments.full, "ok": not problems, "problems": problems,
+            "codes": dict(+count), "shards": total["shards"], "clips": total["clips"], "bytes": total["bytes"],
+        }}))  # fmt: skip
+    if problems:
+        raise CommandError(f"{problems} problems in {arguments.root}; docs/verify.md explains each code, "
+                           "and run.py repair mends what can be mended")  # fmt: skip
+    if not arguments.json:
+        depth = "every byte" if arguments.full else "sizes, ends and index; --full reads every byte"
+        print(f"all well: {total['shards']} shards, {total['clips']} clips ({depth})")
+    return 0
+
+
+def repair(arguments: argparse.Namespace) -> int:
+    """Make again what verify finds damaged, byte for byte as it was recorded."""
+    from pipeline.prepare import read_sources
+    from pipeline.repair import recall_sources, repair_settings
+    from pipeline.repair import repair as mend
+
+    root: Path = arguments.root
+    given, videos = (arguments.source, arguments.videos) if arguments.source else recall_sources(root)
+    settings = repair_settings(root, arguments.ffmpeg)
+    sources = None
+    if given and all(path.exists() for path in given):
+        sources = read_sources(given, root, settings, videos=videos, workers=arguments.workers)
+    elif given:
+        logger.warning("the source %s is not there; only what needs no source is repaired", given[0])
+    result = mend(root, sources, settings, workers=arguments.workers, delete_extra=arguments.delete_extra)
+    for path, how in result.repaired.items():
+        print(f"repaired: {path}: {how}")
+    for path, why in result.failed.items():
+        print(f"not repaired: {path}: {why}")
+    if result.failed:
+        raise CommandError(f"{len(result.failed)} things could not be repaired in {root}")
+    print(f"all well: {len(result.repaired)} repaired")
     return 0
 
 
@@ -219,6 +281,15 @@ def _config(arguments: argparse.Namespace) -> Any:
     return load_config(arguments.config, arguments.set)
 
 
+def _codes(text: str) -> frozenset[str]:
+    from pipeline.errors import REASONS
+
+    codes = frozenset(text.split(",")) if text else frozenset()
+    for code in sorted(codes - set(REASONS)):
+        raise CommandError(f"--retry {code}: there is no such reason code; the codes are {', '.join(REASONS)}")
+    return codes
+
+
 def _saved_config(run: Path) -> Path:
     path = run / "config.yaml"
     if not path.exists():
@@ -241,87 +312,10 @@ def _version(package: str) -> str:
         return "absent"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="run.py", description="Shard videos with sound, stream pairs from the shards, learn what belongs together."
-    )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def command(name: str, function: Any, example: str) -> argparse.ArgumentParser:
-        summary, example = function.__doc__.splitlines()[0], f"example: run.py {example}"
-        added = commands.add_parser(name, help=summary, description=summary, epilog=example)
-        added.set_defaults(function=function)
-        added.add_argument("--debug", action="store_true", help="show the traceback of an error, and a fuller log")
-        return added
-
-    def configurable(added: argparse.ArgumentParser) -> None:
-        added.add_argument("--config", type=Path, metavar="FILE", help=CONFIG_HELP)
-        added.add_argument(
-            "--set", action="append", default=[], metavar="a.b=c", help="override one setting; repeatable"
-        )
-
-    def workers(added: argparse.ArgumentParser, what: str) -> None:
-        added.add_argument("--workers", type=_positive, default=os.cpu_count() or 1, metavar="W", help=what)
-
-    added = command("corpus", corpus, "corpus --out data/corpus --clips 100 --seed 0")
-    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the videos and corpus.csv")
-    added.add_argument("--clips", type=_positive, required=True, metavar="N", help="number of ten-second clips")
-    added.add_argument("--seed", type=_natural, default=0, metavar="S", help="decides every clip (default 0)")
-    added.add_argument("--ffmpeg", default="", metavar="PATH", help="ffmpeg to encode with; default: imageio-ffmpeg's")
-    workers(added, "processes (default: one a core)")
-
-    added = command("shard", shard, "shard --source videos/ --out data/shards")
-    sources = "folder of videos, VGGSound's CSV, or a CSV with the header path,label,split,start,duration"
-    added.add_argument("--source", type=Path, required=True, metavar="DIR_OR_CSV", help=sources)
-    added.add_argument("--videos", type=Path, metavar="DIR", help="folder of <id>_<start>.mp4, for VGGSound's CSV")
-    added.add_argument("--out", type=Path, required=True, metavar="ROOT", help="folder of the dataset")
-    added.add_argument("--strict", action="store_true", help="exit with 1 if any input failed")
-    workers(added, "ffmpeg processes at once (default: one a core)")
-    configurable(added)
-
-    added = command("verify", verify, "verify data/shards --full")
-    added.add_argument("root", type=Path, metavar="ROOT", help="folder of the dataset")
-    added.add_argument("--full", action="store_true", help="read every byte and check every member")
-
-    added = command("info", info, "info data/shards --json")
-    added.add_argument("root", type=Path, metavar="ROOT", help="folder of the dataset")
-    added.add_argument("--json", action="store_true", help="print one JSON object")
-
-    added = command("train", train, "train --shards data/shards --run runs/a --config configs/vggsound.yaml")
-    added.add_argument("--shards", type=Path, required=True, metavar="ROOT", help="folder of the dataset")
-    added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder for checkpoints and metrics")
-    added.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, if there is one")
-    configurable(added)
-
-    added = command("eval", evaluate, "eval --run runs/a --shards data/shards")
-    added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a trained run")
-    added.add_argument("--shards", type=Path, required=True, metavar="ROOT", help="folder of the dataset")
-    added.add_argument("--set", action="append", default=[], metavar="a.b=c", help="override one setting; repeatable")
-
-    added = command("report", report, "report --run runs/a")
-    added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a trained run")
-
-    added = command("demo", demo, "demo --out data/demo")
-    added.add_argument("--out", type=Path, default=Path("data/demo"), metavar="DIR", help="default: data/demo")
-    added.add_argument("--clips", type=_positive, default=800, metavar="N", help="clips to render (default 800)")
-    added.add_argument("--seed", type=_natural, default=0, metavar="S", help="seed of the corpus (default 0)")
-    added.add_argument("--set", action="append", default=[], metavar="a.b=c", help="override one setting; repeatable")
-    workers(added, "processes for rendering and sharding (default: one a core)")
-    return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, not {value}")
-    return value
-
-
-def _natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be 0 or more, not {value}")
-    return value
+COMMANDS = {
+    "corpus": corpus, "shard": shard, "verify": verify, "repair": repair, "info": info, "train": train,
+    "eval": evaluate, "report": report, "demo": demo,
+}  # fmt: skip
 
 
 def _known_errors() -> tuple[type[Exception], ...]:
@@ -336,7 +330,7 @@ def _known_errors() -> tuple[type[Exception], ...]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = build_parser(COMMANDS).parse_args(argv)
     level = logging.DEBUG if arguments.debug else logging.INFO
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     for name in ("run", "pipeline", "model", "shards", "configs"):

