@@ -9,14 +9,14 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .clip import MEMBERS, WAV_HEADER_BYTES, ClipMetadata
+from .clip import FLAGS, MEMBERS, WAV_HEADER_BYTES, ClipMetadata
 from .errors import ShardFormatError
 from .index import ShardRecord, read_record, write_atomically, write_json
 from .tar import BLOCK, Member, iter_members
@@ -62,8 +62,8 @@ class ColumnsWriter:
             "frame_offset": np.array([offset for clip in clips for offset in clip.frame_offsets[:-1]], "<u4"),
             "frame_time": np.array([round(1e6 * time) for clip in clips for time in clip.frame_times], "<i8"),
         }
-        for name in _flags(clips[0]) if clips else ():
-            columns[f"flag_{name}"] = np.array([getattr(clip, name) for clip in clips], "?")
+        for name in FLAGS:
+            columns[f"flag_{name}"] = np.array([name in clip.flags for clip in clips], "?")
         for name in TEXTS:
             encoded = [getattr(clip, name).encode() for clip in clips]
             columns[f"{name}_utf8"] = np.frombuffer(b"".join(encoded), "u1")
@@ -76,11 +76,6 @@ class ColumnsWriter:
 def _borders(lengths: Sequence[int]) -> NDArray[np.uint32]:
     """Return where each row begins, and behind them where the last one ends."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype("<u4")
-
-
-def _flags(metadata: ClipMetadata) -> list[str]:
-    """Return the names of the fields that are true or false."""
-    return [field.name for field in fields(metadata) if isinstance(getattr(metadata, field.name), bool)]
 
 
 class Columns:
