@@ -1,23 +1,31 @@
-"""Hold one shard against its record in the index.
+"""Hold one shard, its columns and what other loaders have of it against its record in the index.
 
 Quick, it needs the file's size and its last blocks, which on an object store are one HEAD and one small range read.
-Full, it reads the file once.
+Full, it reads the file once, and the columns have to be those that the file gives.
 """
 
 import hashlib
 import json
-import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import Any
 
-from .errors import ShardFormatError
-from .index import HIDDEN, ShardRecord, read_record
+from .columns import Columns, find_column_problems
+from .errors import (
+    MissingBucketError,
+    MissingObjectError,
+    ShardFormatError,
+    StoreAccessError,
+    StoreError,
+)
+from .exports.audit import Others, audit_shard_exports
+from .index import ShardRecord, parse_record
+from .manifest import ShardEntry, describe_shard
 from .problem import Problem
 from .scan import Scan, scan_shard
+from .store import ByteRange, Store
 from .tar import BLOCK, RECORD
 
 _STEM = re.compile(r"([a-z][a-z0-9]{0,20})-(\d{6})")
@@ -42,23 +50,30 @@ class Audit:
     """Rows of the ledger in the record."""
     rows_digest: int = 0
     """Sum of the rows' digests, which does not depend on their order."""
+    entry: ShardEntry | None = None
+    """What the manifest ought to say of the shard; None where no clip is in it."""
 
 
-def audit_shard(root: Path, record_path: Path, longest: float | None, *, full: bool) -> Audit:
+def audit_shard(store: Store, where: str, longest: float | None, others: Others, *, full: bool) -> Audit:
     """Check one record and its shard.
 
     Args:
-        root: the dataset's folder.
-        record_path: the record.
+        store: where the dataset lies.
+        where: path of the record under the root.
         longest: the longest that a clip may be, seconds; None where it is not known.
+        others: for which other loaders the dataset has files.
         full: read the shard.
+
+    Raises:
+        StoreAccessError, MissingBucketError: which would befall all shards alike.
     """
-    stem = record_path.stem
-    where = f"{HIDDEN}/shards/{record_path.name}"
+    stem = PurePosixPath(where).stem
     try:
-        record = read_record(record_path)
+        record = parse_record(store.read(where), f"{store.url}/{where}")
         wrong = list(_record_faults(stem, record))
-    except (ShardFormatError, OSError, AttributeError, TypeError) as error:
+    except (StoreAccessError, MissingBucketError):
+        raise
+    except (ShardFormatError, StoreError, OSError, AttributeError, TypeError) as error:
         return Audit(stem, True, problems=(Problem(where, "record", f"cannot be read ({error})"),))
     if wrong:
         return Audit(stem, True, problems=tuple(Problem(where, "record", text) for text in wrong))
@@ -67,17 +82,23 @@ def audit_shard(root: Path, record_path: Path, longest: float | None, *, full: b
     result = Audit(
         stem, False, record.path if record.clips else "", inputs=len(record.ledger),
         rows_digest=sum(map(row_digest, record.ledger)), clips=len(keys), size=record.size, keys=keys,
+        entry=describe_shard(stem, record) if record.clips else None,
     )  # fmt: skip
     if record.clips:
+        scan = None
         try:
-            problems += _end_problems(root, record, tail=not full)
+            problems += _end_problems(store, record, tail=not full)
             if full and not any(problem.code == "missing_shard" for problem in problems):
                 offsets = [clip.offset for clip in record.clips]
-                scan = scan_shard(root / record.path, record.path, offsets=offsets, longest=longest)
+                scan = scan_shard(store, record.path, offsets=offsets, longest=longest)
                 problems += [*scan.problems, *_differences(record, scan)]
                 result = replace(result, keys=scan.keys)
-        except OSError as error:
-            problems.append(Problem(record.path, "unreadable", f"cannot be read ({error.strerror})"))
+        except (StoreAccessError, MissingBucketError):
+            raise
+        except (OSError, StoreError) as error:
+            reason = getattr(error, "strerror", None) or error
+            problems.append(Problem(record.path, "unreadable", f"cannot be read ({reason})"))
+        problems += _derived_problems(store, where, record, scan, others)
     return replace(result, problems=tuple(problems))
 
 
@@ -105,23 +126,18 @@ def _record_faults(stem: str, record: ShardRecord) -> Iterator[str]:
         yield f"names {len(record.clips)} clips, but its ledger rows say {len(packed)} packed, or other ones"
 
 
-def _end_problems(root: Path, record: ShardRecord, *, tail: bool) -> Iterator[Problem]:
+def _end_problems(store: Store, record: ShardRecord, *, tail: bool) -> Iterator[Problem]:
     """Check size and closing blocks."""
-    path = root / record.path
     try:
-        status = os.stat(path)
-    except FileNotFoundError:
+        size = store.size(record.path)
+    except MissingObjectError:
         yield Problem(record.path, "missing_shard", f"is not there; its record says {len(record.clips)} clips")
         return
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(0, "no regular file")
-    if status.st_size != record.size:
-        yield Problem(record.path, "size", f"has {status.st_size} bytes; its record says {record.size}")
+    if size != record.size:
+        yield Problem(record.path, "size", f"has {size} bytes; its record says {record.size}")
     if tail:
-        with path.open("rb") as file:
-            file.seek(max(0, status.st_size - 2 * BLOCK))
-            last = file.read(2 * BLOCK)
-        if len(last) < 2 * BLOCK or any(last) or status.st_size % RECORD:
+        (last,) = store.read_ranges([ByteRange(record.path, max(0, size - 2 * BLOCK), size)])
+        if len(last) < 2 * BLOCK or any(last) or size % RECORD:
             text = f"does not end in two blocks of zeros at a multiple of {RECORD} bytes: it was cut"
             yield Problem(record.path, "end", text)
 
@@ -131,6 +147,8 @@ def _differences(record: ShardRecord, scan: Scan) -> Iterator[Problem]:
     if scan.size == record.size and scan.sha256 != record.sha256:
         text = f"has sha256 {scan.sha256}; its record says {record.sha256}"
         yield Problem(record.path, "checksum", text)
+    elif scan.sha256 == record.sha256 and scan.md5 != record.md5:
+        yield Problem(record.path, "checksum", f"has md5 {scan.md5}; its record says {record.md5}")
     if len(scan.clips) != len(record.clips):
         text = f"holds {len(scan.clips)} whole clips; its record says {len(record.clips)}"
         yield Problem(record.path, "count", text)
@@ -141,6 +159,30 @@ def _differences(record: ShardRecord, scan: Scan) -> Iterator[Problem]:
         if clip is None or _plain(clip) != _plain(recorded):
             text = f"its record says {recorded.key!r}: {_first_difference(recorded, clip)}"
             yield Problem(record.path, "stale", text, key)
+
+
+def _derived_problems(
+    store: Store, where: str, record: ShardRecord, scan: Scan | None, others: Others
+) -> Iterator[Problem]:
+    """Check what was derived from the shard: its columns, and where its samples lie for energon and DALI."""
+    where, expected = where.removesuffix(".json") + ".npz", None
+    if scan is not None and scan.sha256 == record.sha256 and not scan.problems:  # else the shard is to blame
+        try:
+            expected = scan.columns.columns()
+        except (ValueError, OverflowError) as error:
+            yield Problem(record.path, "metadata", f"the columns cannot hold them ({error})")
+            return
+    try:
+        data = store.read(where)
+    except (StoreAccessError, MissingBucketError):
+        raise
+    except (StoreError, OSError) as error:
+        yield Problem(where, "columns", f"cannot be read ({error})")
+        return
+    wrong = list(find_column_problems(f"{store.url}/{where}", record, data, expected))
+    yield from (Problem(where, "columns", text) for text in wrong)
+    if not wrong and any(others):
+        yield from audit_shard_exports(store, record.path, Columns(where, record.columns_sha256, data), others)
 
 
 def _plain(clip: Any) -> Any:

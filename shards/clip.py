@@ -73,9 +73,9 @@ class ClipMetadata:
     length_difference: float
     """`video_duration - duration` in seconds: below 0 where the picture ends before the sound."""
     motion: float
-    """Largest difference between successive stored frames, in grey levels of 255."""
+    """Largest difference between stored frames about a second apart, in grey levels of 255."""
     still_share: float
-    """Share of successive stored frames that differ by less than one grey level; 1.0 with one frame."""
+    """Share of those frames that differ by less than one grey level from the one before; 1.0 with one frame."""
     still: bool
     """Whether that holds for all of them."""
     silent: bool

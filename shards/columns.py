@@ -8,7 +8,7 @@ a JPEG, or to a second of sound, is arithmetic: no tar is read and no JSON parse
 import hashlib
 import io
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ class ColumnsWriter:
         self._metadata.append(metadata)
         self._members.append(members)
 
-    def encode(self) -> bytes:
-        """Return the `.npz`."""
+    def columns(self) -> dict[str, NDArray[Any]]:
+        """Return the columns by their names in the format."""
         clips = self._metadata
         columns: dict[str, NDArray[Any]] = {
             "member_offset": np.array([[member.offset for member in row] for row in self._members], "<u8"),
@@ -68,8 +68,12 @@ class ColumnsWriter:
             encoded = [getattr(clip, name).encode() for clip in clips]
             columns[f"{name}_utf8"] = np.frombuffer(b"".join(encoded), "u1")
             columns[f"{name}_rows"] = _borders([len(text) for text in encoded])
+        return columns
+
+    def encode(self) -> bytes:
+        """Return the `.npz`."""
         file = io.BytesIO()
-        np.savez(file, allow_pickle=False, **columns)
+        np.savez(file, allow_pickle=False, **self.columns())
         return file.getvalue()
 
 
@@ -82,18 +86,19 @@ class Columns:
     """The columns of one shard, each decoded when it is first used.
 
     Args:
-        path: the `.npz`.
+        path: the `.npz`; only its name where `data` is given.
         sha256: its checksum as the record has it.
+        data: the bytes of the file, where they are read already.
 
     Raises:
         ShardFormatError: when the file is missing, damaged, or of another shard.
     """
 
-    def __init__(self, path: Path, sha256: str) -> None:
+    def __init__(self, path: Path | str, sha256: str, data: bytes | None = None) -> None:
         self._path = path
         self._cache: dict[str, NDArray[Any]] = {}
         try:
-            data = path.read_bytes()
+            data = Path(path).read_bytes() if data is None else data
             digest = hashlib.sha256(data).hexdigest()
             if digest != sha256:
                 raise ShardFormatError(_damaged(path, f"sha256 {digest[:12]}..., its record says {sha256[:12]}..."))
@@ -127,6 +132,18 @@ class Columns:
         column = MEMBERS.index(suffix)
         start = int(self["member_offset"][row, column])
         return start, start + int(self["member_size"][row, column])
+
+    def starts(self, suffix: str) -> NDArray[np.int64]:
+        """Return for each clip the byte of the shard at which a member's content begins."""
+        return self["member_offset"][:, MEMBERS.index(suffix)].astype(np.int64)
+
+    def sizes(self, suffix: str) -> NDArray[np.int64]:
+        """Return for each clip the bytes of a member's content."""
+        return self["member_size"][:, MEMBERS.index(suffix)].astype(np.int64)
+
+    def first_samples(self) -> NDArray[np.int64]:
+        """Return for each clip the byte of the shard at which its sample 0 lies."""
+        return self.starts("wav") + WAV_HEADER_BYTES
 
     def frame(self, row: int, frame: int) -> tuple[int, int]:
         """Return the bytes [start, stop) of a frame's JPEG in the shard. Raises IndexError where there is none."""
@@ -162,19 +179,37 @@ def encode_columns(shard: Path) -> bytes:
     return columns.encode()
 
 
-def find_column_problems(path: Path, record: ShardRecord) -> Iterator[str]:
-    """Yield what is wrong with a shard's columns, against its record; nothing when all is well."""
+def find_column_problems(
+    path: Path | str,
+    record: ShardRecord,
+    data: bytes | None = None,
+    expected: Mapping[str, NDArray[Any]] | None = None,
+) -> Iterator[str]:
+    """Yield what is wrong with a shard's columns; nothing when all is well.
+
+    Args:
+        path: the `.npz`; only its name where `data` is given.
+        record: the shard's.
+        data: the bytes of the file, where they are read already.
+        expected: the columns as the shard itself gives them; None to compare with the record alone.
+    """
     try:
-        columns = Columns(path, record.columns_sha256)
+        columns = Columns(path, record.columns_sha256, data)
+        keys = [columns.text("key", row) for row in range(columns.clips)]
+        frames = np.diff(columns["frame_rows"]).tolist()
+        starts = (columns["member_offset"][:, 0] - BLOCK).tolist()
+        known = [(clip.key, clip.frame_count, clip.offset) for clip in record.clips]
+        if known != list(zip(keys, frames, starts, strict=True)):
+            yield _damaged(path, "its clips are not those of the record")
+            return
+        for name, values in (expected or {}).items():
+            found = columns[name]
+            if found.dtype != values.dtype or not np.array_equal(found, values):
+                yield _damaged(path, f"its column {name} is not what the shard holds")
     except ShardFormatError as error:
         yield str(error)
-        return
-    keys = [columns.text("key", row) for row in range(columns.clips)]
-    frames = np.diff(columns["frame_rows"]).tolist()
-    starts = (columns["member_offset"][:, 0] - BLOCK).tolist()
-    known = [(clip.key, clip.frame_count, clip.offset) for clip in record.clips]
-    if known != list(zip(keys, frames, starts, strict=True)):
-        yield _damaged(path, "its clips are not those of the record")
+    except (ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:  # a checksum may vouch for nonsense
+        yield _damaged(path, str(error))
 
 
 def repair_columns(root: Path, record_file: Path) -> None:
@@ -191,5 +226,5 @@ def repair_columns(root: Path, record_file: Path) -> None:
         write_json(record_file, replace(record, columns_sha256=digest).to_json())
 
 
-def _damaged(path: Path, what: str) -> str:
+def _damaged(path: Path | str, what: str) -> str:
     return f"the columns {path} are missing or damaged ({what}); make them again from their shard with: run.py repair"

@@ -1,9 +1,15 @@
-"""What can be wrong with shards.
+"""What can be wrong with shards, and with the places where they lie.
 
 ShardError
 ├── ShardFormatError      the bytes or the metadata break shards/FORMAT.md
 ├── ShardTruncatedError   a shard is shorter, or holds fewer clips, than its index says
-└── DatasetMismatchError  a folder holds something else than what was asked for
+├── DatasetMismatchError  a folder holds something else than what was asked for
+└── StoreError            a store cannot do what was asked; the address or its use is wrong
+    ├── MissingObjectError       there is no such file or object
+    ├── MissingBucketError       there is no such bucket or container
+    ├── StoreAccessError         no, wrong or expired credentials, or no right to do this
+    ├── ObjectChangedError       an object was replaced while it was being read
+    └── StoreUnreachableError    no answer, or too slow a one, after all retries
 """
 
 
@@ -21,3 +27,27 @@ class ShardTruncatedError(ShardError):
 
 class DatasetMismatchError(ShardError):
     """A folder that is no dataset, or one of another configuration."""
+
+
+class StoreError(ShardError):
+    """A store that cannot do what was asked."""
+
+
+class MissingObjectError(StoreError, FileNotFoundError):
+    """A file or an object that is not there."""
+
+
+class MissingBucketError(StoreError):
+    """A bucket or a container that is not there."""
+
+
+class StoreAccessError(StoreError):
+    """Credentials that are missing, wrong, expired, or lack the right."""
+
+
+class ObjectChangedError(StoreError):
+    """An object that was replaced while it was being read, so that its parts do not belong together."""
+
+
+class StoreUnreachableError(StoreError):
+    """A server that did not answer, or too slowly, after all retries."""

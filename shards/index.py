@@ -9,89 +9,40 @@ ROOT/.avcorr/index.json                   all shards with sizes and checksums; w
 ROOT/.avcorr/work/                        shards in the making, with their journals
 """
 
+import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from .clip import FORMAT_VERSION
-from .errors import DatasetMismatchError, ShardFormatError
+from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from .ledger import write_sorted
+from .record import IndexedClip, ShardName, ShardRecord, parse_record, read_record
+from .store import Root, Store, open_store
+
+__all__ = [
+    "HIDDEN", "MANIFEST", "Index", "IndexedClip", "ShardName", "ShardRecord", "columns_path", "is_json_of",
+    "iter_ledger", "iter_records", "parse_record", "read_dataset", "read_record", "record_names", "record_path",
+    "require_dataset", "sync_folder", "write_atomically", "write_json", "write_ledger",
+]  # fmt: skip
 
 HIDDEN = ".avcorr"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class ShardName:
-    """Which shard of which split."""
-
-    dataset: str
-    split: str
-    number: int
-
-    @property
-    def stem(self) -> str:
-        """Return `<split>-<six digits>`, the name of the shard's record."""
-        return f"{self.split}-{self.number:06d}"
-
-    @property
-    def path(self) -> str:
-        """Return the shard's path under the root; its base name is unique over the splits."""
-        return f"{self.split}/{self.dataset}-{self.stem}.tar"
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedClip:
-    """What the index knows of a packed clip."""
-
-    key: str
-    video: str
-    label: str
-    duration: float
-    frame_count: int
-    offset: int
-    """Byte in the shard at which the clip's first tar header begins."""
-    flags: tuple[str, ...] = ()
-    """What is wrong with the clip: names of shards.clip.FLAGS."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "flags", tuple(self.flags))  # JSON gives a list
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRecord:
-    """What the index knows of a complete shard, and the ledger rows of the inputs that were meant for it."""
-
-    path: str
-    split: str
-    size: int
-    sha256: str
-    clips: tuple[IndexedClip, ...]
-    ledger: tuple[Mapping[str, Any], ...]
-    md5: str
-    """Of the tar, for loaders that know no better."""
-    columns_sha256: str
-    """Of the shard's columns; "" where no clip was packed."""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the record as plain JSON types."""
-        return {"format": FORMAT_VERSION, **asdict(self)}
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "ShardRecord":
-        """Make the record from decoded JSON; raises KeyError or TypeError on a wrong shape."""
-        clips = tuple(IndexedClip(**clip) for clip in values["clips"])
-        return cls(
-            values["path"], values["split"], values["size"], values["sha256"], clips, tuple(values["ledger"]),
-            values["md5"], values["columns_sha256"],
-        )  # fmt: skip
+MANIFEST = "index.json"
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically: a temporary name in the same folder, fsync, rename."""
     write_atomically(path, json.dumps(value, ensure_ascii=False, indent=1).encode())
+
+
+def is_json_of(data: bytes, value: Any) -> bool:
+    """Return whether a file's bytes are JSON of a value, whatever the spaces."""
+    try:
+        return bool(json.loads(data) == value)
+    except (ValueError, RecursionError):
+        return False
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -118,20 +69,19 @@ def sync_folder(folder: Path) -> None:
 class Index:
     """The index of one dataset root, read once.
 
+    Args:
+        root: where the dataset lies.
+
     Raises:
         DatasetMismatchError: when `root` is no dataset, or one of another format.
         ShardFormatError: when a record cannot be read.
+        StoreError: when the store cannot be read.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        dataset = read_dataset(root)
-        if dataset is None:
-            raise DatasetMismatchError(
-                f"{root} holds no shards (no {HIDDEN}/dataset.json); make some with: run.py shard"
-            )
-        self.dataset = dataset
-        self.shards = tuple(iter_records(root))
+    def __init__(self, root: Root) -> None:
+        self.store = open_store(root)
+        self.dataset = require_dataset(self.store)
+        self.shards = tuple(iter_records(self.store))
 
     def of_split(self, split: str) -> tuple[ShardRecord, ...]:
         """Return the shards of one split in the order of their numbers.
@@ -142,7 +92,7 @@ class Index:
         shards = tuple(shard for shard in self.shards if shard.split == split and shard.clips)
         if not shards:
             have = ", ".join(self.splits()) or "none at all"
-            raise DatasetMismatchError(f"{self.root} has no clips in the split {split!r}; it has {have}")
+            raise DatasetMismatchError(f"{self.store.url} has no clips in the split {split!r}; it has {have}")
         return shards
 
     def splits(self) -> tuple[str, ...]:
@@ -155,24 +105,36 @@ class Index:
 
     def ledger(self) -> Iterator[Mapping[str, Any]]:
         """Yield the ledger: one row an input."""
-        path = self.root / HIDDEN / "ledger.jsonl"
-        if path.exists():
-            with path.open(encoding="utf-8") as file:
-                yield from (json.loads(line) for line in file)
+        try:
+            yield from iter_ledger(self.store)
+        except MissingObjectError:
+            return
 
 
-def read_dataset(root: Path) -> dict[str, Any] | None:
+def read_dataset(root: Root) -> dict[str, Any] | None:
     """Return `.avcorr/dataset.json`, or None where there is none."""
-    path = root / HIDDEN / "dataset.json"
-    if not path.exists():
-        return None
+    store = open_store(root)
+    path = f"{store.url}/{HIDDEN}/dataset.json"
     try:
-        dataset: dict[str, Any] = json.loads(path.read_bytes())
+        dataset: dict[str, Any] = json.loads(store.read(f"{HIDDEN}/dataset.json"))
         version = dataset["format"]
+    except MissingObjectError:
+        return None
     except (ValueError, TypeError, KeyError) as error:
         raise ShardFormatError(f"{path} cannot be read ({error}); make the shards again in another folder") from error
     if version != FORMAT_VERSION:
         raise DatasetMismatchError(f"{path} has format {version}; this program reads format {FORMAT_VERSION}")
+    return dataset
+
+
+def require_dataset(root: Root) -> dict[str, Any]:
+    """Return `.avcorr/dataset.json`. Raises DatasetMismatchError where there is none."""
+    store = open_store(root)
+    dataset = read_dataset(store)
+    if dataset is None:
+        raise DatasetMismatchError(
+            f"{store.url} holds no shards (no {HIDDEN}/dataset.json); make some with: run.py shard"
+        )
     return dataset
 
 
@@ -186,18 +148,40 @@ def columns_path(root: Path, name: ShardName) -> Path:
     return record_path(root, name).with_suffix(".npz")
 
 
-def iter_records(root: Path) -> Iterator[ShardRecord]:
-    """Yield the record of every complete shard, by split and number. Raises ShardFormatError on a damaged record."""
-    for path in sorted((root / HIDDEN / "shards").glob("*.json")):
-        yield read_record(path)
+def record_names(store: Store) -> list[str]:
+    """Return the paths of all records under the root, by split and number.
 
-
-def read_record(path: Path) -> ShardRecord:
-    """Read one shard's record. Raises ShardFormatError when it is damaged."""
+    Raises:
+        DatasetMismatchError: where nothing can be listed, as over HTTP, and there is no manifest.
+        ShardFormatError: when that is damaged.
+    """
+    if store.lists:
+        return [path for path in store.list(f"{HIDDEN}/shards") if path.endswith(".json")]
+    where = f"{store.url}/{HIDDEN}/{MANIFEST}"
     try:
-        return ShardRecord.from_json(json.loads(path.read_bytes()))
+        values = json.loads(store.read(f"{HIDDEN}/{MANIFEST}"))
+        columns = [entry["columns"] for entry in values["shards"]]
+        return sorted([*values.get("empty", []), *(f"{path.removesuffix('.npz')}.json" for path in columns)])
+    except MissingObjectError as error:
+        raise DatasetMismatchError(f"{where} is not there; over HTTP only a finished dataset can be read") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise ShardFormatError(f"the index record {path} is damaged ({error})") from error
+        raise ShardFormatError(f"the index {where} is damaged ({error})") from error
+
+
+def iter_records(root: Root) -> Iterator[ShardRecord]:
+    """Yield the record of every complete shard, by split and number. Raises ShardFormatError on a damaged record."""
+    store = open_store(root)
+    names = record_names(store)
+    for name, data in zip(names, store.read_all(names), strict=True):
+        yield parse_record(data, f"{store.url}/{name}")
+
+
+def iter_ledger(store: Store) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the ledger, one in memory. Raises MissingObjectError where there is none."""
+    path = f"{HIDDEN}/ledger.jsonl"
+    with store.stream(path, 0, store.size(path)) as file:
+        for line in io.TextIOWrapper(file, encoding="utf-8"):
+            yield json.loads(line)
 
 
 def write_ledger(root: Path, rows: Iterable[Mapping[str, Any]]) -> None:

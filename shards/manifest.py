@@ -4,15 +4,15 @@ It is written last of all, so its presence means that the dataset is whole, and 
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from .clip import FORMAT_VERSION
-from .errors import DatasetMismatchError, ShardFormatError
-from .index import HIDDEN, read_record, write_json
-
-MANIFEST = "index.json"
+from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
+from .index import HIDDEN, MANIFEST, ShardRecord, read_record, require_dataset, write_json
+from .store import Root, open_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,34 +38,64 @@ def iter_entries(root: Path) -> Iterator[ShardEntry]:
     for path in sorted((root / HIDDEN / "shards").glob("*.json")):
         record = read_record(path)
         if record.clips:
-            columns = path.with_suffix(".npz").relative_to(root).as_posix()
-            frames = sum(clip.frame_count for clip in record.clips)
-            seconds = round(sum(clip.duration for clip in record.clips), 3)
-            yield ShardEntry(
-                record.path, record.split, len(record.clips), frames, seconds, record.size, record.sha256,
-                record.md5, columns, record.columns_sha256,
-            )  # fmt: skip
+            yield describe_shard(path.stem, record)
+
+
+def describe_shard(stem: str, record: ShardRecord) -> ShardEntry:
+    """Return the entry of a shard that holds clips; `stem` is the name of its record."""
+    frames = sum(clip.frame_count for clip in record.clips)
+    seconds = round(sum(clip.duration for clip in record.clips), 3)
+    return ShardEntry(
+        record.path, record.split, len(record.clips), frames, seconds, record.size, record.sha256, record.md5,
+        f"{HIDDEN}/shards/{stem}.npz", record.columns_sha256,
+    )  # fmt: skip
 
 
 def write_manifest(root: Path, entries: Iterable[ShardEntry]) -> None:
-    """Write `.avcorr/index.json`; to be done last: its presence means that the whole dataset is there."""
-    write_json(root / HIDDEN / MANIFEST, {"format": FORMAT_VERSION, "shards": [asdict(entry) for entry in entries]})
+    """Write `.avcorr/index.json`; to be done last: its presence means that the whole dataset is there.
+
+    Records of shards that hold no clip are named too, for those who cannot list a folder.
+    """
+    values: dict[str, Any] = {"format": FORMAT_VERSION, "shards": [asdict(entry) for entry in entries]}
+    known = {entry["columns"].removesuffix(".npz") for entry in values["shards"]}
+    records = sorted(path.relative_to(root).as_posix() for path in (root / HIDDEN / "shards").glob("*.json"))
+    if empty := [path for path in records if path.removesuffix(".json") not in known]:
+        values["empty"] = empty
+    write_json(root / HIDDEN / MANIFEST, values)
 
 
-def read_manifest(root: Path) -> tuple[ShardEntry, ...]:
-    """Read `.avcorr/index.json`.
+def read_manifest(root: Root) -> tuple[ShardEntry, ...]:
+    """Read the shards in `.avcorr/index.json`.
 
     Raises:
-        DatasetMismatchError: when there is none, because the sharding did not reach its end.
+        DatasetMismatchError: when there is none, because there is no dataset or its sharding did not reach its end.
         ShardFormatError: when it is damaged.
+        StoreError: when the store cannot be read.
     """
-    path = root / HIDDEN / MANIFEST
+    return load_manifest(root)[0]
+
+
+def load_manifest(root: Root) -> tuple[tuple[ShardEntry, ...], list[str]]:
+    """Return the shards in `.avcorr/index.json`, and the paths of the records without clips; raises the same."""
+    store = open_store(root)
+    path = f"{store.url}/{HIDDEN}/{MANIFEST}"
     try:
-        values = json.loads(path.read_bytes())
-        return tuple(ShardEntry(**entry) for entry in values["shards"])
-    except FileNotFoundError as error:
+        values = json.loads(store.read(f"{HIDDEN}/{MANIFEST}"))
+        if values["format"] != FORMAT_VERSION:
+            raise ValueError(f"format {values['format']!r}; this program reads format {FORMAT_VERSION}")
+        return tuple(map(_entry, values["shards"])), list(values.get("empty", []))
+    except MissingObjectError as error:
+        require_dataset(store)
         raise DatasetMismatchError(
-            f"{root} has no {HIDDEN}/{MANIFEST}: its sharding did not reach the end; run the same run.py shard again"
+            f"{store.url} has no {HIDDEN}/{MANIFEST}: its sharding did not reach the end; "
+            "run the same run.py shard again"
         ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ShardFormatError(f"the index {path} is damaged ({error}); write it again with: run.py repair") from error
+
+
+def _entry(values: Mapping[str, Any]) -> ShardEntry:
+    for name, value in values.items():
+        if not isinstance(value, str | int | float):
+            raise TypeError(f"{name} is {value!r}")
+    return ShardEntry(**values)

@@ -1,30 +1,23 @@
 """From a clip's number to the bytes of one frame or of one second of its sound, over all shards of a split."""
 
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .columns import Columns
-from .errors import DatasetMismatchError, ShardFormatError
+from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from .manifest import read_manifest
+from .store import ByteRange, Root, open_store
 
-
-class ByteRange(NamedTuple):
-    """The bytes [start, stop) of a shard."""
-
-    path: str
-    """The shard's path under the root."""
-    start: int
-    stop: int
+__all__ = ["ByteRange", "ClipIndex"]
 
 
 class ClipIndex:
     """The clips of one split, numbered in the order of the shards; a shard's columns are read when first needed.
 
     Args:
-        root: the dataset's folder; only `.avcorr/` has to be there, so the shards may lie in an object store.
+        root: where the dataset lies; only `.avcorr/` has to be there.
         split: which clips.
 
     Raises:
@@ -32,17 +25,22 @@ class ClipIndex:
         ShardFormatError: when the index is damaged; reading a clip raises it too, for the shard's columns.
     """
 
-    def __init__(self, root: Path, split: str) -> None:
-        entries = read_manifest(root)
-        self._root, self._entries = root, tuple(entry for entry in entries if entry.split == split)
+    def __init__(self, root: Root, split: str) -> None:
+        self.store = open_store(root)
+        entries = read_manifest(self.store)
+        self._entries = tuple(entry for entry in entries if entry.split == split)
         if not self._entries:
             have = ", ".join(sorted({entry.split for entry in entries})) or "none at all"
-            raise DatasetMismatchError(f"{root} has no clips in the split {split!r}; it has {have}")
+            raise DatasetMismatchError(f"{self.store.url} has no clips in the split {split!r}; it has {have}")
         self._ends = np.cumsum([entry.clips for entry in self._entries])
         self._columns: dict[int, Columns] = {}
 
     def __len__(self) -> int:
         return int(self._ends[-1])
+
+    def load(self) -> None:
+        """Read the columns of all shards now, many in flight; else each is read when it is first needed."""
+        self._read([number for number in range(len(self._entries)) if number not in self._columns])
 
     def locate(self, clip: int) -> tuple[str, Columns, int]:
         """Return the shard's path under the root, its columns and the clip's row in them.
@@ -51,15 +49,26 @@ class ClipIndex:
             IndexError: where there is no such clip.
         """
         if not 0 <= clip < len(self):
-            raise IndexError(f"{self._root} has {len(self)} clips in this split; there is no clip {clip}")
+            raise IndexError(f"{self.store.url} has {len(self)} clips in this split; there is no clip {clip}")
         number = int(np.searchsorted(self._ends, clip, side="right"))
         entry = self._entries[number]
         if number not in self._columns:
-            columns = Columns(self._root / entry.columns, entry.columns_sha256)
-            if columns.clips != entry.clips:
-                raise ShardFormatError(f"{entry.columns} has {columns.clips} clips; the index says {entry.clips}")
-            self._columns[number] = columns
+            self._read([number])
         return entry.path, self._columns[number], clip - int(self._ends[number]) + entry.clips
+
+    def _read(self, numbers: Sequence[int]) -> None:
+        """Read the columns of some shards."""
+        entries = [self._entries[number] for number in numbers]
+        try:
+            for number, entry, data in zip(
+                numbers, entries, self.store.read_all(entry.columns for entry in entries), strict=True
+            ):
+                columns = Columns(f"{self.store.url}/{entry.columns}", entry.columns_sha256, data)
+                if columns.clips != entry.clips:
+                    raise ShardFormatError(f"{entry.columns} has {columns.clips} clips; the index says {entry.clips}")
+                self._columns[number] = columns
+        except MissingObjectError as error:
+            raise ShardFormatError(f"columns are missing ({error}); make them again with: run.py repair") from error
 
     def frame(self, clip: int, frame: int) -> ByteRange:
         """Return where a frame's JPEG lies. Raises IndexError where there is none."""

@@ -1,67 +1,86 @@
-"""Read the clips of a shard through webdataset, and refuse a shard that ends early.
+"""Read the clips of a shard, and refuse a shard that ends early.
 
-webdataset, as every loader built on Python's tarfile, takes an archive that was cut at a member's edge for a whole
-one. So the size and the closing blocks are checked before the first clip, and the number of clips after the last.
+Every loader built on Python's tarfile takes an archive that was cut at a member's edge for a whole one. So with an
+index the size and the closing blocks are checked before the first clip and the number of clips after the last; without
+one, the closing blocks are still demanded.
 """
 
-import os
-import tarfile
-from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
-
-from webdataset.tariterators import group_by_keys, tar_file_expander
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from .clip import MEMBERS, Clip, ClipMetadata
-from .errors import ShardFormatError, ShardTruncatedError
+from .errors import MissingObjectError, ShardFormatError, ShardTruncatedError
 from .index import ShardRecord
-from .tar import BLOCK
+from .store import ByteRange, Root, open_store
+from .tar import BLOCK, iter_members
 
 
-def check_ends(path: Path, record: ShardRecord) -> None:
+def check_ends(root: Root, record: ShardRecord) -> None:
     """Check that a shard is there, has its recorded size and ends in two blocks of zeros.
 
     Raises:
         ShardTruncatedError: naming the shard and what was found instead.
+        StoreError: when the store cannot be read.
     """
+    store = open_store(root)
+    where = f"{store.url}/{record.path}"
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size != record.size:
-                raise ShardTruncatedError(
-                    f"{path} has {size} bytes; its index says {record.size}: copy or make it again"
-                )
-            file.seek(size - 2 * BLOCK)
-            if any(file.read()):
-                raise ShardTruncatedError(f"{path} does not end in two blocks of zeros: copy or make it again")
-    except FileNotFoundError as error:
-        raise ShardTruncatedError(f"{path} is missing; its index says {len(record.clips)} clips") from error
+        size = store.size(record.path)
+        if size != record.size:
+            raise ShardTruncatedError(f"{where} has {size} bytes; its index says {record.size}: copy or make it again")
+        (end,) = store.read_ranges([ByteRange(record.path, max(0, size - 2 * BLOCK), size)])
+    except MissingObjectError as error:
+        raise ShardTruncatedError(f"{where} is missing; its index says {len(record.clips)} clips") from error
+    if len(end) < 2 * BLOCK or any(end):
+        raise ShardTruncatedError(f"{where} does not end in two blocks of zeros: copy or make it again")
 
 
-def read_clips(root: Path, record: ShardRecord) -> Iterator[Clip]:
+def read_clips(root: Root, record: ShardRecord) -> Iterator[Clip]:
     """Yield the clips of a shard in their order.
 
     Raises:
         ShardTruncatedError: when the shard is missing, shorter than its index says, or holds another number of clips.
-        ShardFormatError: when a sample lacks a member or its metadata break the format.
+        ShardFormatError: when it is no archive of whole clips.
+        StoreError: when the store cannot be read.
     """
-    path = root / record.path
-    check_ends(path, record)
-    count = 0
-    try:
-        with path.open("rb") as stream:
-            for sample in group_by_keys(tar_file_expander([{"url": str(path), "stream": stream}])):
-                yield _clip(sample, path)
-                count += 1
-    except (tarfile.TarError, ValueError) as error:
-        raise ShardFormatError(f"{path} is damaged ({error.args[0]}); run.py verify --full says where") from error
+    store = open_store(root)
+    check_ends(store, record)
+    where, count = f"{store.url}/{record.path}", 0
+    with store.stream(record.path, 0, record.size) as file:
+        for clip in iter_clips(file, where):
+            yield clip
+            count += 1
     if count != len(record.clips):
-        raise ShardTruncatedError(f"{path} holds {count} clips; its index says {len(record.clips)}")
+        raise ShardTruncatedError(f"{where} holds {count} clips; its index says {len(record.clips)}")
 
 
-def _clip(sample: Mapping[str, Any], path: Path) -> Clip:
+def iter_clips(file: BinaryIO, where: str) -> Iterator[Clip]:
+    """Yield the clips of an open shard, forward only and one in memory; nothing has to be known of it.
+
+    Args:
+        file: the shard from its first byte.
+        where: its name, for messages.
+
+    Raises:
+        ShardTruncatedError: when it ends early, or without the two closing blocks.
+        ShardFormatError: when it is no archive of whole clips.
+    """
+    key, contents = "", list[bytes]()
     try:
-        metadata, wav, mjpg = (sample[suffix] for suffix in MEMBERS)
-    except KeyError as error:
-        raise ShardFormatError(f"sample {sample['__key__']} of {path} lacks its member {error}") from error
-    return Clip(ClipMetadata.from_json(metadata), wav, mjpg)
+        for member, data in iter_members(file):
+            stem, _, suffix = member.name.partition(".")
+            if contents and stem != key or suffix != MEMBERS[len(contents)]:
+                lacking = MEMBERS[len(contents)]
+                raise ShardFormatError(f"sample {key if contents else stem} lacks its member {lacking!r}")
+            key = stem
+            contents.append(data)
+            if len(contents) == len(MEMBERS):
+                metadata, wav, mjpg = contents
+                yield Clip(ClipMetadata.from_json(metadata), wav, mjpg)
+                contents = []
+        if contents:
+            raise ShardFormatError(f"sample {key} lacks its member {MEMBERS[len(contents)]!r}")
+    except ShardTruncatedError as error:
+        raise ShardTruncatedError(f"{where}: {error}: copy or make it again") from error
+    except ShardFormatError as error:
+        raise ShardFormatError(f"{where}: {error}; run.py verify --full says what else") from error

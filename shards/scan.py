@@ -8,15 +8,16 @@ import hashlib
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import BinaryIO
 
 from .check import check_clip
 from .clip import MEMBERS, ClipMetadata
+from .columns import ColumnsWriter
 from .errors import ShardFormatError
 from .index import IndexedClip
 from .problem import Problem
-from .tar import BLOCK, RECORD, encode_header
+from .store import Root, open_store
+from .tar import BLOCK, RECORD, Member, encode_header
 
 _CHUNK_BYTES = 1 << 20
 _HEADER_FIELDS = (
@@ -33,53 +34,55 @@ class Scan:
 
     size: int
     sha256: str
+    md5: str
     keys: tuple[str, ...]
     """Of all whole clips, in the order of the tar."""
     clips: tuple[IndexedClip | None, ...]
     """What the index ought to know of each; None where its metadata are unusable."""
-    sources: tuple[str, ...]
-    """`source` of each clip, "" where its metadata are unusable."""
+    columns: ColumnsWriter
+    """Holds the rows of all clips whose metadata are usable."""
     problems: tuple[Problem, ...]
 
 
-def scan_shard(path: Path, where: str, *, offsets: Sequence[int] = (), longest: float | None = None) -> Scan:
+def scan_shard(root: Root, path: str, *, offsets: Sequence[int] = (), longest: float | None = None) -> Scan:
     """Read a shard and check every member against the format.
 
     Args:
-        path: the file.
-        where: its path relative to the root, `<split>/<file>`.
+        root: where the dataset lies.
+        path: the shard's under the root, `<split>/<file>`.
         offsets: bytes at which clips begin as far as the index knows, to go on at after a damaged header.
         longest: the longest that a clip may be, seconds; None where it is not known.
 
     Raises:
-        OSError: when the file cannot be read.
+        OSError, StoreError: when the file cannot be read.
     """
-    with path.open("rb") as file:
-        stream = _Stream(file)
-        clips = _Clips(where, longest)
+    store = open_store(root)
+    size = store.size(path)
+    with store.stream(path, 0, size) as file:
+        stream = _Stream(file, size)
+        clips = _Clips(path, longest)
         for member in _iter_members(stream, clips, offsets):
             clips.add(*member)
         clips.finish()
         stream.read_rest()
         return Scan(
-            stream.position, stream.digest.hexdigest(), tuple(clips.keys), tuple(clips.clips), tuple(clips.sources),
-            tuple(clips.problems),
+            stream.position, stream.sha256.hexdigest(), stream.md5.hexdigest(), tuple(clips.keys), tuple(clips.clips),
+            clips.columns, tuple(clips.problems),
         )  # fmt: skip
 
 
 class _Stream:
     """A file read forward once, with the checksum of what was read."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self.size = file, size
         self.position = 0
-        self.digest = hashlib.sha256()
-        self.size = file.seek(0, 2)
-        file.seek(0)
+        self.sha256, self.md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
 
     def read(self, count: int) -> bytes:
         data = self._file.read(count)
-        self.digest.update(data)
+        self.sha256.update(data)
+        self.md5.update(data)
         self.position += len(data)
         return data
 
@@ -98,7 +101,7 @@ class _Clips:
         self._where, self._split, self._longest = where, where.partition("/")[0], longest
         self.keys: list[str] = []
         self.clips: list[IndexedClip | None] = []
-        self.sources: list[str] = []
+        self.columns = ColumnsWriter()
         self.problems: list[Problem] = []
         self._seen: dict[str, str] = {}
         self._whole: set[str] = set()
@@ -154,7 +157,9 @@ class _Clips:
         self.keys.append(key)
         self._whole.add(key)
         self.clips.append(None if metadata is None else index_clip(metadata, members[0][1]))
-        self.sources.append("" if metadata is None else metadata.source)
+        if metadata is not None:
+            places = [Member(f"{key}.{suffix}", offset + BLOCK, len(data)) for suffix, offset, data in members]
+            self.columns.add(metadata, places)
 
 
 def index_clip(metadata: ClipMetadata, offset: int) -> IndexedClip:

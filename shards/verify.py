@@ -1,11 +1,10 @@
 """Find everything that is wrong with a dataset, instead of stopping at the first.
 
-Quick: the index itself, and each shard's presence, size and last blocks. Full: every byte, by checksum, and every
-member against the format. Shards are checked side by side; what is held in memory is one clip a worker and the keys.
+Quick: the index itself with all that is derived from it, and each shard's presence, size and last blocks. Full: every
+byte, by checksum, and every member against the format. Shards are checked side by side; what is held in memory is one
+clip and one shard's columns a worker, and the keys.
 """
 
-import json
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -16,45 +15,61 @@ from pathlib import Path
 from typing import Any
 
 from .audit import Audit, audit_shard, row_digest
-from .errors import DatasetMismatchError
-from .index import HIDDEN, ShardName, read_dataset
+from .errors import DatasetMismatchError, MissingObjectError, ShardError, StoreError
+from .exports.audit import Others, audit_exports, find_others
+from .index import HIDDEN, MANIFEST, ShardName, iter_ledger, record_names, require_dataset
+from .manifest import load_manifest
 from .problem import Problem
+from .store import Root, Store, is_remote, open_store
 
 __all__ = ["Audit", "Problem", "verify"]
 
 _STEM = re.compile(r"[a-z][a-z0-9]{0,20}-\d{6}")
+_ASKED_AT_ONCE = 32
 
 
 def verify(
-    root: Path, *, full: bool = False, workers: int = 1, progress: Callable[[Audit], None] | None = None
+    root: Root, *, full: bool = False, workers: int = 1, progress: Callable[[Audit], None] | None = None
 ) -> Iterator[Problem]:
     """Yield the problems of the dataset under `root`; none when all is well.
 
     Args:
-        root: the dataset's folder.
+        root: where the dataset lies. Over HTTP, which has no listing, files that the index does not know stay unseen.
         full: read every byte and check every member; else only sizes, ends and the index.
-        workers: shards checked at once; with more than one, the full check runs in processes of their own.
+        workers: shards checked at once; with more than one, the full check runs in processes of their own. Quick, a
+            remote store is asked for more at once.
         progress: called with what was found of each shard.
 
     Raises:
-        ShardError: when there is no index to check against.
+        ShardError: when there is no index to check against, or the store cannot be read at all.
     """
-    dataset = read_dataset(root)
-    if dataset is None:
-        raise DatasetMismatchError(f"{root} holds no shards (no {HIDDEN}/dataset.json); make some with: run.py shard")
-    records = sorted((root / HIDDEN / "shards").glob("*.json"))
+    store = open_store(root)
+    dataset = require_dataset(store)
+    records = record_names(store)
+    names = tuple(store.list("")) if store.lists else ()
+    others = find_others(names)
     keys: dict[str, str] = {}
     audits: list[Audit] = []
-    for audit in _audits(root, records, _longest(dataset), full=full, workers=workers):
+    sound = True
+    for audit in _audits(store, records, _longest(dataset), others, full=full, workers=workers):
         yield from audit.problems
+        sound = sound and not any(problem.code == "columns" for problem in audit.problems)
         yield from _shared_keys(audit, keys)
         audits.append(replace(audit, keys=(), problems=()))
         if progress is not None:
             progress(audit)
-    yield from _folder_problems(root, dataset, audits)
-    if not any(audit.damaged for audit in audits):
-        yield from _ledger_problems(root, dataset, audits)
-    yield from _leftovers(root)
+    yield from _folder_problems(names or tuple(audit.path for audit in audits), dataset, audits)
+    whole = not any(audit.damaged for audit in audits)
+    if whole:
+        problems = list(_ledger_problems(store, dataset, audits))
+        yield from problems
+        whole = not any(problem.code == "unfinished" for problem in problems)
+    stale = list(_manifest_problems(store, audits, whole=whole))
+    yield from stale
+    if whole and not stale:  # else all of them are out of date, and are written anew with it
+        entries = [audit.entry for audit in audits if audit.entry]
+        yield from audit_exports(store, names, entries, others, full=full and sound)
+    yield from _leftovers(store, names)
 
 
 def _longest(dataset: dict[str, Any]) -> float | None:
@@ -63,17 +78,21 @@ def _longest(dataset: dict[str, Any]) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _audits(root: Path, records: list[Path], longest: float | None, *, full: bool, workers: int) -> Iterator[Audit]:
+def _audits(
+    store: Store, records: list[str], longest: float | None, others: Others, *, full: bool, workers: int
+) -> Iterator[Audit]:
     """Yield the audit of each shard in the order of the records."""
+    if not full and is_remote(store.url):
+        workers = max(workers, _ASKED_AT_ONCE)
     if workers == 1 or len(records) < 2:
-        yield from (audit_shard(root, path, longest, full=full) for path in records)
+        yield from (audit_shard(store, path, longest, others, full=full) for path in records)
         return
     workers = min(workers, len(records))
     executor: Executor = (
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if full else ThreadPoolExecutor(workers)
     )
     try:
-        calls = (executor.submit(audit_shard, root, path, longest, full=full) for path in records)
+        calls = (executor.submit(audit_shard, store, path, longest, others, full=full) for path in records)
         yield from _in_order(calls, ahead=4 * workers)
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
@@ -96,13 +115,13 @@ def _shared_keys(audit: Audit, keys: dict[str, str]) -> Iterator[Problem]:
             yield Problem(where, "duplicate_key", f"lies in {other} too (upper and lower case are one)", key)
 
 
-def _folder_problems(root: Path, dataset: dict[str, Any], audits: Sequence[Audit]) -> Iterator[Problem]:
+def _folder_problems(names: Sequence[str], dataset: dict[str, Any], audits: Sequence[Audit]) -> Iterator[Problem]:
     """Compare the tars that a loader would see with the records, and look for gaps in the numbers."""
     name = _name(dataset, audits)
     known = {audit.path for audit in audits}
     stems = {audit.stem: audit for audit in audits}
     lost: set[str] = set()
-    for path in _visible_tars(root):
+    for path in filter(_is_visible_tar, names):
         stem = Path(path).stem.removeprefix(f"{name}-")
         split, _, number = stem.rpartition("-")
         if path in known:
@@ -131,16 +150,12 @@ def _name(dataset: dict[str, Any], audits: Sequence[Audit]) -> str:
     return next((Path(audit.path).stem.removesuffix(f"-{audit.stem}") for audit in audits if audit.path), "")
 
 
-def _visible_tars(root: Path) -> Iterator[str]:
-    """Yield the paths of all tars that are not below a hidden folder, sorted within each folder."""
-    for parent, folders, files in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for file in sorted(files):
-            if file.endswith(".tar") and not file.startswith("."):
-                yield Path(parent, file).relative_to(root).as_posix()
+def _is_visible_tar(path: str) -> bool:
+    """Return whether a loader would find a tar: neither it nor a folder above it is hidden."""
+    return path.endswith(".tar") and not any(part.startswith(".") for part in path.split("/"))
 
 
-def _ledger_problems(root: Path, dataset: dict[str, Any], audits: Sequence[Audit]) -> Iterator[Problem]:
+def _ledger_problems(store: Store, dataset: dict[str, Any], audits: Sequence[Audit]) -> Iterator[Problem]:
     """Compare the number of inputs with the records, and the ledger with their rows."""
     inputs, wanted = sum(audit.inputs for audit in audits), dataset.get("inputs")
     where = f"{HIDDEN}/ledger.jsonl"
@@ -150,31 +165,53 @@ def _ledger_problems(root: Path, dataset: dict[str, Any], audits: Sequence[Audit
         return
     if type(wanted) is int and inputs > wanted:
         yield Problem(".", "ledger", f"the records tell of {inputs} inputs; the dataset has {wanted}")
-    path = root / where
-    if not path.exists():
+    digest = 0
+    try:
+        digest = sum(row_digest(row) for row in iter_ledger(store) if row["code"] != "duplicate")
+    except MissingObjectError:
         if wanted is not None:
             yield Problem(where, "ledger", "is not there")
         return
-    digest = 0
-    try:
-        with path.open(encoding="utf-8") as file:
-            for line in file:
-                row = json.loads(line)
-                if row["code"] != "duplicate":
-                    digest += row_digest(row)
-    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+    except (OSError, StoreError, ValueError, TypeError, KeyError, RecursionError) as error:
         yield Problem(where, "ledger", f"cannot be read ({error})")
         return
     if digest != sum(audit.rows_digest for audit in audits):
         yield Problem(where, "ledger", "its rows are not those of the records")
 
 
-def _leftovers(root: Path) -> Iterator[Problem]:
+def _manifest_problems(store: Store, audits: Sequence[Audit], *, whole: bool) -> Iterator[Problem]:
+    """Compare the manifest with the records that can be read; an unfinished dataset has none."""
+    where = f"{HIDDEN}/{MANIFEST}"
+    try:
+        found, empty = load_manifest(store)
+    except DatasetMismatchError:
+        if whole:
+            yield Problem(where, "manifest", "is not there, though all inputs have been packed")
+        return
+    except (ShardError, OSError) as error:
+        yield Problem(where, "manifest", f"cannot be read ({error})")
+        return
+    stems = {f"{HIDDEN}/shards/{audit.stem}": audit for audit in audits}
+    unknown = {stem for stem, audit in stems.items() if audit.damaged}
+    listed = [entry for entry in found if entry.columns.removesuffix(".npz") not in unknown]
+    wanted = [audit.entry for audit in audits if audit.entry]
+    changed = {entry.path for entry in {*listed} ^ {*wanted}}
+    nothing_in = {f"{stem}.json" for stem, audit in stems.items() if not audit.damaged and not audit.entry}
+    if changed:
+        text = f"{len(changed)} of its shards are not as their records say, {min(changed)} for one"
+    elif listed != wanted:
+        text = "names shards twice or in another order than the records"
+    elif nothing_in != {*empty} - {f"{stem}.json" for stem in unknown}:
+        text = "names other records without clips than there are"
+    else:
+        return
+    yield Problem(where, "manifest", text)
+
+
+def _leftovers(store: Store, names: Sequence[str]) -> Iterator[Problem]:
     """Name what an interrupted run left."""
-    work = root / HIDDEN / "work"
-    found = [path for path in work.rglob("*") if path.is_file()]
-    found += (root / HIDDEN).glob(".*.tmp")
-    found += (root / HIDDEN / "shards").glob(".*.tmp")
-    for path in sorted(found):
-        text = f"{path.stat().st_size} bytes of an interrupted run"
-        yield Problem(path.relative_to(root).as_posix(), "work", text)
+    for path in names:
+        folder, _, name = path.rpartition("/")
+        half_written = folder in (HIDDEN, f"{HIDDEN}/shards") and name.startswith(".") and name.endswith(".tmp")
+        if half_written or path.startswith(f"{HIDDEN}/work/"):
+            yield Problem(path, "work", f"{store.size(path)} bytes of an interrupted run")

@@ -20,6 +20,7 @@ from .columns import ColumnsWriter, encode_columns
 from .errors import ShardError, ShardFormatError
 from .index import (
     HIDDEN,
+    MANIFEST,
     IndexedClip,
     ShardName,
     ShardRecord,
@@ -30,7 +31,6 @@ from .index import (
     write_atomically,
     write_json,
 )
-from .manifest import MANIFEST
 from .tar import closing, encode_member, locate_members
 
 

@@ -77,6 +77,7 @@ def test_clips_come_back(tmp_path: Path) -> None:
     assert (clips[1].wav, clips[1].mjpg) == (expected.wav, expected.mjpg)
     assert bytes(clips[1].frame(1)) == make_jpeg("vc")
     assert len(clips[1].samples(10, 20)) == 20
+    finish_dataset(tmp_path)
     assert list(verify(tmp_path, full=True)) == []
     assert [entry["key"] for entry in record.ledger] == KEYS
     offsets = [clip.offset for clip in record.clips]

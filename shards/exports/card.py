@@ -51,25 +51,46 @@ def write_card(root: Path, entries: Sequence[ShardEntry]) -> bool:
     return True
 
 
+def check_card(entries: Sequence[ShardEntry], data: bytes) -> str:
+    """Say what is wrong with a card, "" for nothing: front matter or table; the words around them may change."""
+    text = data.decode(errors="replace")
+    if MARKER not in text:
+        return ""
+    if f"---\n{_front_matter(entries)}---\n" not in text:
+        return "names other splits than the dataset has"
+    return "" if f"\n{_table(entries)}\n" in text else "has another table of the splits than the dataset"
+
+
 def card(settings: Mapping[str, Any], entries: Sequence[ShardEntry]) -> str:
     """Return the card's text."""
-    splits = sorted({entry.split for entry in entries}, key=lambda split: (split != "train", split))
-    data_files = [{"split": split, "path": f"{split}/*.tar"} for split in splits]
-    front = {
-        "license": "unknown",
-        "tags": ["webdataset", "video", "audio"],
-        "configs": [{"config_name": "default", "data_files": data_files}],
-    }
     rate, frames, side = (settings.get(name) for name in ("sample_rate", "frames_per_second", "short_side"))
     text = _TEXT.format(
         title=settings.get("name", "Clips"),
         clips=f"{sum(entry.clips for entry in entries):,}",
         rate=f" at {rate} Hz" if rate else "",
         frames=f", up to {frames:g} a second, shorter side {side} pixels" if frames and side else "",
-        table="\n".join(_row(split, [entry for entry in entries if entry.split == split]) for split in splits),
-        split=splits[0] if splits else "train",
+        table=_table(entries),
+        split=next(iter(_splits(entries)), "train"),
     )
-    return f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n{MARKER}\n{text}"
+    return f"---\n{_front_matter(entries)}---\n{MARKER}\n{text}"
+
+
+def _splits(entries: Sequence[ShardEntry]) -> list[str]:
+    return sorted({entry.split for entry in entries}, key=lambda split: (split != "train", split))
+
+
+def _front_matter(entries: Sequence[ShardEntry]) -> str:
+    data_files = [{"split": split, "path": f"{split}/*.tar"} for split in _splits(entries)]
+    front = {
+        "license": "unknown",
+        "tags": ["webdataset", "video", "audio"],
+        "configs": [{"config_name": "default", "data_files": data_files}],
+    }
+    return str(yaml.safe_dump(front, sort_keys=False))
+
+
+def _table(entries: Sequence[ShardEntry]) -> str:
+    return "\n".join(_row(split, [entry for entry in entries if entry.split == split]) for split in _splits(entries))
 
 
 def _row(split: str, entries: Sequence[ShardEntry]) -> str:

@@ -24,12 +24,22 @@ def write_dali(root: Path) -> tuple[Path, ...]:
     paths: list[Path] = []
     for entry in read_manifest(root):
         columns = Columns(root / entry.columns, entry.columns_sha256)
-        lines = [f"{VERSION} {columns.clips}"]
-        for row in range(columns.clips):
-            key = columns.text("key", row)
-            ranges = ((suffix, *columns.member(row, suffix)) for suffix in MEMBERS)
-            lines.append(" ".join(f"{suffix} {start} {stop - start} {key}.{suffix}" for suffix, start, stop in ranges))
-        shard = PurePosixPath(entry.path)
-        paths.append(root / HIDDEN / FOLDER / shard.parent / f"{shard.stem}.idx")
-        write_atomically(paths[-1], "".join(f"{line}\n" for line in lines).encode())
+        paths.append(root / dali_path(entry.path))
+        write_atomically(paths[-1], encode_dali(columns))
     return tuple(paths)
+
+
+def dali_path(shard: str) -> str:
+    """Return the path of a shard's index; `shard` is that of the shard, both under the root."""
+    path = PurePosixPath(shard)
+    return f"{HIDDEN}/{FOLDER}/{path.parent}/{path.stem}.idx"
+
+
+def encode_dali(columns: Columns) -> bytes:
+    """Return the index of one shard."""
+    lines = [f"{VERSION} {columns.clips}"]
+    for row in range(columns.clips):
+        key = columns.text("key", row)
+        ranges = ((suffix, *columns.member(row, suffix)) for suffix in MEMBERS)
+        lines.append(" ".join(f"{suffix} {start} {stop - start} {key}.{suffix}" for suffix, start, stop in ranges))
+    return "".join(f"{line}\n" for line in lines).encode()

@@ -8,16 +8,18 @@ import os
 import sqlite3
 import struct
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from ..clip import MEMBERS
 from ..columns import Columns
-from ..index import sync_folder, write_atomically, write_json
+from ..index import is_json_of, sync_folder, write_atomically, write_json
 from ..manifest import ShardEntry, read_manifest
+from ..store import Store
 from ..tar import BLOCK, Member
 
 FOLDER = ".nv-meta"
@@ -53,16 +55,59 @@ def write_energon(root: Path) -> None:
     folder = root / FOLDER
     folder.mkdir(exist_ok=True)
     _write_samples(root, entries)
-    identity = uuid.uuid5(uuid.NAMESPACE_OID, "".join(entry.sha256 for entry in entries))
-    write_atomically(folder / "index.uuid", str(identity).encode())
-    counts = {entry.path: entry.clips for entry in entries}
-    write_json(folder / ".info.json", {"energon_version": LAYOUT_VERSION, "shard_counts": counts})
+    write_atomically(folder / "index.uuid", _identity(entries))
+    write_json(folder / ".info.json", _info(entries))
     parts: dict[str, list[str]] = {}
     for entry in entries:
         parts.setdefault(entry.split, []).append(entry.path)
     _write_yaml(folder / "split.yaml", {"split_parts": parts, "exclude": []})
     if not (folder / "dataset.yaml").exists():
         _write_yaml(folder / "dataset.yaml", {"__module__": "megatron.energon", "__class__": "CrudeWebdataset"})
+
+
+def energon_checks(store: Store, entries: Sequence[ShardEntry], *, full: bool) -> dict[str, Callable[[bytes], str]]:
+    """Return how to check each file in `.nv-meta/`: a function of its bytes that says what is wrong, "" for nothing.
+
+    Users may change `dataset.yaml` and `split.yaml`, so they only have to be there.
+
+    Args:
+        store: where the dataset lies.
+        entries: its shards.
+        full: compare every row of the database, too, with the shards' columns, which have to be sound.
+    """
+    wrong = f"is not what the shards' records say, for energon {LAYOUT_VERSION}"
+    rows = "is damaged, or its rows are not those of the shards"
+    checks: dict[str, Callable[[bytes], str]] = {
+        "index.uuid": lambda data: "" if data == _identity(entries) else wrong,
+        ".info.json": lambda data: "" if is_json_of(data, _info(entries)) else wrong,
+        "index.sqlite": lambda data: "" if not full or _database_is_right(data, store, entries) else rows,
+        "split.yaml": lambda _: "",
+        "dataset.yaml": lambda _: "",
+    }
+    return {f"{FOLDER}/{name}": check for name, check in checks.items()}
+
+
+def _database_is_right(data: bytes, store: Store, entries: Sequence[ShardEntry]) -> bool:
+    """Compare every row of the database with the columns."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        try:
+            database.deserialize(data)
+            if list(database.execute("PRAGMA integrity_check")) != [("ok",)]:
+                return False
+            samples = database.execute("SELECT * FROM samples ORDER BY tar_file_id, sample_index")
+            parts = database.execute(
+                "SELECT * FROM sample_parts ORDER BY tar_file_id, sample_index, content_byte_offset"
+            )
+            for number, (entry, file) in enumerate(
+                zip(entries, store.read_all(entry.columns for entry in entries), strict=True)
+            ):
+                columns = Columns(entry.columns, entry.columns_sha256, file)
+                for rows, found in ((_sample_rows(number, columns), samples), (_part_rows(number, columns), parts)):
+                    if any(row != next(found, None) for row in rows):
+                        return False
+            return next(samples, None) is None and next(parts, None) is None
+        except sqlite3.Error:
+            return False
 
 
 def _write_yaml(path: Path, value: object) -> None:
@@ -78,30 +123,42 @@ def _write_samples(root: Path, entries: Sequence[ShardEntry]) -> None:
         database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _TABLES)
         for number, entry in enumerate(entries):
             columns = Columns(root / entry.columns, entry.columns_sha256)
-            edges = _edges(columns)
-            write_atomically(root / f"{entry.path}.idx", struct.pack(f"<{len(edges)}Q", *edges))
-            database.executemany(
-                "INSERT INTO samples VALUES (?, ?, ?, ?, ?)",
-                (
-                    (number, columns.text("key", row), row, edges[row], edges[row + 1] - edges[row])
-                    for row in range(columns.clips)
-                ),
-            )
-            database.executemany(
-                "INSERT INTO sample_parts VALUES (?, ?, ?, ?, ?)",
-                (
-                    (number, row, suffix, start, stop - start)
-                    for row in range(columns.clips)
-                    for suffix in MEMBERS
-                    for start, stop in [columns.member(row, suffix)]
-                ),
-            )
+            write_atomically(root / f"{entry.path}.idx", encode_edges(columns))
+            database.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?)", _sample_rows(number, columns))
+            database.executemany("INSERT INTO sample_parts VALUES (?, ?, ?, ?, ?)", _part_rows(number, columns))
         database.executescript(_INDEXES)
         database.commit()
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.replace(path)
     sync_folder(path.parent)
+
+
+def _sample_rows(number: int, columns: Columns) -> Iterator[tuple[int, str, int, int, int]]:
+    edges = _edges(columns)
+    for row in range(columns.clips):
+        yield number, columns.text("key", row), row, edges[row], edges[row + 1] - edges[row]
+
+
+def _part_rows(number: int, columns: Columns) -> Iterator[tuple[int, int, str, int, int]]:
+    for row in range(columns.clips):
+        for suffix in MEMBERS:
+            start, stop = columns.member(row, suffix)
+            yield number, row, suffix, start, stop - start
+
+
+def _identity(entries: Sequence[ShardEntry]) -> bytes:
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, "".join(entry.sha256 for entry in entries))).encode()
+
+
+def _info(entries: Sequence[ShardEntry]) -> dict[str, Any]:
+    return {"energon_version": LAYOUT_VERSION, "shard_counts": {entry.path: entry.clips for entry in entries}}
+
+
+def encode_edges(columns: Columns) -> bytes:
+    """Return the content of `<shard>.tar.idx`."""
+    edges = _edges(columns)
+    return struct.pack(f"<{len(edges)}Q", *edges)
 
 
 def _edges(columns: Columns) -> list[int]:

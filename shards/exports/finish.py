@@ -23,7 +23,7 @@ def finish_dataset(root: Path) -> None:
     if entries and not write_card(root, entries):
         logger.warning("%s is not ours and stays as it is", root / CARD)
     write_manifest(root, entries)
-    if (root / energon.FOLDER).is_dir():
+    if (root / energon.FOLDER).is_dir() or any((root / f"{entry.path}.idx").exists() for entry in entries):
         energon.write_energon(root)
     if (root / HIDDEN / dali.FOLDER).is_dir():
         dali.write_dali(root)

@@ -1,24 +1,62 @@
 """The index of wids (`wids-shard-index-v1`), one a split: random access to samples through PyTorch's Dataset."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..index import HIDDEN, write_json
+from ..index import HIDDEN, is_json_of, write_json
 from ..manifest import ShardEntry
+
+_NAME = re.compile(rf"{re.escape(HIDDEN)}/wids-[^/]*\.json")
+
+
+Check = Callable[[bytes], str]
+"""Says what is wrong with a file's bytes; "" where all is well."""
 
 
 def write_wids(root: Path, entries: Sequence[ShardEntry]) -> None:
     """Write `.avcorr/wids-<split>.json`; `url` is relative to the file, as wids resolves it."""
+    indexes = _indexes(entries)
+    for path, index in indexes.items():
+        write_json(root / path, index)
+    for written in (root / HIDDEN).glob("wids-*.json"):
+        if written.relative_to(root).as_posix() not in indexes:
+            written.unlink()
+
+
+def wids_checks(names: Iterable[str], entries: Sequence[ShardEntry]) -> dict[str, Check]:
+    """Return how to check each index, by its path.
+
+    Args:
+        names: the paths of the dataset's files as far as they can be listed.
+        entries: its shards.
+    """
+    checks: dict[str, Check] = {
+        path: lambda _: "is of a split that has no shards" for path in names if _NAME.fullmatch(path)
+    }
+    for path, index in _indexes(entries).items():
+        checks[path] = partial(_check, index)
+    return checks
+
+
+def _check(index: Any, data: bytes) -> str:
+    return "" if is_json_of(data, index) else "is not what the shards' records say"
+
+
+def _indexes(entries: Sequence[ShardEntry]) -> dict[str, Any]:
+    """Return the content of the index of each split by its path."""
+    indexes: dict[str, Any] = {}
     for split in sorted({entry.split for entry in entries}):
         shards = [entry for entry in entries if entry.split == split]
-        index = {
+        indexes[f"{HIDDEN}/wids-{split}.json"] = {
             "__kind__": "wids-shard-index-v1",
             "wids_version": 1,
             "name": PurePosixPath(shards[0].path).name.rpartition("-")[0],
             "shardlist": [_describe(entry) for entry in shards],
         }
-        write_json(root / HIDDEN / f"wids-{split}.json", index)
+    return indexes
 
 
 def _describe(entry: ShardEntry) -> dict[str, Any]:

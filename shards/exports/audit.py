@@ -1,0 +1,89 @@
+"""Hold what other loaders read against the index: nothing but `verify` would see that it is out of date."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from ..columns import Columns
+from ..errors import MissingBucketError, MissingObjectError, StoreAccessError, StoreError
+from ..index import HIDDEN
+from ..manifest import ShardEntry
+from ..problem import Problem
+from ..store import Store
+from .card import CARD, check_card
+from .dali import FOLDER as DALI
+from .dali import dali_path, encode_dali
+from .energon import FOLDER as ENERGON
+from .energon import encode_edges, energon_checks
+from .wids import wids_checks
+
+
+class Others(NamedTuple):
+    """For which loaders, beside wids and Hugging Face, a dataset has files; each then has to have all of its files."""
+
+    energon: bool = False
+    dali: bool = False
+
+
+def find_others(names: Sequence[str]) -> Others:
+    """Return for whom there are files among the paths of a dataset. Where nothing can be listed, nothing is found."""
+    return Others(
+        energon=any(name.startswith(f"{ENERGON}/") or name.endswith(".tar.idx") for name in names),
+        dali=any(name.startswith(f"{HIDDEN}/{DALI}/") for name in names),
+    )
+
+
+def audit_exports(
+    store: Store, names: Sequence[str], entries: Sequence[ShardEntry], others: Others, *, full: bool
+) -> Iterator[Problem]:
+    """Yield what is wrong with the files that tell of all shards at once.
+
+    Args:
+        store: where the dataset lies.
+        names: the paths of its files; empty where they cannot be listed.
+        entries: its shards, as their records have them.
+        others: as `find_others` gives them.
+        full: read databases row by row, and compare them with the shards' columns, which have to be sound.
+    """
+    checks: dict[str, Callable[[bytes], str]] = {**wids_checks(names, entries)}
+    if entries:
+        checks[CARD] = partial(check_card, entries)
+    if others.energon:
+        checks |= energon_checks(store, entries, full=full)
+    for path, check in checks.items():
+        yield from _look_at(store, path, check)
+
+
+def audit_shard_exports(store: Store, shard: str, columns: Columns, others: Others) -> Iterator[Problem]:
+    """Yield what is wrong with the files that tell of one shard.
+
+    Args:
+        store: where the dataset lies.
+        shard: path of the shard in it.
+        columns: the shard's, which are sound.
+        others: as `find_others` gives them.
+    """
+    wanted: dict[str, bytes] = {}
+    if others.energon:
+        wanted[f"{shard}.idx"] = encode_edges(columns)
+    if others.dali:
+        wanted[dali_path(shard)] = encode_dali(columns)
+    for path, data in wanted.items():
+        yield from _look_at(store, path, partial(_compare, data))
+
+
+def _compare(wanted: bytes, found: bytes) -> str:
+    return "" if found == wanted else "is not what the shard's columns say"
+
+
+def _look_at(store: Store, path: str, check: Callable[[bytes], str]) -> Iterator[Problem]:
+    try:
+        text = check(store.read(path))
+    except MissingObjectError:
+        text = "is not there"
+    except (StoreAccessError, MissingBucketError):
+        raise
+    except (StoreError, OSError) as error:
+        text = f"cannot be read ({error})"
+    if text:
+        yield Problem(path, "export", text)

@@ -1,0 +1,178 @@
+"""Where the files of a dataset lie: a folder, an object store or an HTTP server, read in one way.
+
+    open_store("data/shards" | "file:///…" | "s3://…" | "gs://…" | "az://…" | "https://…")
+        ──> read        a whole small file
+            size        its length
+            read_ranges pieces of files, many in flight
+            stream      a large piece, in order, resumed where it breaks off
+            list        the names below a folder (not over HTTP)
+
+A store is small and picklable. It opens nothing before the first byte is asked for, and then once a process.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol, TypeAlias
+from urllib.parse import unquote, urlsplit
+
+from .errors import StoreError
+
+REMOTE = ("s3", "s3a", "gs", "az", "abfs", "abfss", "http", "https")
+"""Schemes of addresses that are no local files."""
+
+
+class ByteRange(NamedTuple):
+    """The bytes [start, stop) of a file."""
+
+    path: str
+    """The file's path under the root."""
+    start: int
+    stop: int
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What a store has moved in this process so far."""
+
+    requests: int = 0
+    bytes: int = 0
+    retries: int = 0
+    seconds: float = 0.0
+    """Time spent waiting for bytes, summed over all requests, also those that ran side by side."""
+
+    def add(self, other: "Traffic") -> None:
+        """Add what another counter has."""
+        self.requests += other.requests
+        self.bytes += other.bytes
+        self.retries += other.retries
+        self.seconds += other.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a remote store is waited for."""
+
+    attempts: int = 10
+    """Failures in a row, with less than 1 MiB between them, before a request is given up."""
+    first_wait: float = 0.1
+    """Seconds before the second attempt at most; they double up to `longest_wait`, and each is drawn at random."""
+    longest_wait: float = 15.0
+    connect_seconds: float = 5.0
+    stall_seconds: float = 10.0
+    """A connection that gives no byte for so long is dropped, and the request resumed."""
+    floor: int = 16 * 1024
+    """So is one that gives fewer bytes a second than this over `floor_seconds` of waiting."""
+    floor_seconds: float = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A folder on a local disk for what was fetched from remote stores; many processes may share it."""
+
+    folder: Path
+    limit: int
+    """Bytes of all it keeps."""
+
+
+class Store(Protocol):
+    """A dataset's files. Paths are relative to the root, with `/`; every error is a ShardError.
+
+    All methods raise MissingObjectError where the file is not there, StoreAccessError where it may not be read,
+    MissingBucketError, ObjectChangedError and StoreUnreachableError as their names say.
+    """
+
+    @property
+    def url(self) -> str:
+        """The root, for messages, without credentials."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """What was moved in this process."""
+
+    @property
+    def lists(self) -> bool:
+        """Whether names can be listed."""
+
+    def read(self, path: str) -> bytes:
+        """Return a whole file."""
+
+    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
+        """Yield whole files in the order of their paths, several in flight."""
+
+    def size(self, path: str) -> int:
+        """Return the length of a file in bytes."""
+
+    def read_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """Return pieces of files in the order asked for, many in flight; neighbours are fetched as one.
+
+        Raises:
+            ShardTruncatedError: when a file ends before the end of a range.
+        """
+
+    def stream(self, path: str, start: int, stop: int) -> AbstractContextManager[BinaryIO]:
+        """Open the bytes [start, stop) of a file to be read forward; exactly those are given, each once.
+
+        Raises:
+            ShardTruncatedError: when the file ends before `stop`, here or while reading.
+        """
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield the paths of all files below a folder, "" for all, sorted.
+
+        Raises:
+            StoreError: over HTTP, which has no listing.
+        """
+
+
+Root: TypeAlias = str | Path | Store
+"""A dataset's root as the functions of this package take it."""
+
+
+def is_remote(root: str | Path) -> bool:
+    """Return whether an address names an object store or an HTTP server."""
+    return isinstance(root, str) and urlsplit(root).scheme in REMOTE and "://" in root
+
+
+def open_store(root: Root, *, patience: Patience | None = None, cache: Cache | None = None) -> Store:
+    """Return the store behind a path or an address; nothing is opened or asked yet.
+
+    Args:
+        root: a path, file://PATH, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, http(s)://HOST/PATH;
+            a store is returned as it is.
+        patience: how long a remote store is waited for.
+        cache: before a remote store; local files need none.
+
+    Raises:
+        StoreError: when the address has another scheme or is not complete.
+    """
+    if not isinstance(root, str | Path):
+        return root
+    from .stores.local import LocalStore
+
+    parts = urlsplit(str(root))
+    if isinstance(root, Path) or "://" not in root:
+        if parts.scheme in REMOTE and str(root).startswith(f"{parts.scheme}:/"):
+            raise StoreError(f"{root} is an address that was taken for a path; give it as a text, with ://")
+        return LocalStore(Path(root))
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise StoreError(f"{root} names a file on another host; write file:///{parts.netloc}{parts.path}")
+        return LocalStore(Path(unquote(parts.path)))
+    if parts.scheme not in REMOTE:
+        known = ", ".join(f"{scheme}://" for scheme in ("file", *REMOTE))
+        raise StoreError(f"{root} begins with {parts.scheme}://; shards are read from a path, {known}")
+    if not parts.netloc:
+        raise StoreError(f"{root} names no {'host' if parts.scheme.startswith('http') else 'bucket'}")
+    if parts.query or parts.fragment:
+        raise StoreError(f"{root} has a query; give the plain address of the folder that holds .avcorr/")
+    from .stores.remote import RemoteStore
+
+    store = RemoteStore(root, patience or Patience())
+    if cache is None:
+        return store
+    from .stores.cache import CachedStore
+    from .stores.space import Space
+
+    return CachedStore(store, Space(cache.folder, cache.limit))

@@ -1,0 +1,147 @@
+"""Files in a folder."""
+
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import BufferedIOBase
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from ..errors import MissingObjectError, ShardTruncatedError, StoreError
+from ..store import ByteRange, Traffic
+
+
+@dataclass(frozen=True)
+class LocalStore:
+    """A folder.
+
+    Args:
+        root: the folder.
+    """
+
+    root: Path
+    traffic: Traffic = field(default_factory=Traffic, compare=False)
+
+    @property
+    def url(self) -> str:
+        """The folder, for messages."""
+        return str(self.root)
+
+    @property
+    def lists(self) -> bool:
+        """Return True."""
+        return True
+
+    def read(self, path: str) -> bytes:
+        """Return a whole file."""
+        began = time.perf_counter()
+        with self._open(path) as file:
+            data = file.read()
+        self._count(len(data), began)
+        return data
+
+    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
+        """Yield whole files in the order of their paths."""
+        return map(self.read, paths)
+
+    def size(self, path: str) -> int:
+        """Return the length of a file in bytes. Raises StoreError for what is no regular file."""
+        try:
+            status = (self.root / path).stat()
+        except FileNotFoundError as error:
+            raise self._missing(path) from error
+        if not stat.S_ISREG(status.st_mode):
+            raise StoreError(f"{self.root / path} is no regular file")
+        return status.st_size
+
+    def read_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
+        """Return pieces of files in the order asked for. Raises ShardTruncatedError when one is not all there."""
+        began = time.perf_counter()
+        found: list[bytes] = [b""] * len(ranges)
+        open_path, file = "", -1
+        try:
+            for number in sorted(range(len(ranges)), key=lambda number: ranges[number].path):
+                path, start, stop = ranges[number]
+                if path != open_path:
+                    if file >= 0:
+                        os.close(file)
+                    open_path, file = path, -1
+                    file = self._descriptor(path)
+                found[number] = data = os.pread(file, stop - start, start)
+                if len(data) < stop - start:
+                    raise self._short(path, os.fstat(file).st_size, stop)
+        finally:
+            if file >= 0:
+                os.close(file)
+        self._count(sum(map(len, found)), began)
+        return found
+
+    @contextmanager
+    def stream(self, path: str, start: int, stop: int) -> Iterator[BinaryIO]:
+        """Open the bytes [start, stop) of a file. Raises ShardTruncatedError when not all are there."""
+        with self._open(path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < stop:
+                raise self._short(path, size, stop)
+            file.seek(start)
+            window = _Window(file, f"{self.url}/{path}", stop - start)
+            try:
+                yield cast(BinaryIO, window)
+            finally:
+                self.traffic.add(window.traffic)
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield the paths of all files below a folder, sorted."""
+        found: list[str] = []
+        for parent, _, names in os.walk(self.root / prefix):
+            folder = Path(parent).relative_to(self.root)
+            found += ((folder / name).as_posix() for name in names)
+        return iter(sorted(found))
+
+    def _open(self, path: str) -> IO[bytes]:
+        try:
+            return (self.root / path).open("rb")
+        except FileNotFoundError as error:
+            raise self._missing(path) from error
+
+    def _descriptor(self, path: str) -> int:
+        try:
+            return os.open(self.root / path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise self._missing(path) from error
+
+    def _count(self, size: int, began: float) -> None:
+        self.traffic.add(Traffic(1, size, 0, time.perf_counter() - began))
+
+    def _missing(self, path: str) -> MissingObjectError:
+        return MissingObjectError(f"{self.root / path} is not there")
+
+    def _short(self, path: str, size: int, stop: int) -> ShardTruncatedError:
+        return ShardTruncatedError(f"{self.root / path} has {size} bytes, not {stop}: copy or make it again")
+
+
+class _Window(BufferedIOBase):
+    """The next bytes of an open file, and not one more or less."""
+
+    def __init__(self, file: IO[bytes], name: str, size: int) -> None:
+        self._file, self._name, self._left = file, name, size
+        self.traffic = Traffic(requests=1)
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        wanted = self._left if size is None or size < 0 else min(size, self._left)
+        began = time.perf_counter()
+        data = self._file.read(wanted)
+        self.traffic.seconds += time.perf_counter() - began
+        self.traffic.bytes += len(data)
+        self._left -= len(data)
+        if len(data) < wanted:
+            raise ShardTruncatedError(f"{self._name} became shorter while it was read: copy or make it again")
+        return data
+
+    read1 = read  # what a TextIOWrapper calls

@@ -1,0 +1,86 @@
+"""Say what a dataset holds, from its index alone."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from .clip import FLAGS
+from .index import Index, IndexedClip
+from .store import Root
+
+
+def summarise(root: Root) -> dict[str, Any]:
+    """Return counts of a dataset as plain JSON types.
+
+    Raises:
+        ShardError: when `root` is no dataset, or cannot be read.
+    """
+    index = Index(root)
+    clips = [clip for record in index.shards for clip in record.clips]
+    ledger = Counter(row["status"] for record in index.shards for row in record.ledger)
+    reasons = Counter(row["code"] for record in index.shards for row in record.ledger if row["code"])
+    splits = {split: _count_split(index, split) for split in index.splits()}
+    pairs = itertools.combinations(splits, 2)
+    shared = sum(len(index.videos(first) & index.videos(second)) for first, second in pairs)
+    return {
+        "root": index.store.url,
+        "format": index.dataset["format"],
+        "ffmpeg": index.dataset["ffmpeg"],
+        "settings": index.dataset["settings"],
+        "inputs": index.dataset["inputs"],
+        "packed": ledger["packed"],
+        "failed": ledger["failed"],
+        "failures": dict(reasons.most_common()),
+        "pending": index.dataset["inputs"] - ledger["packed"] - ledger["failed"],
+        "shards": sum(bool(record.clips) for record in index.shards),
+        "bytes": sum(record.size for record in index.shards),
+        "clips": len(clips),
+        "hours": sum(clip.duration for clip in clips) / 3600,
+        "frames": sum(clip.frame_count for clip in clips),
+        "flags": _count_flags(clips),
+        "labels": dict(Counter(clip.label for clip in clips).most_common()),
+        "splits": splits,
+        "videos_in_two_splits": shared,
+    }
+
+
+def _count_flags(clips: Iterable[IndexedClip]) -> dict[str, int]:
+    """Return how many clips have each flag that any has, in the order of FLAGS."""
+    counts = Counter(flag for clip in clips for flag in clip.flags)
+    return {flag: counts[flag] for flag in FLAGS if counts[flag]}
+
+
+def _count_split(index: Index, split: str) -> dict[str, Any]:
+    records = index.of_split(split)
+    return {
+        "shards": len(records),
+        "clips": sum(len(record.clips) for record in records),
+        "videos": len(index.videos(split)),
+        "bytes": sum(record.size for record in records),
+    }
+
+
+def describe(facts: dict[str, Any]) -> str:
+    """Lay the facts out for people."""
+    lines = [
+        f"{facts['root']}: {facts['clips']} clips, {facts['hours']:.2f} hours, {facts['frames']} frames, "
+        f"{facts['bytes'] / 1e6:.1f} MB in {facts['shards']} shards",
+        f"made with ffmpeg {facts['ffmpeg']}, format {facts['format']}, from {facts['inputs']} inputs: "
+        f"{facts['packed']} packed, {facts['failed']} failed, {facts['pending']} not tried yet",
+    ]
+    lines += [f"  failed: {code}: {count}" for code, count in facts["failures"].items()]
+    lines += [
+        f"split {name}: {counts['clips']} clips of {counts['videos']} videos in {counts['shards']} shards, "
+        f"{counts['bytes'] / 1e6:.1f} MB"
+        for name, counts in facts["splits"].items()
+    ]
+    if facts["videos_in_two_splits"]:
+        lines.append(f"{facts['videos_in_two_splits']} source videos lie in two splits, as the source list has it")
+    if facts["flags"]:
+        lines.append(f"flagged: {', '.join(f'{flag} {count}' for flag, count in facts['flags'].items())}")
+    labels = facts["labels"]
+    named = [f"{label or 'unlabelled'} {count}" for label, count in list(labels.items())[:20]]
+    more = f", and {len(labels) - 20} more" if len(labels) > 20 else ""
+    lines.append(f"{len(labels)} labels: {', '.join(named)}{more}")
+    return "\n".join(lines)

@@ -1,0 +1,296 @@
+"""Ways to damage a dataset: its shards are taken apart, changed in one way and put together again."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import sqlite3
+import tarfile
+from collections.abc import Callable
+from contextlib import closing as closing_database
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shards.exports.finish import finish_dataset
+from shards.index import HIDDEN, ShardName, columns_path, read_record, record_path
+from shards.manifest import MANIFEST, iter_entries, write_manifest
+from shards.tar import BLOCK, closing, encode_member, iter_members
+
+NAME, LATER = ShardName("clips", "train", 0), ShardName("clips", "train", 1)
+WIDS, DALI = f"{HIDDEN}/wids-train.json", f"{HIDDEN}/dali/train/clips-train-000000.idx"
+DATABASE = ".nv-meta/index.sqlite"
+Damage = Callable[[Path], None]
+Members = list[tuple[str, bytes]]
+
+
+def read_members(path: Path) -> Members:
+    with path.open("rb") as file:
+        return [(member.name, data) for member, data in iter_members(file)]
+
+
+def seal(root: Path, name: ShardName = NAME) -> None:
+    """Let record and manifest tell size and checksums of the shard as it is now: only its content can betray it."""
+    path, data = record_path(root, name), (root / name.path).read_bytes()
+    record = json.loads(path.read_text())
+    record |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "md5": hashlib.md5(data).hexdigest()}
+    path.write_text(json.dumps(record))
+    finish_dataset(root)
+
+
+def rebuild(change: Callable[[Members], Members | None], name: ShardName = NAME) -> Damage:
+    """Return a damage that changes the members of a shard and seals it."""
+
+    def damage(root: Path) -> None:
+        path = root / name.path
+        members = read_members(path)
+        changed = change(members)
+        data = b"".join(encode_member(*member) for member in (members if changed is None else changed))
+        path.write_bytes(data + closing(len(data)))
+        seal(root, name)
+
+    return damage
+
+
+def edit_json(**fields: Any) -> Damage:
+    """Return a damage that changes fields of the first clip's metadata; a function is given the old value."""
+
+    def change(members: Members) -> None:
+        name, data = members[0]
+        values = json.loads(data)
+        for field, value in fields.items():
+            values[field] = value(values[field]) if callable(value) else value
+        members[0] = name, json.dumps(values).encode()
+
+    return rebuild(change)
+
+
+def edit_bytes(number: int, edit: Callable[[bytearray], None]) -> Damage:
+    """Return a damage that changes one member's content."""
+
+    def change(members: Members) -> None:
+        data = bytearray(members[number][1])
+        edit(data)
+        members[number] = members[number][0], bytes(data)
+
+    return rebuild(change)
+
+
+def edit_header(offset: int, value: bytes) -> Damage:
+    """Return a damage that changes the second header and its checksum with it."""
+
+    def damage(root: Path) -> None:
+        path = root / NAME.path
+        with path.open("rb") as file:
+            member = [member for member, _ in iter_members(file)][1]
+        data = bytearray(path.read_bytes())
+        start = member.offset - BLOCK
+        data[start + offset : start + offset + len(value)] = value
+        data[start + 148 : start + 156] = b" " * 8
+        data[start + 148 : start + 156] = b"%06o\0 " % sum(data[start : start + BLOCK])
+        path.write_bytes(data)
+        seal(root)
+
+    return damage
+
+
+def edit_record(change: Callable[[dict[str, Any]], None], name: ShardName = NAME) -> Damage:
+    def damage(root: Path) -> None:
+        path = record_path(root, name)
+        record = json.loads(path.read_text())
+        change(record)
+        path.write_text(json.dumps(record))
+
+    return damage
+
+
+def forget_last(record: dict[str, Any]) -> None:
+    """Take the last clip out of a record everywhere, so that the record agrees with itself."""
+    key = record["clips"].pop()["key"]
+    next(row for row in record["ledger"] if row["key"] == key)["status"] = "failed"
+
+
+def shard_path(root: Path, name: ShardName) -> Path:
+    return root / name.path
+
+
+def cut(choose: Callable[[Path], int]) -> Damage:
+    def damage(root: Path) -> None:
+        os.truncate(root / NAME.path, choose(root / NAME.path))
+
+    return damage
+
+
+def end_of(path: Path, count: int) -> int:
+    with path.open("rb") as file:
+        member = [member for member, _ in iter_members(file)][count - 1]
+    return member.offset + member.size + -member.size % BLOCK
+
+
+def flip(choose: Callable[[Path], int], place: Callable[[Path, ShardName], Path] = shard_path) -> Damage:
+    def damage(root: Path) -> None:
+        path = place(root, NAME)
+        data = bytearray(path.read_bytes())
+        data[choose(path)] ^= 0x01
+        path.write_bytes(data)
+
+    return damage
+
+
+def cut_and_close(number: int) -> Damage:
+    """Keep the first members only, in a whole archive whose record tells its size."""
+    return rebuild(lambda members: members[:number])
+
+
+def swap(first: int, second: int) -> Damage:
+    def change(members: Members) -> None:
+        members[first], members[second] = members[second], members[first]
+
+    return rebuild(change)
+
+
+def rename_clip(key: str) -> Damage:
+    """Return a damage that gives the first clip another key, in names and metadata, in shard and index."""
+
+    def change(members: Members) -> None:
+        values = json.loads(members[0][1]) | {"key": key}
+        members[0] = f"{key}.json", json.dumps(values).encode()
+        for number in (1, 2):
+            members[number] = f"{key}.{members[number][0].partition('.')[2]}", members[number][1]
+
+    def change_record(record: dict[str, Any]) -> None:
+        old = record["clips"][0]["key"]
+        record["clips"][0]["key"] = next(row for row in record["ledger"] if row["key"] == old)["key"] = key
+
+    def damage(root: Path) -> None:
+        rebuild(change)(root)
+        with (root / NAME.path).open("rb") as file:
+            offsets = [member.offset - BLOCK for member, _ in iter_members(file)][::3]
+        edit_record(change_record)(root)
+        edit_record(lambda record: [clip.update(offset=o) for clip, o in zip(record["clips"], offsets, strict=True)])(
+            root
+        )
+        rows = [
+            dict(row) for path in sorted((root / HIDDEN / "shards").glob("*.json")) for row in read_record(path).ledger
+        ]
+        (root / HIDDEN / "ledger.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    return damage
+
+
+def as_pax(root: Path) -> None:
+    """Write the shard again as Python's tarfile does by default where a time has a fraction."""
+    members = read_members(root / NAME.path)
+    with tarfile.open(root / NAME.path, "w", format=tarfile.PAX_FORMAT) as archive:
+        for name, data in members:
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime, info.mode = len(data), 0.5, 0o444
+            archive.addfile(info, io.BytesIO(data))
+    seal(root)
+
+
+def copy_shard(target: str) -> Damage:
+    def damage(root: Path) -> None:
+        (root / target).parent.mkdir(exist_ok=True)
+        shutil.copy(root / NAME.path, root / target)
+
+    return damage
+
+
+def append(count: int, value: bytes = b"\0") -> Damage:
+    def damage(root: Path) -> None:
+        with (root / NAME.path).open("ab") as file:
+            file.write(value * count)
+        seal(root)
+
+    return damage
+
+
+def edit_ledger(change: Callable[[list[str]], list[str]]) -> Damage:
+    def damage(root: Path) -> None:
+        path = root / HIDDEN / "ledger.jsonl"
+        path.write_text("".join(change(path.read_text().splitlines(keepends=True))))
+
+    return damage
+
+
+def drop_shard(name: ShardName) -> Damage:
+    def damage(root: Path) -> None:
+        (root / name.path).unlink()
+        record_path(root, name).unlink()
+
+    return damage
+
+
+def set_bytes(start: int, value: bytes) -> Callable[[bytearray], None]:
+    def edit(data: bytearray) -> None:
+        data[start : (start + len(value)) or None] = value
+
+    return edit
+
+
+def second_size(data: bytearray) -> None:
+    """Claim another height in the second frame's header."""
+    place = data.index(b"\xff\xc0", data.index(b"\xff\xd9\xff\xd8"))
+    data[place + 5 : place + 7] = (1000).to_bytes(2)
+
+
+def exchange_columns(root: Path) -> None:
+    one, other = columns_path(root, NAME), columns_path(root, LATER)
+    data = one.read_bytes()
+    other.replace(one)
+    other.write_bytes(data)
+
+
+def vouch(root: Path, name: ShardName = NAME) -> None:
+    """Let record, manifest and all that follows agree with the columns as they are now."""
+    digest = hashlib.sha256(columns_path(root, name).read_bytes()).hexdigest()
+    edit_record(lambda record: record.update(columns_sha256=digest), name)(root)
+    write_manifest(root, iter_entries(root))
+
+
+def edit_columns(**changes: Callable[[Any], Any] | None) -> Damage:
+    """Return a damage that changes columns, or leaves them out for None, and lets the record vouch for them."""
+
+    def damage(root: Path) -> None:
+        path = columns_path(root, NAME)
+        with np.load(path, allow_pickle=False) as file:
+            columns = dict(file)
+        for name, change in changes.items():
+            old = columns.pop(name)
+            columns |= {} if change is None else {name: change(old)}
+        np.savez(path, **columns)
+        vouch(root)
+
+    return damage
+
+
+def edit_manifest(change: Callable[[dict[str, Any]], object]) -> Damage:
+    def damage(root: Path) -> None:
+        path = root / HIDDEN / MANIFEST
+        values = json.loads(path.read_bytes())
+        change(values)
+        path.write_text(json.dumps(values))
+
+    return damage
+
+
+def edit_file(name: str, old: bytes, new: bytes) -> Damage:
+    """Return a damage that puts other bytes in place of the first ones like these."""
+
+    def damage(root: Path) -> None:
+        data = (root / name).read_bytes()
+        assert old in data
+        (root / name).write_bytes(data.replace(old, new, 1))
+
+    return damage
+
+
+def query(text: str) -> Damage:
+    def damage(root: Path) -> None:
+        with closing_database(sqlite3.connect(root / DATABASE)) as database, database:
+            assert database.execute(text).rowcount == 1
+
+    return damage
