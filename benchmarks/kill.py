@@ -1,9 +1,10 @@
-"""Kill the sharding, and the ffmpeg under it, at random moments, many times; compare with a run left alone.
+"""Kill the sharding, and the decoders under it, at random moments, many times; compare with a run left alone.
 
-    python benchmarks/kill.py VIDEOS [--kills 100] [--seed 0]
+    python benchmarks/kill.py VIDEOS [--kills 100] [--seed 0] [--decoder ffmpeg|pyav]
 
-Every second kill takes one ffmpeg child away first, as a system short of memory would; the input that it decoded is
-then in the ledger as a failure, and `--retry undecodable,not_media` makes it good at the end.
+A kill falls anywhere between the start of the program and two fifths of the work later, so a dataset takes several runs
+and then begins anew. Every second kill takes one child away first, as a system short of memory would; the input that an
+ffmpeg decoded is then in the ledger as a failure, which `--retry crashed` makes good at the end.
 """
 
 import argparse
@@ -21,8 +22,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def digests(root: Path) -> dict[str, str]:
-    """Return the sha256 of each shard."""
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in root.glob("*/*.tar")}
+    """Return the sha256 of each shard and of each shard's columns."""
+    paths = [*root.glob("*/*.tar"), *root.glob(".avcorr/shards/*.npz")]
+    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
+
+
+RETRY = "crashed"
 
 
 def command(videos: Path, root: Path, *more: str) -> list[str]:
@@ -47,20 +52,25 @@ def main() -> None:
     parser.add_argument("videos", type=Path)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--decoder", choices=["ffmpeg", "pyav"], default="ffmpeg")
     arguments = parser.parse_args()
     chance = random.Random(arguments.seed)
-    kills = children = runs = 0
+    kills = children = runs = datasets = 0
+    decoder = ("--set", f"shard.decoder={arguments.decoder}")
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with tempfile.TemporaryDirectory() as folder:
         alone, root = Path(folder, "alone"), Path(folder, "killed")
         began = time.monotonic()
-        subprocess.run(command(arguments.videos, alone), check=True, **quiet)
-        whole = time.monotonic() - began
+        subprocess.run(command(arguments.videos, alone, *decoder), check=True, **quiet)
+        done = time.monotonic()
+        subprocess.run(command(arguments.videos, alone, *decoder), check=True, **quiet)  # has nothing to decode
+        start = time.monotonic() - done
+        work = max(0.5, done - began - start)
         expected = digests(alone)
         while kills < arguments.kills:
-            process = subprocess.Popen(command(arguments.videos, root), **quiet)
+            process = subprocess.Popen(command(arguments.videos, root, *decoder), **quiet)
             runs += 1
-            time.sleep(chance.uniform(0.2, min(whole, 0.6 + 0.1 * whole)))
+            time.sleep(chance.uniform(0, start + 0.4 * work))
             if chance.random() < 0.5:
                 children += kill_child(process.pid)
                 time.sleep(0.1 * chance.random())
@@ -68,19 +78,22 @@ def main() -> None:
                 process.send_signal(signal.SIGKILL)
                 kills += 1
             else:  # it was done: begin anew
-                retry = command(arguments.videos, root, "--retry", "undecodable,not_media,no_frames,no_samples")
+                retry = command(arguments.videos, root, *decoder, "--retry", RETRY)
                 subprocess.run(retry, check=True, **quiet)
                 assert digests(root) == expected, "the shards differ"
                 subprocess.run(["rm", "-r", str(root)], check=True)
+                datasets += 1
             process.wait()
             found = digests(root)
             assert found.keys() <= expected.keys(), "a shard that should not be"
-        subprocess.run(command(arguments.videos, root), check=True, **quiet)
-        retry = command(arguments.videos, root, "--retry", "undecodable,not_media,no_frames,no_samples")
+        subprocess.run(command(arguments.videos, root, *decoder), check=True, **quiet)
+        retry = command(arguments.videos, root, *decoder, "--retry", RETRY)
         subprocess.run(retry, check=True, **quiet)
         same = digests(root) == expected
-    print(f"{kills} kills of the program and {children} of an ffmpeg, in {runs} runs; {len(expected)} shards")
-    print("sha256 of all shards equal those of the run left alone" if same else "THE SHARDS DIFFER")
+        subprocess.run([sys.executable, str(ROOT / "run.py"), "verify", str(root), "--full"], check=True, **quiet)
+    print(f"{kills} kills of the program and {children} of a child of it, in {runs} runs of {datasets + 1} datasets")
+    print(f"a run left alone: {start:.1f} s to start and {work:.1f} s of work, {len(expected) // 2} shards")
+    print("sha256 of all shards and columns equal those of the run left alone" if same else "THE SHARDS DIFFER")
     sys.exit(not same)
 
 

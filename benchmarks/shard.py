@@ -17,10 +17,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from configs.load import load_config
-from pipeline.decode import read_clip
-from pipeline.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg
+from pipeline.decoding.decode import read_clip
+from pipeline.decoding.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg
 from pipeline.settings import ShardSettings
-from pipeline.source import Source
+from pipeline.sources.source import Source
 from shards.tar import encode_member
 
 

@@ -1,48 +1,57 @@
 """CPU time of ways to make a clip's frames and sound, on the same clips and one core, in one run.
 
-    python benchmarks/writers.py [--clips 2] [--rounds 3]
+    python benchmarks/writers.py [--videos DIR] [--clips 2] [--rounds 3]
 
-Clips of 10 s are rendered at 256, 360 and 720 lines (half test pattern, half mandelbrot, both with noise; x264 with
-B-frames, AAC). Each way gives the first frame of each 0.25 s with a short side of 256 as JPEGs, and 16 kHz mono sound;
-ours also give times, quality and the tar sample. CPU time is user + system of this process and its children, the
-median over rounds that take the ways in turn; PyAV runs in this process, so its workers' pipe is not counted.
+Clips of 10 s are made at 256, 360 and 720 lines: of the videos given, scaled, else half test pattern, half mandelbrot,
+both with noise; x264 with B-frames, AAC. Each way gives the first frame of each 0.25 s with a short side of 256 as
+JPEGs, and 16 kHz mono sound; ours also give times, quality and the tar sample. CPU time is user + system of this
+process and its children, over rounds that take the ways in random order: the median, and in brackets the median of the
+ratios to bare ffmpeg in the same round. PyAV runs in this process, so its workers' pipe is not counted.
 """
 
 import argparse
 import os
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.peers import peers
 from benchmarks.shard import bare, cpu_seconds
-from pipeline.decode import read_clip
-from pipeline.decoded import Backend
-from pipeline.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg
-from pipeline.pyav import Pyav
+from pipeline.decoding.decode import read_clip
+from pipeline.decoding.decoded import Backend
+from pipeline.decoding.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg
+from pipeline.decoding.pyav import Pyav
 from pipeline.settings import ShardSettings
-from pipeline.sources import Source
+from pipeline.sources.find import Source
 from shards.tar import encode_member
 
-SIZES = {"256p": ("340x256", "350k"), "360p": ("640x360", "600k"), "720p": ("1280x720", "2M")}
+SIZES = {"256p": (340, 256, "350k"), "360p": (640, 360, "600k"), "720p": (1280, 720, "2M")}
 PICTURES = (
-    "testsrc2=size={}:rate=25:duration=10,noise=alls=8:allf=t",
-    "mandelbrot=size={}:rate=30,noise=alls=6:allf=t",
+    "testsrc2=size={}x{}:rate=25:duration=10,noise=alls=8:allf=t",
+    "mandelbrot=size={}x{}:rate=30,noise=alls=6:allf=t",
 )
+BARE = "bare ffmpeg, one pass"
 
 
-def render(folder: Path, binary: str, size: str, rate: str, number: int) -> Path:
-    """Make one clip."""
-    path = folder / f"{size}-{number}.mp4"
+def render(folder: Path, binary: str, size: tuple[int, int, str], number: int, video: Path | None) -> Path:
+    """Make one clip: a video scaled, or a test picture."""
+    width, height, rate = size
+    path = folder / f"{height}-{number}.mp4"
+    if video:
+        made = ["-i", str(video), "-vf", f"scale={width}:{height}:flags=lanczos"]
+    else:
+        made = ["-f", "lavfi", "-i", PICTURES[number % 2].format(width, height),
+                "-f", "lavfi", "-i", f"sine=frequency={300 + 50 * number}:sample_rate=44100"]  # fmt: skip
     command = [
-        binary, "-v", "error", "-f", "lavfi", "-i", PICTURES[number % 2].format(size), "-f", "lavfi", "-i",
-        f"sine=frequency={300 + 50 * number}:sample_rate=44100", "-t", "10", "-ac", "2", "-c:v", "libx264", "-b:v",
-        rate, "-bf", "3", "-g", "125", "-pix_fmt", "yuv420p", "-c:a", "aac", f"file:{path}",
+        binary, "-v", "error", *made, "-t", "10", "-ac", "2", "-c:v", "libx264", "-b:v", rate, "-bf", "3", "-g", "125",
+        "-pix_fmt", "yuv420p", "-c:a", "aac", f"file:{path}",
     ]  # fmt: skip
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
     return path
@@ -68,36 +77,6 @@ def two_calls(path: Path, settings: ShardSettings, binary: str, folder: Path) ->
             file.read_bytes()
 
 
-def torchcodec(path: Path, settings: ShardSettings) -> None:
-    """Decode with torchcodec at the middle of each interval, resize, encode with simplejpeg, resample."""
-    import simplejpeg
-    import torch
-    from torchcodec.decoders import AudioDecoder, VideoDecoder
-
-    video = VideoDecoder(str(path), num_ffmpeg_threads=1, seek_mode="approximate")
-    moments = torch.arange(0, min(settings.clip_seconds, video.metadata.duration_seconds) - 0.05, 0.25)
-    frames = video.get_frames_played_at(moments.tolist()).data
-    factor = settings.short_side / min(frames.shape[2:])
-    size = [round(side * factor) for side in frames.shape[2:]]
-    if factor != 1:
-        frames = torch.nn.functional.interpolate(frames.float(), size, mode="bilinear").byte()
-    for frame in frames:
-        simplejpeg.encode_jpeg(frame.permute(1, 2, 0).contiguous().numpy(), quality=87, colorspace="RGB")
-    AudioDecoder(str(path), sample_rate=settings.sample_rate, num_channels=1).get_all_samples()
-
-
-def peers() -> Iterator[tuple[str, Callable[[Path, ShardSettings], None] | None]]:
-    """Yield the peers, None where one cannot be imported."""
-    try:
-        import torch
-        import torchcodec.decoders  # noqa: F401
-
-        torch.set_num_threads(1)
-        yield "torchcodec", torchcodec
-    except (ImportError, RuntimeError, OSError):
-        yield "torchcodec", None
-
-
 def measure(function: Callable[[Path], object], paths: list[Path]) -> float:
     """Return CPU milliseconds a clip."""
     began = cpu_seconds()
@@ -109,37 +88,52 @@ def measure(function: Callable[[Path], object], paths: list[Path]) -> float:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--videos", type=Path)
     parser.add_argument("--clips", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     binary, settings = find_ffmpeg(), ShardSettings()
     fewer = settings.model_copy(update={"decoder": "pyav", "skip_nonref": True})
+    videos = sorted(arguments.videos.glob("*.mp4"))[: arguments.clips] if arguments.videos else []
+    videos += [None] * (arguments.clips - len(videos))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        ways: dict[str, Callable[[Path], object] | None] = {
-            "bare ffmpeg, one pass": lambda path: bare(path, settings, binary),
-            "ours, ffmpeg": lambda path: ours(path, settings, Ffmpeg(binary)),
-            "ours, pyav": lambda path: ours(path, settings, Pyav()),
-            "ours, pyav, skip_nonref": lambda path: ours(path, fewer, Pyav()),
-            "two ffmpeg calls, files": lambda path: two_calls(path, settings, binary, folder),
-        }
-        for peer, function in peers():
-            ways[peer] = partial(function, settings=settings) if function else None
         print(f"ffmpeg {ffmpeg_version(binary)}, {Pyav().version}; ms CPU a clip (ratio to bare ffmpeg)\n")
-        print("| way | " + " | ".join(SIZES) + " |\n|---" * 1 + "|---" * len(SIZES) + "|")
-        results: dict[str, list[float]] = {way: [] for way, function in ways.items() if function}
-        for size, rate in SIZES.values():
-            paths = [render(folder, binary, size, rate, number) for number in range(arguments.clips)]
-            for function in filter(None, ways.values()):
-                function(paths[0])  # imports and caches
-            rounds = [{way: measure(ways[way], paths) for way in results} for _ in range(arguments.rounds)]
-            for way, values in results.items():
-                values.append(statistics.median(times[way] for times in rounds))
-        for way in ways:
-            cells = [f"{ms:.0f} ({ms / base:.2f})" for ms, base in
-                     zip(results.get(way, []), results["bare ffmpeg, one pass"], strict=False)]  # fmt: skip
-            print(f"| {way} | " + " | ".join(cells or ["absent"] * len(SIZES)) + " |")
+        columns: list[dict[str, str]] = []
+        for size in SIZES.values():
+            ways: dict[str, Callable[[Path], object] | None] = {
+                BARE: lambda path: bare(path, settings, binary),
+                "ours, ffmpeg": lambda path: ours(path, settings, Ffmpeg(binary)),
+                "ours, pyav": lambda path: ours(path, settings, Pyav()),
+                "ours, pyav, skip_nonref": lambda path: ours(path, fewer, Pyav()),
+                "two ffmpeg calls, files": lambda path: two_calls(path, settings, binary, folder),
+            }
+            shape = round(settings.short_side * size[0] / size[1] / 2) * 2, settings.short_side
+            for peer, function in peers():
+                ways[peer] = partial(function, settings=settings, size=shape) if function else None
+            paths = [render(folder, binary, size, number, video) for number, video in enumerate(videos)]
+            columns.append(compare(ways, paths, arguments.rounds))
+        print("| way | " + " | ".join(SIZES) + " |\n|---" + "|---" * len(SIZES) + "|")
+        for way in columns[0]:
+            print(f"| {way} | " + " | ".join(column[way] for column in columns) + " |")
+
+
+def compare(ways: dict[str, Callable[[Path], object] | None], paths: list[Path], rounds: int) -> dict[str, str]:
+    """Return the cell of each way."""
+    present = {way: function for way, function in ways.items() if function}
+    for function in present.values():
+        function(paths[0])  # imports and caches
+    times: dict[str, list[float]] = {way: [] for way in present}
+    chance = random.Random(0)
+    for _ in range(rounds):
+        for way in chance.sample(sorted(present), len(present)):
+            times[way].append(measure(present[way], paths))
+    cells = dict.fromkeys(ways, "absent")
+    for way, values in times.items():
+        ratio = statistics.median(one / other for one, other in zip(values, times[BARE], strict=True))
+        cells[way] = f"{statistics.median(values):.0f} ({ratio:.2f})"
+    return cells
 
 
 if __name__ == "__main__":

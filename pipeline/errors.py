@@ -66,7 +66,7 @@ REASONS = {
     "no_samples": "the audio stream gave no sample in the wanted span",
     "undecodable": "ffmpeg gave up: a codec it lacks, an encrypted or broken stream",
     "timeout": "decoding took longer than shard.timeout_seconds and was killed",
-    "crashed": "the decoder's process died, or needed more memory than it may have (decoder pyav)",
+    "crashed": "the decoder's process died, or needed more memory than it may have",
     "no_duration": "(shard.consecutive) ffmpeg cannot tell how long the video is",
     "archive_damaged": "the archive is damaged in or before this member; or what lies behind the damage is unknown",
     "too_large": "the member of an archive is larger than 1 GiB",

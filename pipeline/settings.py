@@ -50,9 +50,19 @@ class PairSettings(BaseModel):
     aligned: bool = Field(
         False, description="yield only matching pairs; the objective makes its negatives inside the batch"
     )
-    per_clip: int = Field(4, ge=1, le=64, description="pairs drawn each time a clip is read")
+    hard_negative_fraction: float = Field(
+        0.0, ge=0, le=1, description="share of negatives whose sound is of the same clip at another time"
+    )
+    min_offset_seconds: float = Field(
+        2.0, gt=0, le=3600, description="least distance of such a sound from the frame's own, seconds"
+    )
+    per_clip: int = Field(4, ge=1, le=64, description="visits of each clip in an epoch")
+    window_clips: int = Field(
+        64, ge=0, le=1000000,
+        description="clips that are read together and mixed; 0: all, a global shuffle for disks that read at random",
+    )  # fmt: skip
     frame_size: int = Field(224, ge=16, le=1024, description="side of the square crop, pixels")
     crop: Literal["random", "center"] = Field("random", description="where the crop lies in the frame")
     window_seconds: float = Field(1.0, gt=0, le=60, description="length of the sound, centred on the frame, seconds")
-    shuffle_buffer: int = Field(2048, ge=1, description="pairs held back to mix clips, about 50 kB each at 256 pixels")
+    max_bad_shards: int = Field(0, ge=0, description="shards that may be short, altered or gone before it is an error")
     workers: int = Field(2, ge=0, le=256, description="processes that read and decode; 0: the training process itself")

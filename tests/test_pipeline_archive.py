@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import archive
-from pipeline.archive import ArchiveReader, Member, MemoryFile, list_archive, load_member
 from pipeline.errors import MediaError
-from pipeline.pack import pack
+from pipeline.packing.pack import pack
 from pipeline.settings import ShardSettings
-from pipeline.sources import find_sources
+from pipeline.sources import archive
+from pipeline.sources.archive import ArchiveReader, Member, MemoryFile, list_archive, load_member
+from pipeline.sources.find import find_sources
 from shards.index import HIDDEN, Index
 from shards.verify import verify
 
@@ -183,7 +183,7 @@ def test_a_damaged_archive_is_an_input_that_failed(
     assert problems == {"a.tar": "archive_damaged", "a.tar/2.mp4": "archive_damaged"}
     summary = pack(found, tmp_path / "out", SMALL, workers=1)
     assert (summary.packed, summary.reasons) == (2, {"archive_damaged": 2})
-    monkeypatch.setattr("pipeline.sources.MAX_MEMBER_BYTES", 1000)
+    monkeypatch.setattr("pipeline.sources.find.MAX_MEMBER_BYTES", 1000)
     assert {source.problem[0] for source in find_sources(path).sources if source.problem} == {
         "archive_damaged",
         "too_large",

@@ -7,13 +7,13 @@ import av
 import numpy as np
 import pytest
 
-from pipeline.decode import jpeg_size, read_clip
-from pipeline.decoded import Backend
+from pipeline.decoding.decode import jpeg_size, read_clip
+from pipeline.decoding.decoded import Backend
+from pipeline.decoding.ffmpeg import Ffmpeg
+from pipeline.decoding.pyav import Pyav
 from pipeline.errors import MediaError
-from pipeline.ffmpeg import Ffmpeg
-from pipeline.pyav import Pyav
 from pipeline.settings import ShardSettings
-from pipeline.source import Source
+from pipeline.sources.source import Source
 from shards.clip import Clip
 
 from .conftest import MakeVideo
@@ -112,6 +112,26 @@ def test_a_span_of_a_long_video(tmp_path: Path, make_video: MakeVideo, backend: 
     for moment in expected:
         buckets.setdefault(int(np.floor(moment * 4 + 1e-6)), moment)
     assert np.allclose(clip.metadata.frame_times, list(buckets.values()), atol=1e-5)
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 48000])
+def test_the_sound_of_a_span_lies_where_it_does_in_the_whole(
+    tmp_path: Path, backend: Backend, ffmpeg: str, rate: int
+) -> None:
+    """Whatever the source's sample rate: a rising tone, cut at 1.3 s, fits the whole's to a sample."""
+    path = tmp_path / "a.mkv"
+    command = [
+        ffmpeg, "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=25:duration=4", "-f", "lavfi", "-i",
+        f"aevalsrc='0.5*sin(300*t*t)':s={rate}:d=4", "-c:v", "libx264", "-c:a", "pcm_s16le", str(path),
+    ]  # fmt: skip
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    whole, span = (
+        np.frombuffer(clip.samples(0, clip.metadata.sample_count), "<i2").astype(np.float64)
+        for clip in (clip_of(path, backend), clip_of(path, backend, seek=1.3, duration=2.0))
+    )
+    assert len(span) == 32000
+    apart = [np.abs(whole[20800 + lag + 100 :][:31000] - span[100:31100]).mean() for lag in range(-20, 21)]
+    assert abs(int(np.argmin(apart)) - 20) <= 1 and min(apart) < 0.03 * np.abs(span).mean()
 
 
 def test_what_is_longer_is_cut(tmp_path: Path, make_video: MakeVideo, backend: Backend) -> None:

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.decoding import ffmpeg as ffmpeg_module
+from pipeline.decoding.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg, split_jpegs
 from pipeline.errors import DecoderError, MediaError
-from pipeline.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg, split_jpegs
 from pipeline.settings import ShardSettings
 
 from .conftest import MakeVideo
+from .hostile import widen
 from .test_pipeline_decode import CASES, SETTINGS, clip_of
 from .test_pipeline_decode import reason as reason_of
 
@@ -66,6 +68,22 @@ def test_a_flood_of_messages_neither_blocks_nor_fills_memory(tmp_path: Path) -> 
 def test_an_exit_code_counts_even_after_whole_output(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     assert reason(tmp_path / "a.mp4", fake(tmp_path, "printf '\\xff\\xd8\\xff\\xd9'\nexit 3")) == "not_media"
+
+
+def test_an_ffmpeg_that_dies_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    assert reason(tmp_path / "a.mp4", fake(tmp_path, "kill -SEGV $$")) == "crashed"
+
+
+def test_an_ffmpeg_that_needs_too_much_memory_is_stopped(
+    tmp_path: Path, make_video: MakeVideo, ffmpeg: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures of 4096 x 4096 in a file of 30 kB decode; with a bound that is lower than elsewhere they do not."""
+    path = make_video(tmp_path / "a.mp4", seconds=1)
+    path.write_bytes(widen(path.read_bytes(), 4096, 4096))
+    assert clip_of(path, Ffmpeg(ffmpeg)).metadata.source_width == 4096
+    monkeypatch.setattr(ffmpeg_module, "MEMORY_BYTES", 300 << 20)
+    assert reason(path, ffmpeg) in ("crashed", "undecodable")  # codecs do not always say that it was the memory
 
 
 def test_no_pipe_or_process_is_left_open(tmp_path: Path, make_video: MakeVideo, ffmpeg: str) -> None:

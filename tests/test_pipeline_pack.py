@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.pack import pack, plan_shards
+from pipeline.packing.pack import pack, plan_shards
 from pipeline.settings import ShardSettings
-from pipeline.source import Source
-from pipeline.sources import find_sources
+from pipeline.sources.find import find_sources
+from pipeline.sources.source import Source
 from shards.errors import DatasetMismatchError
 from shards.index import HIDDEN, Index
 from shards.manifest import read_manifest

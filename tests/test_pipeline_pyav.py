@@ -1,8 +1,6 @@
 """The PyAV backend: the frames and sound that ffmpeg gives, and workers that may crash, hang or be killed."""
 
 import multiprocessing
-import os
-import signal
 import subprocess
 import threading
 import time
@@ -13,15 +11,14 @@ import pytest
 import simplejpeg
 
 from configs.load import ConfigError, load_config
-from pipeline import workers
+from pipeline.decoding import workers
+from pipeline.decoding.ffmpeg import Ffmpeg
+from pipeline.decoding.pictures import jpeg_quality
+from pipeline.decoding.pyav import Pyav
+from pipeline.decoding.workers import Workers
 from pipeline.errors import MediaError
-from pipeline.ffmpeg import Ffmpeg
-from pipeline.pack import pack
-from pipeline.pictures import jpeg_quality
-from pipeline.pyav import Pyav
-from pipeline.settings import ShardSettings
-from pipeline.sources import find_sources
-from pipeline.workers import Workers
+from pipeline.packing.pack import pack
+from pipeline.sources.find import find_sources
 from shards.clip import Clip
 from shards.errors import DatasetMismatchError
 from shards.index import Index
@@ -29,6 +26,7 @@ from shards.reader import read_clips
 from shards.verify import verify
 
 from .conftest import SMALL, MakeVideo
+from .harm import serve_harm
 from .test_pipeline_decode import SETTINGS, clip_of, source
 
 PYAV = SETTINGS.model_copy(update={"decoder": "pyav"})
@@ -128,30 +126,6 @@ def test_packing_with_pyav(tmp_path: Path, videos: Path, shards: Path) -> None:
         pack(found, tmp_path / "one", SMALL, workers=1)
 
 
-class Harmful:
-    """A backend that does to its process what native code may do: the file's name says what."""
-
-    version = "0"
-
-    def decode(self, path: str, settings: ShardSettings, *, seek: float, duration: float) -> object:
-        name = Path(path).stem
-        if name == "segfault":
-            os.kill(os.getpid(), signal.SIGSEGV)
-        elif name == "exit":
-            os._exit(3)
-        elif name == "memory":
-            return bytearray(8 << 30)
-        elif name == "hang":
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
-            time.sleep(60)
-        return Pyav().decode(path, settings, seek=seek, duration=duration)
-
-
-def _serve_harm(pipe: object, settings: str) -> None:
-    workers.make_backend = Harmful
-    workers._serve(pipe, settings)
-
-
 HARM = {"segfault": ("crashed", "SIGSEGV"), "exit": ("crashed", "exit code 3"), "memory": ("crashed", "4 GiB"),
         "hang": ("timeout", "timeout_seconds = 1")}  # fmt: skip
 
@@ -159,7 +133,7 @@ HARM = {"segfault": ("crashed", "SIGSEGV"), "exit": ("crashed", "exit code 3"), 
 def test_a_worker_that_dies_costs_one_clip(
     tmp_path: Path, make_video: MakeVideo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "_serve", _serve_harm)
+    monkeypatch.setattr(workers, "_serve", serve_harm)
     monkeypatch.setattr(workers, "_CLIPS_BEFORE_RENEWAL", 2)
     good = make_video(tmp_path / "good.mp4", seconds=1)
     decoder = Workers(PYAV.model_copy(update={"timeout_seconds": 1.0}))
@@ -177,7 +151,7 @@ def test_a_worker_that_dies_costs_one_clip(
 
 
 def test_stopping_ends_those_who_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers, "_serve", _serve_harm)
+    monkeypatch.setattr(workers, "_serve", serve_harm)
     (tmp_path / "hang.mp4").write_bytes(b"x")
     decoder, caught = Workers(PYAV), []
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.decoded import Backend
-from pipeline.pack import pack
-from pipeline.quality import picture_quality, sound_quality
-from pipeline.sources import find_sources
-from pipeline.summary import describe, summarise
+from pipeline.decoding.decoded import Backend
+from pipeline.decoding.quality import compared_frames, picture_quality, sound_quality
+from pipeline.packing.pack import pack
+from pipeline.sources.find import find_sources
 from shards.clip import FLAGS
 from shards.index import Index
+from shards.summary import describe, summarise
 
 from .conftest import SMALL
 from .test_pipeline_decode import SETTINGS, backend, clip_of
@@ -101,3 +101,10 @@ def test_flags_are_counted(tmp_path: Path, make_fault: MakeFault) -> None:
     assert flags == {"vnone": (), "vstill": ("still",), "vsilent": ("silent",), "vclipped": ("clipped",),
                      "vuneven": ("short", "uneven")}  # fmt: skip
     assert set(facts["flags"]) < set(FLAGS)
+
+
+def test_frames_a_second_apart_and_the_last_are_compared() -> None:
+    assert compared_frames([0.0]) == [0]
+    assert compared_frames([0.1, 0.4]) == [0, 1]
+    assert compared_frames([0.25 * number for number in range(11)]) == [0, 4, 8, 10]
+    assert compared_frames([0.0, 5.0, 5.5, 6.0]) == [0, 1, 3]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import SourceError
-from pipeline.sources import choose_split, find_sources
+from pipeline.sources.find import choose_split, find_sources
 from shards.clip import KEY_PATTERN
 
 HOSTILE = ["plain.mp4", "-dash.mp4", "two words.mkv", "quo'te\".mov", "new\nline.webm", "ünïcode.avi",

@@ -1,0 +1,51 @@
+"""What a decoder makes of one video, whichever decoder it is."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..settings import ShardSettings
+
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,kux,asf,asf_o,ogg,"
+    "mxf,nut,rm,nsv,dv,gxf,wtv,swf,h264,hevc,m4v,ivf,aac,mp3,wav,flac,amr,ac3,eac3"
+)
+"""Containers that may be opened. Playlists (HLS, concat, DASH) are not among them: they name other files."""
+MAX_PIXELS = 16384 * 16384
+"""Largest coded picture that may be opened."""
+MEMORY_BYTES = 4 << 30
+"""Address space that a decoder's process may fill with one clip."""
+SOUND_AROUND = 60.0, 1.0
+"""Seconds before and after the span in which sound may begin. What claims to lie further off has a false time, which
+would be reached through silence without end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoded:
+    """Frames, sound and facts of one span of one video. Times are seconds on the container's clock, from 0."""
+
+    jpegs: tuple[bytes, ...]
+    """The chosen frames: the first in each interval of 1 / frames_per_second."""
+    frame_times: tuple[float, ...]
+    """Presentation time of each chosen frame."""
+    source_times: tuple[float, ...]
+    """Presentation times of all frames that were decoded in the span, in order."""
+    pcm: bytes
+    """Mono little-endian int16; sample 0 lies at the start of the wanted span."""
+    damaged: bool
+    """Whether the decoder reported errors."""
+    source_width: int = 0
+    """Coded size, frame rate (frames per second) and sample rate (Hz) of the source; 0 where unknown."""
+    source_height: int = 0
+    source_frame_rate: float = 0.0
+    source_sample_rate: int = 0
+
+
+class Backend(Protocol):
+    """A way to decode."""
+
+    @property
+    def version(self) -> str:
+        """Version of the libraries that decode, as it goes into each clip."""
+
+    def decode(self, path: str, settings: ShardSettings, *, seek: float, duration: float) -> Decoded:
+        """Decode [seek, seek + duration) seconds of a video. Raises MediaError with the reason code."""

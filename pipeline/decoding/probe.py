@@ -1,0 +1,129 @@
+"""Ask ffmpeg how long videos are, without decoding them, and remember the answers."""
+
+import json
+import os
+import re
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import MediaError
+from ..sources.archive import Member, MemoryFile, load_member
+from ..sources.file import open_file
+from .decoded import FORMATS
+from .ffmpeg import limit_memory
+
+_HEADER_BYTES = 1 << 18
+_LEAST_BYTES_PER_SECOND = 100
+"""Fewer hold no picture and sound; a longer claim is false, and would make clips without end that are not there."""
+_DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file whose length is asked for."""
+
+    name: str
+    """Under which the answer is remembered."""
+    path: str
+    member: Member | None = None
+
+
+class Durations:
+    """Lengths of videos in seconds, each asked for once; the answers are kept in a file of JSON lines.
+
+    Args:
+        binary: the ffmpeg to ask.
+        cache: the file; a last line that a kill has cut is ignored.
+        workers: how many ffmpeg run at once.
+        timeout_seconds: longest time for one.
+    """
+
+    def __init__(self, binary: str, cache: Path, workers: int, timeout_seconds: float) -> None:
+        self._binary, self._cache, self._workers, self._timeout = binary, cache, workers, timeout_seconds
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, int], float | str] = {}
+        lines = cache.read_bytes().splitlines(keepends=True) if cache.exists() else []
+        for line in lines:
+            if line.endswith(b"\n"):
+                name, size, answer = json.loads(line)
+                self._known[name, size] = answer
+        if lines and not lines[-1].endswith(b"\n"):
+            os.truncate(cache, sum(len(line) for line in lines[:-1]))
+
+    def look(self, name: str, file: MemoryFile) -> None:
+        """Measure a member of a compressed archive while it is in memory."""
+        self._measure(name, file.size, file.path)
+
+    def measure(self, places: list[Place]) -> dict[str, float | MediaError]:
+        """Return the length of each video by its name, or why it cannot be told."""
+        with ThreadPoolExecutor(self._workers, thread_name_prefix="probe") as executor:
+            answers = executor.map(self._of, places)
+            try:
+                return {place.name: answer for place, answer in zip(places, answers, strict=True)}
+            except BaseException:
+                executor.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _of(self, place: Place) -> float | MediaError:
+        try:
+            size = place.member.size if place.member else _size(place.path)
+            answer = self._known.get((place.name, size))
+            if answer is None and place.member is None:
+                answer = self._measure(place.name, size, place.path)
+            elif answer is None and place.member is not None:
+                if place.member.compressed:
+                    raise MediaError("no_duration", "the archive changed while it was read; run the command again")
+                file = load_member(place.path, place.member)
+                answer = self._measure(place.name, size, file.path)
+        except FileNotFoundError:
+            return MediaError("missing", f"{place.path} is not there")
+        except OSError as error:
+            return MediaError("unreadable", f"{place.path} cannot be opened ({error.strerror})")
+        except MediaError as error:
+            return error
+        return MediaError("no_duration", answer) if isinstance(answer, str) else answer or 0.0
+
+    def _measure(self, name: str, size: int, path: str) -> float | str:
+        answer = self._known.get((name, size))
+        if answer is None:
+            answer = _ask(self._binary, path, self._timeout)
+            if isinstance(answer, float) and answer * _LEAST_BYTES_PER_SECOND > size:
+                answer = f"{size} bytes cannot hold the {answer:g} s that the headers claim"
+            line = json.dumps([name, size, answer]) + "\n"
+            with self._lock:
+                self._known[name, size] = answer
+                self._cache.parent.mkdir(parents=True, exist_ok=True)
+                with self._cache.open("a") as file:
+                    file.write(line)
+        return answer
+
+
+def _size(path: str) -> int:
+    with open_file(path) as file:
+        return os.fstat(file.fileno()).st_size
+
+
+def _ask(binary: str, path: str, timeout_seconds: float) -> float | str:
+    """Return the length that a container claims, or what ffmpeg said instead."""
+    command = [binary, "-nostdin", "-hide_banner", "-protocol_whitelist", "file", "-format_whitelist", FORMATS,
+               "-i", f"file:{path}"]  # fmt: skip
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        limit_memory(process.pid)
+        timer = threading.Timer(timeout_seconds, process.kill)
+        timer.start()
+        try:
+            messages = process.stderr.read(_HEADER_BYTES).decode(errors="replace")
+        finally:
+            timer.cancel()
+            process.kill()
+    match = _DURATION.search(messages)
+    if match:
+        return 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])
+    lines = [line.strip() for line in messages.splitlines() if "At least one output file" not in line and line.strip()]
+    return f"ffmpeg tells no duration: {lines[-1][:300] if lines else 'no answer'}"

@@ -1,0 +1,1 @@
+"""From a list of inputs to shards, an index and a ledger."""

@@ -1,0 +1,251 @@
+"""Videos inside tar archives, read without unpacking them: one pass lists the members, another hands them on.
+
+A plain tar is listed by its headers alone and its members are read by offset. A compressed one is a stream: it is
+read from its beginning once to list it, and once more to decode its members in the order in which they lie there.
+ffmpeg wants a file that it can seek in, so a member is handed on as a file in memory. Needs Linux.
+"""
+
+import gzip
+import json
+import os
+import weakref
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from shards.index import write_json
+
+from ..errors import ArchiveError, MediaError
+from .file import open_file
+from .headers import FileHeader, parse_headers
+
+ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+MAX_MEMBER_BYTES = 1 << 30
+"""A larger member is not read: it would have to fit into memory."""
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Where a file lies in its archive."""
+
+    offset: int
+    """Of its first byte, in the archive as it is when it is not compressed."""
+    size: int
+    compressed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The regular files of an archive, and what is wrong with it."""
+
+    members: tuple[tuple[str, Member], ...]
+    """Those that can be read whole, with their names, in the archive's order."""
+    damage: str
+    """What was found behind the last of them; "" where that is the archive's end."""
+    cut: str
+    """Name of the member that the damage begins in; "" where it lies between two."""
+
+
+class MemoryFile:
+    """A file that has a path but lies in memory; it is gone with its last reference."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.memfd_create("avcorr", os.MFD_CLOEXEC)
+        self.path = f"/proc/{os.getpid()}/fd/{self.descriptor}"
+        """Can be opened, also by child processes, any number of times."""
+        self.size = 0
+        weakref.finalize(self, os.close, self.descriptor)
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+        view = memoryview(data)
+        while view:
+            written = os.write(self.descriptor, view)
+            self.size += written
+            view = view[written:]
+
+
+class _Stream:
+    """The content of an archive from its beginning, decompressed. Raises ArchiveError where it is damaged."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._raw = open_file(path)
+        self.compressed = self._raw.read(2) == b"\x1f\x8b"
+        self._raw.seek(0)
+        self._file = gzip.GzipFile(fileobj=self._raw) if self.compressed else self._raw
+        self._size = os.fstat(self._raw.fileno()).st_size
+        self.position = 0
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes: fewer than `size` only at the end."""
+        try:
+            data = self._file.read(size)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ArchiveError(f"damaged near byte {self.position} ({error})") from error
+        self.position += len(data)
+        return data
+
+    def skip_to(self, position: int) -> None:
+        """Go forward to a position."""
+        if not self.compressed:
+            if position > self._size:
+                raise ArchiveError(f"ends at byte {self._size}, before byte {position}")
+            self._file.seek(position)
+            self.position = position
+        while self.position < position:
+            if not self.read(min(_CHUNK_BYTES, position - self.position)):
+                raise ArchiveError(f"ends at byte {self.position}, before byte {position}")
+
+    def load(self, size: int) -> MemoryFile:
+        """Return the next `size` bytes as a file in memory."""
+        file = MemoryFile()
+        while file.size < size:
+            data = self.read(min(_CHUNK_BYTES, size - file.size))
+            if not data:
+                raise ArchiveError(f"ends at byte {self.position}, inside a member")
+            file.write(data)
+        return file
+
+    def close(self) -> None:
+        self._file.close()
+        self._raw.close()
+
+
+def is_archive(name: str) -> bool:
+    """Return whether a file's name is that of an archive that can be read."""
+    return name.lower().endswith(ARCHIVE_SUFFIXES)
+
+
+def list_archive(
+    path: Path, *, cache: Path | None = None, look: Callable[[str, Member, MemoryFile], None] | None = None
+) -> Listing:
+    """Return the regular files of an archive; one that is damaged is listed up to the damage.
+
+    Args:
+        path: the archive; that it is compressed is told by its first bytes.
+        cache: folder in which the listing of a compressed archive is kept for the next run.
+        look: is called with each member of a compressed archive while the pass is there anyway.
+    """
+    try:
+        stream = _Stream(path)
+    except OSError as error:
+        return Listing((), f"cannot be opened ({error.strerror})", "")
+    try:
+        kept = _cache_path(path, cache) if cache and stream.compressed else None
+        if kept and kept.exists():
+            return _read_listing(kept)
+        listing = _list(stream, look if stream.compressed else None)
+    finally:
+        stream.close()
+    if kept:
+        write_json(kept, asdict(listing))
+    return listing
+
+
+def _list(stream: _Stream, look: Callable[[str, Member, MemoryFile], None] | None) -> Listing:
+    members: list[tuple[str, Member]] = []
+    cut, damage = "", ""
+    try:
+        for header in _headers(stream):
+            member = Member(stream.position, header.size, stream.compressed)
+            cut = header.name
+            if look and header.size <= MAX_MEMBER_BYTES:
+                look(header.name, member, stream.load(header.size))
+            else:
+                stream.skip_to(member.offset + header.size)
+            members.append((header.name, member))
+            cut = ""
+    except ArchiveError as error:
+        damage = str(error)
+    return Listing(tuple(members), damage, cut)
+
+
+def _headers(stream: _Stream) -> Iterator[FileHeader]:
+    """Yield each regular file with the stream at its content; leaves the stream behind the archive's end."""
+    ended = yield from parse_headers(stream)
+    if not ended:
+        raise ArchiveError(f"ends at byte {stream.position} without a closing block")
+    while stream.compressed and stream.read(_CHUNK_BYTES):
+        pass  # gzip's checksum stands at the very end
+
+
+def _cache_path(path: Path, cache: Path) -> Path:
+    status = path.stat()
+    identity = f"{os.path.abspath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
+    return cache / f"{sha256(os.fsencode(identity)).hexdigest()[:16]}.listing.json"
+
+
+def _read_listing(path: Path) -> Listing:
+    values = json.loads(path.read_bytes())
+    members = tuple((name, Member(**member)) for name, member in values["members"])
+    return Listing(members, values["damage"], values["cut"])
+
+
+def load_member(path: str, member: Member) -> MemoryFile:
+    """Return a member of a plain archive as a file in memory.
+
+    Raises:
+        MediaError: when the archive is not there, or shorter than it was.
+    """
+    file = MemoryFile()
+    try:
+        with open_file(path) as archive:
+            while file.size < member.size:
+                rest = member.size - file.size
+                moved = os.sendfile(file.descriptor, archive.fileno(), member.offset + file.size, rest)
+                if not moved:
+                    raise MediaError("archive_damaged", f"{path} ends inside the member at byte {member.offset}")
+                file.size += moved
+    except FileNotFoundError as error:
+        raise MediaError("missing", f"the archive {path} is not there") from error
+    except OSError as error:
+        raise MediaError("unreadable", f"the archive {path} cannot be read ({error.strerror})") from error
+    return file
+
+
+class ArchiveReader:
+    """Hands out members of compressed archives; each archive is read once when they are asked for in their order."""
+
+    def __init__(self) -> None:
+        self._path = ""
+        self._stream: _Stream | None = None
+        self._damage = ""
+        self._last: tuple[int, MemoryFile] | None = None
+
+    def load(self, path: str, member: Member) -> MemoryFile:
+        """Return a member as a file in memory.
+
+        Raises:
+            MediaError: when the archive is not there or damaged before the member's end.
+        """
+        if self._last and (path, member.offset) == (self._path, self._last[0]):
+            return self._last[1]
+        if path != self._path:
+            self._open(path)
+        if self._stream is None or self._damage:
+            raise MediaError("archive_damaged", f"{path}: {self._damage}")
+        try:
+            self._stream.skip_to(member.offset)
+            file = self._stream.load(member.size)
+        except ArchiveError as error:
+            self._damage = str(error)
+            raise MediaError("archive_damaged", f"{path}: {error}") from error
+        self._last = member.offset, file
+        return file
+
+    def _open(self, path: str) -> None:
+        self.close()
+        self._path = path
+        try:
+            self._stream = _Stream(path)
+        except OSError as error:
+            self._damage = f"cannot be opened ({error.strerror})"
+
+    def close(self) -> None:
+        """Let go of the archive that is open."""
+        if self._stream is not None:
+            self._stream.close()
+        self._path, self._stream, self._damage, self._last = "", None, "", None

@@ -1,0 +1,154 @@
+"""Find the videos of a corpus: a folder tree, archives, VGGSound's own CSV, or a CSV with a header."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path, PurePath
+
+from ..errors import SourceError
+from .archive import MAX_MEMBER_BYTES, Listing, Member, MemoryFile, is_archive, list_archive
+from .keys import choose_split, identity, text, with_keys
+from .manifest import SPLIT_NAMES, Found, read_manifest
+from .source import Source, SourceList
+
+__all__ = ["Source", "SourceList", "choose_split", "find_sources"]
+
+VIDEO_SUFFIXES = frozenset(
+    ".3g2 .3gp .asf .avi .f4v .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf "
+    ".nut .ogg .ogv .qt .ts .vob .webm .wmv".split()
+)
+Look = Callable[[str, MemoryFile], None]
+"""Is shown a member of a compressed archive, with its name, in the pass that lists it."""
+
+
+def find_sources(
+    source: Path | Sequence[Path],
+    *,
+    videos: Path | None = None,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    cache: Path | None = None,
+    cut: Callable[[Sequence[Source]], Iterable[Source]] | None = None,
+    look: Look | None = None,
+) -> SourceList:
+    """Return the inputs that a folder, archives or a CSV name.
+
+    Args:
+        source: a folder searched for videos and for archives of videos, or one or more archives, or a CSV:
+            VGGSound's four columns without a header, or a header with `path` and any of
+            `label, split, start, duration`.
+        videos: the folder that holds `<id>_<start>.mp4`, loose or in archives, for VGGSound's CSV.
+        test_fraction: share of source videos put into `test` where no split is given, by a hash of their names.
+        seed: changes that choice.
+        cache: folder in which listings of compressed archives are kept.
+        cut: makes several inputs of each, such as the consecutive clips of a long video.
+        look: is shown the members of compressed archives.
+
+    Raises:
+        SourceError: when nothing can be read there, or a row cannot be understood (with its line).
+    """
+    given = [source] if isinstance(source, Path) else list(source)
+    if len(given) > 1 or is_archive(given[0].name) and given[0].is_file():
+        found: Iterable[Source] = _from_archives(given, cache, look)
+    elif given[0].is_dir():
+        found = _from_folder(given[0], cache, look)
+    elif given[0].is_file():
+        found = read_manifest(given[0], videos, lambda folder: _named(folder, cache, look))
+    else:
+        raise SourceError(f"{given[0]} is neither a folder nor a CSV file nor a tar; give --source one of them")
+    sources = list(found)
+    if not sources:
+        wanted = " ".join(sorted(VIDEO_SUFFIXES))
+        raise SourceError(f"{given[0]} names no video; looked for files that end in {wanted}, loose or in tars")
+    if cut is not None:
+        sources = list(cut(sources))
+    return with_keys(sources, lambda video: choose_split(video, test_fraction, seed))
+
+
+def _is_video(name: str) -> bool:
+    return PurePath(name).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _from_folder(folder: Path, cache: Path | None, look: Look | None) -> Iterator[Source]:
+    closed: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=closed.append):
+        folders.sort()
+        for file in sorted(files + [name for name in folders if _is_video(name)]):
+            path = Path(parent, file)
+            name = path.relative_to(folder)
+            if _is_video(file):
+                shown = text(name)
+                video, start = identity(shown)
+                yield Source("", os.path.abspath(path), shown, video, "", _split(name.parts[:1]), start, 0.0, 0.0)
+            elif is_archive(file):
+                yield from _from_archive(path, name, cache, look)
+    for error in closed:
+        name = Path(error.filename).relative_to(folder)
+        shown = text(name)
+        problem = "unreadable", f"the folder {error.filename} cannot be listed ({error.strerror}); it may hold videos"
+        yield Source(
+            "", os.path.abspath(error.filename), shown, shown, "", _split(name.parts[:1]), 0.0, 0.0, 0.0, None, problem
+        )
+
+
+def _from_archives(paths: Sequence[Path], cache: Path | None, look: Look | None) -> Iterator[Source]:
+    for path in paths:
+        if not (is_archive(path.name) and path.is_file()):
+            raise SourceError(f"{path} is no tar archive that is there; only archives may be given several at once")
+        yield from _from_archive(path, Path(path.name), cache, look)
+
+
+def _from_archive(path: Path, name: Path, cache: Path | None, look: Look | None) -> Iterator[Source]:
+    """Yield the videos in an archive; the first folder or an archive's own name may be that of a split."""
+    shown = text(name)
+    listing = _listing(path, shown, cache, look)
+    place = os.path.abspath(path)
+    for inner, member, problem in _videos(listing):
+        full = f"{shown}/{text(inner)}"
+        video, start = identity(full)
+        split = _split((*name.parts[:-1][:1], name.name.partition(".")[0], inner.removeprefix("./").partition("/")[0]))
+        yield Source("", place, full, video, "", split, start, 0.0, 0.0, member, problem)
+    if listing.damage:
+        problem = "archive_damaged", f"{listing.damage}; the members behind that are unknown"
+        yield Source("", place, shown, shown, "", _split(name.parts[:1]), 0.0, 0.0, 0.0, None, problem)
+
+
+def _listing(path: Path, shown: str, cache: Path | None, look: Look | None) -> Listing:
+    def show(name: str, member: Member, file: MemoryFile) -> None:
+        if look and _is_video(name):
+            look(f"{shown}/{text(name)}", file)
+
+    return list_archive(path, cache=cache, look=show if look else None)
+
+
+def _videos(listing: Listing) -> Iterator[tuple[str, Member | None, tuple[str, str] | None]]:
+    for name, member in listing.members:
+        if _is_video(name):
+            large = member.size > MAX_MEMBER_BYTES
+            message = f"the member has {member.size} bytes; at most {MAX_MEMBER_BYTES} are read from an archive"
+            yield name, member, ("too_large", message) if large else None
+    if listing.cut and _is_video(listing.cut):
+        yield listing.cut, None, ("archive_damaged", f"the archive is damaged inside this member: {listing.damage}")
+
+
+def _named(folder: Path, cache: Path | None, look: Look | None) -> Found:
+    """Return the files below a folder and inside its archives by their names; loose ones come first."""
+    files: dict[str, tuple[str, Member | None, tuple[str, str] | None]] = {}
+    damage: list[str] = []
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        for name in sorted(names):
+            if not is_archive(name):
+                files[name] = parent, None, None
+                continue
+            path = Path(parent, name)
+            listing = _listing(path, text(path.relative_to(folder)), cache, look)
+            if listing.damage:
+                damage.append(f"{name} {listing.damage}")
+            for inner, member, problem in _videos(listing):
+                files.setdefault(inner.rpartition("/")[2], (str(path), member, problem))
+    return Found(files, tuple(damage))
+
+
+def _split(names: Iterable[str]) -> str:
+    """Return the split that the first of these names to be one gives, "" where none is."""
+    return next((SPLIT_NAMES[name.lower()] for name in names if name.lower() in SPLIT_NAMES), "")
