@@ -18,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 
 from configs.load import load_config
-from pipeline.sampler import PairDataset
+from pipeline.pairs.loader import PairLoader
+from pipeline.pairs.sampler import PairDataset
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     torch.set_num_threads(1)
     settings = load_config(None, ["pairs.workers=0", *arguments.set]).pairs
     batch_size = 256
-    batches = iter(PairDataset(arguments.root, settings, batch_size=batch_size, seed=0))
+    batches = iter(PairLoader(PairDataset(arguments.root, settings, batch_size=batch_size, seed=0)))
     rates: list[float] = []
     for number in range(arguments.rounds + 1):
         cpu, wall = time.process_time(), time.perf_counter()

@@ -16,8 +16,8 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+from ..decoding.ffmpeg import ffmpeg_version
 from ..errors import CorpusError
-from ..ffmpeg import ffmpeg_version
 from .clip import LABELS, Clip, Look
 from .encode import encode
 from .sounds import CLIP_SECONDS

@@ -16,8 +16,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from ..decoding.ffmpeg import find_ffmpeg
 from ..errors import CorpusError
-from ..ffmpeg import find_ffmpeg
 from .sounds import SAMPLE_RATE
 from .subject import FRAMES_PER_SECOND
 

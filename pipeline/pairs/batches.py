@@ -16,6 +16,8 @@ class PairBatch(NamedTuple):
     """bool (B,): whether the sound is the frame's own, centred on it."""
     videos: Tensor
     """int64 (B,): identity of the frame's source video; equal for clips of one video."""
+    kinds: Tensor
+    """int8 (B,): 0 the frame's own sound, 1 a sound of another video, 2 of the same clip at another time."""
 
 
 class ViewBatch(NamedTuple):

@@ -1,0 +1,205 @@
+"""The views that a model is evaluated on: each clip of a split once, at times that only the seed decides."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import soundfile
+import torch
+
+from shards.manifest import ShardEntry
+from shards.store import Root, open_store
+
+from ..errors import PairError
+from .ahead import map_ahead
+from .batches import ViewBatch
+from .catalogue import Catalogue
+from .order import Ints
+from .reading import check_shard, no_jpeg
+from .views import decode_frames, decode_sounds
+
+
+@dataclass(frozen=True, slots=True)
+class GalleryClip:
+    """A clip that is evaluated."""
+
+    key: str
+    video: int
+    """63-bit number of its source video."""
+    label: str
+
+
+Pooling = Literal["center", "mean10", "random"]
+"""Which views of a clip stand for it: the one nearest its middle, ten evenly over it, or the first that is drawn."""
+POOLED = 10
+
+
+class Gallery:
+    """The clips of a split, and batches of views of them.
+
+    Args:
+        root: the dataset's folder, or the URL of an object store.
+        split: which split.
+        views_per_clip: views drawn of each clip; a clip with fewer frames in reach gives as many as it has.
+        seed: decides the times, together with each clip's key and nothing else.
+        frame_size, window_seconds: as the model was trained.
+        pooling: which views stand for a clip in retrieval; those that are not drawn anyway come on top.
+        choose: the numbers of the clips to keep, among all of the split; default: all.
+
+    Attributes:
+        clips: the clips, in the order of their numbers.
+        drawn: int64 (clips, views_per_clip), the numbers of the drawn views; a clip with fewer repeats its own.
+        pooled: int64 (clips, 1 or 10), the numbers of the views that stand for the clip.
+        too_short: how many clips of the split are shorter than a window and left out.
+        sample_rate: of their sound, Hz.
+
+    Raises:
+        DatasetMismatchError: when `root` lacks the split.
+        PairError: when no clip is long enough, or none is chosen.
+    """
+
+    def __init__(
+        self,
+        root: Root,
+        split: str,
+        *,
+        views_per_clip: int,
+        seed: int,
+        frame_size: int,
+        window_seconds: float,
+        pooling: Pooling = "random",
+        choose: Callable[[Sequence[GalleryClip]], Ints] | None = None,
+    ) -> None:
+        self._store, self._frame_size = open_store(root), frame_size
+        self._catalogue = Catalogue(self._store, split, window_seconds, texts=True)
+        catalogue = self._catalogue
+        clips = tuple(map(GalleryClip, catalogue.keys, catalogue.video.tolist(), catalogue.labels))
+        self._kept = choose(clips) if choose else np.arange(len(clips))
+        if not len(self._kept):
+            raise PairError(f"none of the {len(clips)} clips of the split {split!r} is to be evaluated")
+        self.clips = tuple(clips[number] for number in self._kept.tolist())
+        self.too_short, self.sample_rate = catalogue.too_short, catalogue.sample_rate
+        rows = [self._choose(number, views_per_clip, seed, pooling) for number in self._kept.tolist()]
+        firsts = np.cumsum([0, *(len(frames) for frames, _, _ in rows)])
+        self._numbers = np.repeat(np.arange(len(rows)), np.diff(firsts))
+        self._frames = np.concatenate([frames for frames, _, _ in rows])
+        self.drawn = np.stack([first + drawn for first, (_, drawn, _) in zip(firsts, rows, strict=False)])
+        self.pooled = np.stack([first + pooled for first, (_, _, pooled) in zip(firsts, rows, strict=False)])
+
+    def __len__(self) -> int:
+        """Return how many views there are."""
+        return len(self._numbers)
+
+    @property
+    def shards(self) -> tuple[ShardEntry, ...]:
+        """The shards of the split."""
+        return self._catalogue.shards
+
+    def views_of(self, shard: int) -> int:
+        """Return how many views a shard gives, by its position in `shards`."""
+        return int(np.count_nonzero(self._owners() == shard))
+
+    def batches(self, batch_size: int) -> Iterator[ViewBatch]:
+        """Yield all views in batches, in the order of their numbers.
+
+        Raises:
+            ShardError: when a shard is short, altered or gone.
+        """
+        for entry in self.shards:
+            check_shard(self._store, entry)
+        for first in range(0, len(self._numbers), batch_size):
+            yield self._batch(slice(first, first + batch_size))
+
+    def shard_batches(self, shards: Sequence[int], batch_size: int, threads: int) -> Iterator[tuple[int, ViewBatch]]:
+        """Yield the views of some shards in batches that hold views of one shard each, read ahead in threads.
+
+        Args:
+            shards: positions in `shards`; they come in this order.
+            batch_size: views in a batch at most.
+            threads: that read and decode.
+
+        Raises:
+            ShardError: when a shard is short, altered or gone.
+        """
+        owner = self._owners()
+        pieces = []
+        for shard in shards:
+            start, stop = np.searchsorted(owner, [shard, shard + 1]).tolist()
+            pieces += [(shard, slice(at, min(at + batch_size, stop))) for at in range(start, stop, batch_size)]
+
+        def make(piece: tuple[int, slice]) -> tuple[int, ViewBatch]:
+            shard, rows = piece
+            if rows.start == 0 or owner[rows.start - 1] != shard:
+                check_shard(self._store, self.shards[shard])
+            return shard, self._batch(rows)
+
+        return map_ahead(make, pieces, threads)
+
+    def _owners(self) -> Ints:
+        """Return the shard of each view."""
+        owners: Ints = self._catalogue.shard[self._kept[self._numbers]]
+        return owners
+
+    def _batch(self, rows: slice) -> ViewBatch:
+        catalogue = self._catalogue
+        numbers, frames = self._numbers[rows], self._frames[rows]
+        clips = self._kept[numbers]
+        jpegs, sounds = self._read(clips, frames)
+        pictures = np.empty((len(clips), self._frame_size, self._frame_size, 3), np.uint8)
+        windows = np.empty((len(clips), catalogue.window), np.int16)
+        decode_sounds(sounds, windows)
+        try:
+            decode_frames(jpegs, np.full((len(clips), 2), 0.5), pictures)
+        except ValueError as error:
+            shard = catalogue.shard[clips[error.args[1]]]
+            raise no_jpeg(catalogue.shards[shard], error) from error
+        return ViewBatch(
+            torch.from_numpy(pictures),
+            torch.from_numpy(windows),
+            torch.from_numpy(numbers),
+            torch.from_numpy(catalogue.times(clips, frames)),
+        )
+
+    def media(self, wanted: Iterable[tuple[int, float]]) -> Mapping[tuple[int, float], tuple[bytes, bytes]]:
+        """Return picture (JPEG) and window of sound (WAV) of each (clip number, frame time)."""
+        views = sorted(set(wanted))
+        clips = self._kept[[clip for clip, _ in views]]
+        times = [time for _, time in views]
+        frames = np.array([self._frame_at(*view) for view in zip(clips.tolist(), times, strict=True)], np.int64)
+        jpegs, sounds = self._read(clips, frames)
+        return dict(zip(views, zip(jpegs, map(self._wav, sounds), strict=True), strict=True))
+
+    def _read(self, clips: Ints, frames: Ints) -> tuple[list[bytes], list[bytes]]:
+        ranges = self._catalogue.pictures(clips, frames) + self._catalogue.sounds(clips, frames)
+        data = self._store.read_ranges(ranges)
+        return data[: len(clips)], data[len(clips) :]
+
+    def _frame_at(self, clip: int, time: float) -> int:
+        return int(np.abs(self._catalogue.times_of(clip) - time).argmin())
+
+    def _wav(self, samples: bytes) -> bytes:
+        sound = io.BytesIO()
+        rate = self._catalogue.sample_rate
+        soundfile.write(sound, np.frombuffer(samples, "<i2"), rate, format="WAV", subtype="PCM_16")
+        return sound.getvalue()
+
+    def _choose(self, clip: int, count: int, seed: int, pooling: Pooling) -> tuple[Ints, Ints, Ints]:
+        """Return the frames of a clip's views, and which of them are drawn and which stand for the clip."""
+        catalogue = self._catalogue
+        drawn = _draw(catalogue.keys[clip], int(catalogue.frames[clip]), count, seed)
+        parts = {"center": 1, "mean10": POOLED}.get(pooling, 0)
+        targets = catalogue.seconds(clip) * (np.arange(parts) + 0.5) / max(parts, 1)
+        pooled = np.abs(catalogue.times_of(clip)[None, :] - targets[:, None]).argmin(axis=1) if parts else drawn[:1]
+        more = [frame for frame in dict.fromkeys(pooled.tolist()) if frame not in drawn]
+        frames = np.concatenate([drawn, np.array(more, np.int64)])
+        place = {frame: number for number, frame in enumerate(frames.tolist())}
+        return frames, np.resize(np.arange(len(drawn)), count), np.array([place[frame] for frame in pooled.tolist()])
+
+
+def _draw(key: str, frames: int, count: int, seed: int) -> Ints:
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    rng = np.random.default_rng([seed, int.from_bytes(digest)])
+    return rng.choice(frames, min(count, frames), replace=False)

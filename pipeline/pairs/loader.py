@@ -1,0 +1,159 @@
+"""Put a PairDataset behind worker processes, and its parts together to batches; go on from any step."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from shards.errors import DatasetMismatchError, ShardError
+from shards.store import is_remote
+
+from ..errors import PairError, PipelineError
+from .batches import PairBatch
+from .sampler import PairDataset, Part
+
+logger = logging.getLogger(__name__)
+_PATIENCE_SECONDS = 10.0
+"""How long a worker may take to end before it is killed."""
+
+
+class PairLoader:
+    """Batches of this rank, decoded by `pairs.workers` processes.
+
+    Args:
+        dataset: the parts.
+        start_method: of the workers: `fork`, `spawn` or `forkserver`; None is Python's choice for a folder, and
+            `spawn` for a remote store, whose client this process has used already.
+
+    Attributes:
+        step: batches yielded since step 0; those that workers have in hand do not count.
+        bad_shards: shards that were passed over, with what was wrong.
+    """
+
+    def __init__(self, dataset: PairDataset, *, start_method: str | None = None) -> None:
+        self._dataset, self._start_method = dataset, start_method
+        self.step = dataset.start
+        self.bad_shards: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[PairBatch]:
+        """Yield batches from `step` on, without end.
+
+        Raises:
+            PipelineError, ShardError: as the dataset does, with its own message and not the worker's traceback.
+        """
+        dataset, workers = self._dataset, self._dataset.settings.workers
+        dataset.start = self.step
+        loader = DataLoader(
+            dataset, batch_size=None, num_workers=workers, prefetch_factor=_prefetch(dataset) if workers else None,
+            multiprocessing_context=self._start_method or _start_method(dataset) if workers else None,
+            worker_init_fn=_expect_desertion if workers else None,
+        )  # fmt: skip
+        parts, waiting = dataset.parts(workers), list[Part]()
+        items = iter(loader)
+        try:
+            for part in items:
+                waiting.append(part)
+                if len(waiting) == parts:
+                    self._count_bad(waiting)
+                    self.step += 1
+                    yield _join([part.pairs for part in waiting])
+                    waiting = []
+        except (PipelineError, ShardError) as error:
+            message = str(error)
+            if message.startswith("Caught "):  # a worker's: its traceback, then "module.Class: message"
+                message = message.strip().rpartition("\n")[2].partition(": ")[2]
+            raise type(error)(message) from error
+        finally:
+            _stop(items)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return all that another loader needs to go on here, with any number of ranks and workers."""
+        dataset = self._dataset
+        return {
+            "step": self.step, "seed": dataset.order.seed, "batch_size": dataset.order.batch_size,
+            "clips": len(dataset.catalogue), "fingerprint": dataset.catalogue.fingerprint(),
+        }  # fmt: skip
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on where another loader was; an iterator that is running is not moved.
+
+        Raises:
+            DatasetMismatchError: when the state is of another sequence.
+        """
+        mine = self.state_dict()
+        other = {name for name in mine if name != "step" and state.get(name) != mine[name]}
+        if other:
+            raise DatasetMismatchError(
+                f"the state is of another sequence of pairs: its {', '.join(sorted(other))} "
+                f"{'is' if len(other) == 1 else 'are'} not that of this loader; give it the same shards and settings"
+            )
+        self.step = int(state["step"])
+
+    def _count_bad(self, parts: list[Part]) -> None:
+        for part in parts:
+            self.bad_shards |= part.bad_shards
+        allowed = self._dataset.settings.max_bad_shards
+        if len(self.bad_shards) > allowed:
+            raise PairError(
+                f"{len(self.bad_shards)} shards are bad, more than pairs.max_bad_shards = {allowed}; the last: "
+                f"{list(self.bad_shards.values())[-1]}"
+            )
+
+
+def _start_method(dataset: PairDataset) -> str | None:
+    """`forkserver` would do too, but it keeps the environment, and so the credentials, that it was started with."""
+    return "spawn" if is_remote(dataset.store.url) else None
+
+
+def _expect_desertion(_: int) -> None:
+    """Let a worker's thread say nothing when the training ends while it takes a batch, as at SIGTERM."""
+    show = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if not isinstance(error, ConnectionError | EOFError):
+            show(kind, error, trace)
+
+    sys.excepthook = hook  # multiprocessing shows with it what it meets when it hands over tensors
+
+
+def _stop(items: Any) -> None:
+    """End the workers of a DataLoader's iterator and wait for them.
+
+    A worker that aborts while it ends, as C++ threads of its libraries make some do, makes the shutdown give up the
+    others; nothing is lost by then, so they are ended here.
+    """
+    shut_down = getattr(items, "_shutdown_workers", None)
+    if shut_down is None:
+        return
+    with suppress(RuntimeError):
+        shut_down()
+    for worker in items._workers:
+        worker.join(_PATIENCE_SECONDS)
+        if worker.is_alive():
+            worker.kill()
+            worker.join()
+
+
+def _prefetch(dataset: PairDataset) -> int:
+    """Two batches for each team of workers, or four parts where all make one batch."""
+    return 4 if dataset.parts(dataset.settings.workers) == 1 else 2
+
+
+def _join(parts: list[PairBatch]) -> PairBatch:
+    """Put the parts of a batch together, in pinned memory where a GPU waits for them."""
+    if len(parts) == 1 and not torch.cuda.is_available():
+        return parts[0]
+    columns = zip(*parts, strict=True)
+    if not torch.cuda.is_available():
+        return PairBatch(*(torch.cat(column) for column in columns))
+    joined = []
+    for column in columns:
+        size = sum(len(values) for values in column)
+        pinned = torch.empty((size, *column[0].shape[1:]), dtype=column[0].dtype, pin_memory=True)
+        joined.append(torch.cat(column, out=pinned))
+    return PairBatch(*joined)

@@ -1,0 +1,68 @@
+"""Waveform and spectrogram as pictures."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAPER, INK, SOFT, MARK = (250, 248, 244), (36, 38, 46), (118, 122, 134), (208, 52, 36)
+WAVE, AXIS = (64, 104, 168), (214, 210, 202)
+COLOURS = np.array(
+    [(13, 8, 35), (61, 20, 99), (122, 31, 109), (180, 45, 92), (229, 82, 58), (251, 146, 28), (250, 215, 90)], float
+)
+"""From silence to the loudest; equal steps look equally large."""
+FLOOR_DB = -80.0
+WINDOW = 512
+FINE = 5
+"""Pitches looked at for each row, so that none is stepped over where a row spans several bins of the spectrum."""
+Picture = NDArray[np.uint8]
+
+
+def waveform(wave: NDArray[np.float32], width: int, height: int) -> Picture:
+    """Return (height, width, 3): from the least to the largest sample of each column; 1 fills the height.
+
+    Args:
+        wave: (N,) in [-1, 1]; fewer samples than columns repeat.
+    """
+    picture = np.full((height, width, 3), PAPER, np.uint8)
+    middle = (height - 1) / 2
+    picture[round(middle)] = AXIS
+    if len(wave):
+        edges = np.linspace(0, len(wave), width + 1).astype(int)
+        starts = np.minimum(edges[:-1], len(wave) - 1)
+        low, high = np.minimum.reduceat(wave, starts), np.maximum.reduceat(wave, starts)
+        rows = np.arange(height)[:, None]
+        top, bottom = np.floor(middle - high * middle), np.ceil(middle - low * middle)
+        picture[(rows >= top) & (rows <= bottom)] = WAVE
+    return picture
+
+
+def spectrogram(wave: NDArray[np.float32], rate: int, width: int, height: int) -> Picture:
+    """Return (height, width, 3): decibels below a full-scale tone, low tones at the bottom, on the mel scale.
+
+    Args:
+        wave: (N,) in [-1, 1].
+        rate: of its samples, Hz.
+    """
+    padded = np.pad(wave, (WINDOW // 2, WINDOW))
+    starts = (np.arange(width) * len(wave) / width).astype(int)
+    pieces = padded[starts[:, None] + np.arange(WINDOW)] * np.hanning(WINDOW)
+    power = np.abs(np.fft.rfft(pieces, axis=1)) * 4 / WINDOW  # a full-scale tone gives 1
+    decibels = 20 * np.log10(np.maximum(power, 1e-9)).T
+    rows = (np.arange(height * FINE)[::-1] + 0.5) / FINE
+    bins = mel_to_hertz(rows / height * hertz_to_mel(rate / 2)) * WINDOW / rate
+    low = np.minimum(bins.astype(int), len(decibels) - 2)
+    share = (bins - low)[:, None]
+    shown = ((1 - share) * decibels[low] + share * decibels[low + 1]).reshape(height, FINE, width).max(axis=1)
+    place = np.clip(1 - shown / FLOOR_DB, 0, 1) * (len(COLOURS) - 1)
+    steps = np.arange(len(COLOURS))
+    return np.stack([np.interp(place, steps, COLOURS[:, channel]) for channel in range(3)], -1).astype(np.uint8)
+
+
+def hertz_to_mel(hertz: float) -> float:
+    """Return the pitch in mel."""
+    return float(2595 * np.log10(1 + hertz / 700))
+
+
+def mel_to_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return frequencies in Hz."""
+    hertz: NDArray[np.float64] = 700 * (10 ** (mel / 2595) - 1)
+    return hertz
