@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import torch
 from torch import Tensor, nn
 
-from model.convolution import LateConvolution
+from model.networks.convolution import LateConvolution
 
 
 def least_seconds(layer: Callable[[Tensor], Tensor], features: Tensor) -> float:

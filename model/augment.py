@@ -32,10 +32,13 @@ RGB_TO_YIQ = torch.tensor(((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0
 YIQ_TO_RGB = torch.linalg.inv(RGB_TO_YIQ)
 
 
-def step_generator(seed: int, step: int, device: torch.device) -> torch.Generator:
-    """Return the generator of one training step: a pure function of seed and step, so a resumed run needs no state."""
+def step_generator(seed: int, step: int, device: torch.device, *parts: int) -> torch.Generator:
+    """Return a generator of one training step, a pure function of its numbers, so that a resumed run needs no state.
+
+    parts tell several generators of one step apart, as those of several processes.
+    """
     # Mixed, because the CPU's generator keeps 32 bits of its seed.
-    state = numpy.random.SeedSequence((seed, step)).generate_state(1)[0]
+    state = numpy.random.SeedSequence((seed, step, *parts)).generate_state(1)[0]
     return torch.Generator(device).manual_seed(int(state))
 
 

@@ -1,9 +1,11 @@
 """Checkpoints of a run: written whole or not at all, checked before they are read, never unpickled.
 
-RUN/checkpoints/step-00001234.pt holds the state after 1234 steps: weights, optimiser, configuration. It holds no state
-of a random generator, since every draw of a step is a function of the seed and the step.
+RUN/checkpoints/step-00001234.pt holds the state after 1234 steps: weights, optimiser, configuration, and facts about
+the training. It holds no state of a random generator, since every draw of a step is a function of seed and step. The
+newest are kept, and the best: the one before which the pairs' cross-entropy was lowest, named in best.json.
 """
 
+import json
 import logging
 import os
 import re
@@ -14,13 +16,15 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .correspondence import CorrespondenceModel
+from .correspondence import make_model
 from .errors import CheckpointError
+from .networks.network import CorrespondenceModel
 from .settings import ModelSettings
 
 FORMAT = 1
 FOLDER = "checkpoints"
 NAME = re.compile(r"step-(\d{8,})\.pt")
+BEST = "best.json"
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +36,17 @@ class Checkpoint(NamedTuple):
     model: dict[str, Any]  # state dict
     optimizer: dict[str, Any]  # state dict
     config: dict[str, Any]  # the whole configuration of the run, JSON-able
+    facts: dict[str, Any] = {}  # what the training was like, JSON-able; "pair_loss" decides which is the best
+
+
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Return where the checkpoint of a step lies."""
+    return run / FOLDER / f"step-{step:08d}.pt"
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write a checkpoint atomically, then remove all but the newest `keep`; return its path."""
-    path = run / FOLDER / f"step-{checkpoint.step:08d}.pt"
+    """Write a checkpoint atomically, then remove all but the newest `keep` and the best; return its path."""
+    path = checkpoint_path(run, checkpoint.step)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".pt.partial")
     with temporary.open("wb") as file:
@@ -44,9 +54,41 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+    loss, best = checkpoint.facts.get("pair_loss"), _read_best(run)
+    if loss is not None and (best is None or loss <= best["pair_loss"]):
+        best = {"file": path.name, "pair_loss": loss}
+        partial = path.with_name(BEST + ".partial")
+        partial.write_text(json.dumps(best) + "\n", encoding="utf-8")
+        os.replace(partial, path.with_name(BEST))
     for old in list_checkpoints(run)[keep:]:
-        old.unlink()
+        if best is None or old.name != best["file"]:
+            old.unlink()
     return path
+
+
+def best_checkpoint(run: Path) -> Checkpoint:
+    """Return the checkpoint before which the pairs' cross-entropy was lowest, or the newest readable one.
+
+    Raises CheckpointError if there is none.
+    """
+    best = _read_best(run)
+    if best is not None:
+        try:
+            return load_checkpoint(run / FOLDER / best["file"])
+        except CheckpointError as error:
+            logger.warning("passing over the best checkpoint: %s", error)
+    return latest_checkpoint(run)
+
+
+def _read_best(run: Path) -> dict[str, Any] | None:
+    """Return what best.json says, or None where it is missing, damaged, or names a checkpoint that has gone."""
+    try:
+        best = json.loads((run / FOLDER / BEST).read_bytes())
+        if NAME.fullmatch(best["file"]) and isinstance(best["pair_loss"], float):
+            return best if (run / FOLDER / best["file"]).is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -60,10 +102,12 @@ def load_checkpoint(path: Path) -> Checkpoint:
             raise zipfile.BadZipFile(f"wrong checksum of {broken}")
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds on a damaged file
-        raise CheckpointError(f"{path} is damaged ({error}); delete it and use an earlier one") from error
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path} is damaged ({reason}); delete it and use an earlier one") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise CheckpointError(f"{path} is no checkpoint of format {FORMAT}: found {found}; train again")
+    content.setdefault("facts", {})  # absent in the first version of format 1
     return Checkpoint(*(content[field] for field in Checkpoint._fields))
 
 
@@ -108,10 +152,12 @@ def require_same_config(checkpoint: Checkpoint, config: Mapping[str, Any], free:
         )
 
 
-def load_model(run: Path, device: torch.device) -> tuple[CorrespondenceModel, dict[str, Any], int]:
-    """Return the newest model of a run in evaluation mode on the device, its run's configuration and its step."""
-    checkpoint = latest_checkpoint(run)
-    model = CorrespondenceModel(ModelSettings.model_validate(checkpoint.config["model"]))
+def load_model(
+    run: Path, device: torch.device, *, best: bool = False
+) -> tuple[CorrespondenceModel, dict[str, Any], int]:
+    """Return a run's newest or best model in evaluation mode on the device, its configuration and its step."""
+    checkpoint = best_checkpoint(run) if best else latest_checkpoint(run)
+    model = make_model(ModelSettings.model_validate(checkpoint.config["model"]))
     model.load_state_dict(checkpoint.model)
     model.eval().to(device).to(memory_format=torch.channels_last)
     return model, checkpoint.config, checkpoint.step

@@ -9,8 +9,8 @@ import torch
 from .errors import ModelError
 
 
-def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
-    """Return the device to compute on; "auto" is the GPU if there is one.
+def resolve_device(name: Literal["auto", "cpu", "cuda"], number: int = 0) -> torch.device:
+    """Return the device to compute on; "auto" is the GPU if there is one, and number says which of several.
 
     Raises ModelError if "cuda" is asked for and torch sees no GPU.
     """
@@ -18,7 +18,7 @@ def resolve_device(name: Literal["auto", "cpu", "cuda"]) -> torch.device:
         raise ModelError("device is 'cuda', but torch finds no CUDA GPU; set train.device to 'auto' or 'cpu'")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+    return torch.device(name, number) if name == "cuda" else torch.device(name)
 
 
 def resolve_precision(name: Literal["auto", "fp32", "bf16"], device: torch.device) -> torch.dtype:
@@ -29,17 +29,19 @@ def resolve_precision(name: Literal["auto", "fp32", "bf16"], device: torch.devic
 
 
 def has_fast_bfloat16(device: torch.device) -> bool:
-    """Tell whether the device has matrix units for bfloat16: CUDA from Ampere on, CPUs with AMX.
+    """Tell whether the device multiplies bfloat16 in hardware: CUDA from Ampere on, CPUs with AMX or AVX512_BF16.
 
-    A CPU without them emulates bfloat16: a ResNet18 step then took ten times as long as in float32.
+    Read from the hardware and not timed, so that a run that is resumed computes as it did. Steps of two ResNet18 took
+    0.61 to 0.64 of float32's time with AVX512_BF16 (docs/performance.md), ten times it on a CPU with neither.
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    if probe is not None:
-        return bool(probe())
+    probes = [getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported")]
+    if all(callable(probe) for probe in probes):
+        return any(probe() for probe in probes if probe)
     flags = Path("/proc/cpuinfo")
-    return platform.system() == "Linux" and flags.exists() and "amx_bf16" in flags.read_text(encoding="utf-8")
+    text = flags.read_text(encoding="utf-8") if platform.system() == "Linux" and flags.exists() else ""
+    return "amx_bf16" in text or "avx512_bf16" in text
 
 
 def tower_autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:

@@ -1,27 +1,131 @@
-"""Holding back Ctrl-C while a state must not be left half changed."""
+"""Ending a training between two steps: Ctrl-C and SIGTERM wait until a state is whole.
 
+SIGTERM is what schedulers send before they kill: Slurm at the end of the time, Kubernetes, torchrun.
+"""
+
+import math
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
+
+ENDING = (signal.SIGINT, signal.SIGTERM)
+HELD = (*ENDING, *([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else []))  # a DataLoader raises when a worker dies
+IMPATIENT_SECONDS = 3.0  # torchrun passes on a Ctrl-C that its processes have received already, so a second comes soon
+
+Handler = Callable[[int, Any], Any]
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, in the form in which Ctrl-C arrives."""
+
+
+def _terminate(*_: Any) -> NoReturn:
+    raise Terminated
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Let the block end before an interrupt takes effect: a training step is done whole or not at all.
+def terminable() -> Iterator[None]:
+    """Let SIGTERM raise Terminated inside the block, where it would end the process at once.
 
-    Only the main thread receives signals, so elsewhere this does nothing.
+    Only the main thread receives signals, so elsewhere this does nothing; nor does it where somebody else handles them.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or not callable(before):
+    if threading.current_thread() is not threading.main_thread():
         yield
         return
-    held: list[tuple[Any, ...]] = []
-    signal.signal(signal.SIGINT, lambda *arguments: held.append(arguments))
+    before = signal.getsignal(signal.SIGTERM)
+    if before is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if held:
-        before(*held[0])
+        signal.signal(signal.SIGTERM, before)
+
+
+class Held:
+    """The signals that arrived in a block and wait for its end."""
+
+    def __init__(self) -> None:
+        self._handlers = _handlers()
+        self._first = math.inf
+        self.signals: list[int] = []
+        self._take_over()
+
+    def hold(self, number: int, frame: Any) -> None:
+        """Remember a signal. A second Ctrl-C, pressed because the first seemed to do nothing, takes effect at once."""
+        now = time.monotonic()
+        if number == signal.SIGINT and now > self._first + IMPATIENT_SECONDS:
+            self._handlers[number](number, frame)
+        self._first = min(self._first, now) if number in ENDING else self._first
+        self.signals.append(number)
+
+    @contextmanager
+    def let_through(self) -> Iterator[None]:
+        """Let signals take effect inside the block, those that wait already at its beginning."""
+        self.give_back()
+        self.release()
+        try:
+            yield
+        finally:
+            self._handlers = _handlers()  # a loader that began in the block watches over its workers from now on
+            self._take_over()
+
+    def give_back(self) -> None:
+        """Let signals take effect again from now on."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def release(self) -> None:
+        """Let the signals that wait take effect, those that end the program first."""
+        while self.signals:
+            number = self.signals.pop(self.signals.index(self._next()))
+            self._handlers[number](number, None)
+
+    def dismiss_workers(self) -> None:
+        """Watch no more over worker processes, which may have died of the signal that ended the training."""
+        for number in set(HELD) - set(ENDING):
+            self._handlers.pop(number, None)
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(number, signal.SIG_DFL)
+
+    def error(self) -> KeyboardInterrupt:
+        """Return what they would have raised, or Ctrl-C's where another process received one."""
+        return Terminated() if self.signals and self._next() == signal.SIGTERM else KeyboardInterrupt()
+
+    def __bool__(self) -> bool:
+        """Tell whether one waits that ends the program."""
+        return any(number in ENDING for number in self.signals)
+
+    def _next(self) -> int:
+        return next((number for number in self.signals if number in ENDING), self.signals[0])
+
+    def _take_over(self) -> None:
+        for number in self._handlers:
+            signal.signal(number, self.hold)
+
+
+def _handlers() -> dict[int, Handler]:
+    """Return who handles the signals that are held, where Python does. Only the main thread receives any."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    found = {number: signal.getsignal(number) for number in HELD}
+    return {number: handler for number, handler in found.items() if callable(handler)}
+
+
+@contextmanager
+def uninterrupted() -> Iterator[Held]:
+    """Let the block end before a signal takes effect, so that no state is left half changed and no lock taken.
+
+    Yields what is held back, for who wants to end earlier.
+    """
+    held = Held()
+    try:
+        yield held
+    finally:
+        held.give_back()
+    held.signals = [number for number in held.signals if number in ENDING]  # who needs workers will miss them
+    held.release()

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from .correspondence import CorrespondenceModel
+from .networks.network import CorrespondenceModel
 from .settings import TrainSettings
 
 # The contrastive objective trains the head's two scalars apart from the towers, so they must follow a threshold that
@@ -14,7 +14,7 @@ CONTRASTIVE_HEAD_RATE = 30.0
 
 
 def build_optimizer(model: CorrespondenceModel, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Return Adam (Kingma and Ba, 2015) with decoupled decay of convolution and linear weights.
+    """Return Adam (Kingma and Ba, 2015) with decay of convolution and linear weights.
 
     Biases, batch normalisation and the head do not decay. Each group's `rate` is its multiple of the learning rate.
     """
@@ -27,15 +27,19 @@ def build_optimizer(model: CorrespondenceModel, settings: TrainSettings) -> torc
         {"params": others, "weight_decay": 0.0, "rate": 1.0},
         {"params": list(model.head.parameters()), "weight_decay": 0.0, "rate": head_rate},
     ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    kind = torch.optim.AdamW if settings.decay == "decoupled" else torch.optim.Adam
+    return kind(groups, lr=settings.learning_rate, fused=True)
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:
-    """Return the rate of step 0, 1, ...: a linear rise, then constant or half a cosine to 0 at the last step's end."""
+    """Return the rate of step 0, 1, ...: a linear rise, then constant, falling by steps, or half a cosine to 0."""
     if step < settings.warmup_steps:
         return settings.learning_rate * (step + 1) / settings.warmup_steps
     if settings.schedule == "constant":
         return settings.learning_rate
+    if settings.schedule == "stepwise":
+        falls = (step - settings.warmup_steps) // settings.decay_every
+        return settings.learning_rate * settings.decay_factor**falls
     done = (step - settings.warmup_steps) / (settings.steps - settings.warmup_steps)
     return settings.learning_rate * (1.0 + math.cos(math.pi * done)) / 2.0
 

@@ -1,6 +1,7 @@
 """Record of a training run: metrics.jsonl, TensorBoard scalars and a progress bar on stderr."""
 
 import json
+import logging
 import math
 import os
 import time
@@ -15,16 +16,20 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from .distributed import ALONE, Processes
 from .objective import Objective
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 
+logger = logging.getLogger(__name__)
+
 
 class Interval:
     """The steps between two lines of metrics; sums stay on the device, so that adding never waits for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, processes: Processes = ALONE) -> None:
+        self._processes = processes
         self._began = time.perf_counter()
         self._waited = 0.0
         self._pairs = 0
@@ -40,11 +45,11 @@ class Interval:
         self._waited += time.perf_counter() - began
 
     def add(self, objective: Objective, pairs: int) -> None:
-        """Count one step on a batch of `pairs`."""
+        """Count one step on this process's `pairs` of a batch."""
         values = torch.stack(objective)
         self._sums = values if self._sums is None else self._sums + values
         self._last = objective
-        self._pairs += pairs
+        self._pairs += pairs * self._processes.ranks
         self._steps += 1
 
     def is_finite(self) -> bool:
@@ -52,14 +57,18 @@ class Interval:
         return self._sums is None or math.isfinite(self._sums[0].item())
 
     def metrics(self, step: int, optimizer: torch.optim.Optimizer) -> dict[str, float]:
-        """Return the interval's line of metrics: `loss` is the last step's, the other averages are the interval's."""
+        """Return the interval's line of metrics: `loss` is the last step's, the other averages are the interval's.
+
+        All processes must call it together; losses and accuracy are those of the whole batches, the times this one's.
+        """
         if self._last is None or self._sums is None:
             raise ValueError("an interval without steps has no metrics")
-        loss_mean, accuracy, pair_loss = (self._sums / self._steps).tolist()
+        values = torch.cat([self._sums / self._steps, self._last.loss[None]])
+        loss_mean, accuracy, pair_loss, loss = self._processes.mean(values).tolist()
         seconds = time.perf_counter() - self._began
         return {
             "step": step,
-            "loss": self._last.loss.item(),
+            "loss": loss,
             "loss_mean": loss_mean,
             "accuracy": accuracy,
             "pair_loss": pair_loss,
@@ -81,6 +90,7 @@ class Progress:
         truncate_metrics(run / METRICS, step)
         self._file = (run / METRICS).open("a", encoding="utf-8")
         self._tensorboard = SummaryWriter(str(run / TENSORBOARD), purge_step=step + 1)
+        self._steps = steps
         self._bar = tqdm(initial=step, total=steps, unit="step", disable=None)  # None: silent unless a terminal
 
     def __enter__(self) -> "Progress":
@@ -104,11 +114,15 @@ class Progress:
         for name, value in metrics.items():
             if name != "step":
                 self._tensorboard.add_scalar(f"train/{name}", value, metrics["step"])
-        self._bar.set_postfix_str(
+        text = (
             f"loss {metrics['loss_mean']:.4f}, accuracy {metrics['accuracy']:.3f}, "
-            f"{metrics['pairs_per_second']:.0f} pairs/s, {metrics['data_wait']:.0%} waiting for data",
-            refresh=False,
+            f"{metrics['pairs_per_second']:.0f} pairs/s, {metrics['data_wait']:.0%} waiting for data"
         )
+        if "flop_utilisation" in metrics:
+            text += f", {metrics['flop_utilisation']:.0%} of the device's peak"
+        if self._bar.disable:
+            logger.info("step %d of %d: %s", metrics["step"], self._steps, text)
+        self._bar.set_postfix_str(text, refresh=False)
 
 
 def truncate_metrics(path: Path, step: int) -> None:

@@ -8,6 +8,7 @@ import torch
 
 from model.checkpoint import (
     Checkpoint,
+    best_checkpoint,
     latest_checkpoint,
     list_checkpoints,
     load_checkpoint,
@@ -50,6 +51,41 @@ def test_the_newest_are_kept_and_nothing_else_is_left(tmp_path: Path) -> None:
     names = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert names == ["step-00000020.pt", "step-00000100.pt"]
     assert [path.name for path in list_checkpoints(tmp_path)] == names[::-1]
+
+
+def test_the_best_is_kept_beside_the_newest(tmp_path: Path) -> None:
+    losses = {1: 0.6, 2: 0.3, 3: 0.4, 4: 0.5, 5: None}
+    for step, loss in losses.items():
+        facts = {} if loss is None else {"pair_loss": loss}
+        save_checkpoint(tmp_path, checkpoint(step)._replace(facts=facts), keep=2)
+    assert [load_checkpoint(path).step for path in list_checkpoints(tmp_path)] == [5, 4, 2]
+    assert (best_checkpoint(tmp_path).step, latest_checkpoint(tmp_path).step) == (2, 5)
+    assert load_model(tmp_path, torch.device("cpu"), best=True)[2] == 2
+    save_checkpoint(tmp_path, checkpoint(6)._replace(facts={"pair_loss": 0.2}), keep=2)
+    assert [load_checkpoint(path).step for path in list_checkpoints(tmp_path)] == [6, 5]
+    assert best_checkpoint(tmp_path).step == 6
+
+
+@pytest.mark.parametrize("damage", ["absent", "text", "checkpoint", "gone"])
+def test_without_a_readable_best_the_newest_is_taken(tmp_path: Path, damage: str) -> None:
+    save_checkpoint(tmp_path, checkpoint(1)._replace(facts={"pair_loss": 0.1}), keep=2)
+    save_checkpoint(tmp_path, checkpoint(2)._replace(facts={"pair_loss": 0.2}), keep=2)
+    named, best = tmp_path / "checkpoints" / "best.json", tmp_path / "checkpoints" / "step-00000001.pt"
+    if damage == "absent":
+        named.unlink()
+    elif damage == "text":
+        named.write_text('{"file": "../evil.pt", "pair_loss": 0.1}')
+    elif damage == "checkpoint":
+        flip_byte(best, best.stat().st_size // 2)
+    else:
+        best.unlink()
+    assert best_checkpoint(tmp_path).step == 2
+
+
+def test_a_checkpoint_of_the_first_version_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "old.pt"
+    torch.save({"format": 1, **{key: value for key, value in checkpoint(3)._asdict().items() if key != "facts"}}, path)
+    assert load_checkpoint(path)[::4] == (3, {})
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:

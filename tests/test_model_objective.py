@@ -7,9 +7,18 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.correspondence import CorrespondenceModel, build_model
+from model.correspondence import build_model
 from model.negatives import derange
-from model.objective import contrastive_loss, contrastive_objective, pair_loss, pair_objective
+from model.networks.network import CorrespondenceModel
+from model.objective import (
+    contrastive_loss,
+    contrastive_objective,
+    deranged_objective,
+    pair_loss,
+    pair_objective,
+    sigmoid_loss,
+    sigmoid_objective,
+)
 from model.settings import ModelSettings
 
 EAST, NORTH = [1.0, 0.0], [0.0, 1.0]
@@ -81,6 +90,45 @@ def test_head_learns_from_the_contrastive_objective_without_moving_the_towers(mo
     assert result.accuracy.item() == 1.0
     expected = (math.log1p(math.exp(-6.0)) + math.log1p(math.exp(6.0 - 5 * math.sqrt(2)))) / 2
     assert result.pair_loss.item() == pytest.approx(expected, abs=1e-3)
+
+
+def test_sigmoid_loss_of_two_pairs_by_hand(model: CorrespondenceModel) -> None:
+    image, audio = torch.tensor([EAST, NORTH]), torch.tensor([EAST, [0.6, 0.8]])
+    # Distances [[0, 0.894], [1.414, 0.632]], logits 6 - 5 d; the prior of two items is even odds.
+    logits = [[6.0, 6 - 5 * math.sqrt(0.8)], [6 - 5 * math.sqrt(2), 6 - 5 * math.sqrt(0.4)]]
+    terms = [math.log1p(math.exp(logits[i][j] * (-1 if i == j else 1))) for i in range(2) for j in range(2)]
+    result = sigmoid_loss(model, image, audio, torch.tensor([7, 8]))
+    assert result.item() == pytest.approx(sum(terms) / 2, abs=1e-3)
+
+
+def test_sigmoid_loss_corrects_for_the_number_of_negatives(model: CorrespondenceModel) -> None:
+    """Of 5 items each match meets 4 mismatches: all logits are log 4 lower, the head's own bias stays as it is."""
+    vectors = torch.eye(2)[[0, 1, 1, 1, 1]]
+    result = sigmoid_loss(model, vectors, vectors, torch.tensor([1, 2, 2, 2, 2]))
+    match, mismatch = 6 - math.log(4), 6 - 5 * math.sqrt(2) - math.log(4)
+    # The last four are of one video and no negatives of each other: 5 matches, 4 + 4 mismatches.
+    expected = (5 * math.log1p(math.exp(-match)) + 8 * math.log1p(math.exp(mismatch))) / 5
+    assert result.item() == pytest.approx(expected, abs=1e-3)
+
+
+def test_sigmoid_objective_trains_head_and_towers_together(model: CorrespondenceModel) -> None:
+    image = torch.eye(4, requires_grad=True)
+    result = sigmoid_objective(model, image, torch.eye(4), torch.arange(4), generator())
+    for gradient in torch.autograd.grad(result.loss, [image, model.head.slope, model.head.bias]):
+        assert gradient.abs().max() > 0
+    assert result.accuracy.item() == 1.0
+    assert not result.pair_loss.requires_grad
+
+
+def test_deranged_objective_is_the_loss_of_matches_and_mismatches_at_even_odds(model: CorrespondenceModel) -> None:
+    image = torch.eye(4, requires_grad=True)
+    result = deranged_objective(model, image, torch.eye(4), torch.arange(4), generator())
+    match, mismatch = 6.0, 6 - 5 * math.sqrt(2)
+    expected = (math.log1p(math.exp(-match)) + math.log1p(math.exp(mismatch))) / 2
+    assert result.loss.item() == pytest.approx(expected, abs=1e-3) == result.pair_loss.item()
+    for gradient in torch.autograd.grad(result.loss, [image, model.head.slope, model.head.bias]):
+        assert gradient.abs().max() > 0
+    assert result.accuracy.item() == 1.0 and not result.pair_loss.requires_grad
 
 
 def test_items_that_find_no_other_video_are_left_out(model: CorrespondenceModel) -> None:

@@ -28,6 +28,8 @@ def test_settings_load_without_torch() -> None:
         (TrainSettings, {"learning_rate": float("nan")}, "finite number"),
         (TrainSettings, {"steps": 10, "warmup_steps": 10}, "warmup_steps must be less than steps = 10; found 10"),
         (ModelSettings, {"width": 20}, "multiple of 8"),
+        (ModelSettings, {"localise": True}, "localise: true needs architecture: avenet; found resnet18"),
+        (SpectrogramSettings, {"window": 512, "transform": 256}, "at least window = 512; found 256"),
         (SpectrogramSettings, {"window": 64, "hop": 65}, "hop must be at most window = 64"),
         (SpectrogramSettings, {"window": 64, "hop": 32, "mel_bins": 34}, "mel_bins must be at most"),
     ],
@@ -44,6 +46,10 @@ def test_warm_up_rises_linearly_and_cosine_falls_to_zero() -> None:
     assert rates[8] == pytest.approx(0.4)  # half of the eight steps after the warm-up
     assert rates[4:] == sorted(rates[4:], reverse=True)
     assert 0 < rates[11] < 0.05
+    falling = TrainSettings(
+        steps=12, warmup_steps=2, learning_rate=0.8, schedule="stepwise", decay_every=4, decay_factor=0.5
+    )
+    assert [learning_rate(step, falling) for step in range(12)] == [0.4, *[0.8] * 5, *[0.4] * 4, *[0.2] * 2]
     assert {learning_rate(step, TrainSettings()) for step in (0, 1, 399_999)} == {1e-3}
 
 
@@ -57,6 +63,24 @@ def test_only_weights_of_the_towers_decay() -> None:
         assert decays[id(parameter)] == (0.1 if decays_expected else 0.0), name
     set_learning_rate(optimizer, 0.25)
     assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25, 0.25 * CONTRASTIVE_HEAD_RATE]
+
+
+def test_decay_is_apart_from_the_gradient_or_in_it() -> None:
+    """Without a gradient, AdamW shrinks a weight by rate times decay, Adam with L2 by its whole rate."""
+    after = {}
+    for kind in ("decoupled", "l2"):
+        model = build_model(ModelSettings(width=8), seed=0)
+        chosen = TrainSettings.model_validate({"weight_decay": 0.1, "decay": kind, "learning_rate": 0.01})
+        optimizer = build_optimizer(model, chosen)
+        weight = model.image_tower.conv1.weight
+        before = weight.detach().clone()
+        weight.grad = torch.zeros_like(weight)
+        optimizer.step()
+        after[kind] = (weight.detach() - before, before)
+    change, before = after["decoupled"]
+    torch.testing.assert_close(change, -0.001 * before)
+    change, before = after["l2"]
+    torch.testing.assert_close(change, -0.01 * before.sign(), atol=2e-4, rtol=0)
 
 
 def test_named_device_and_precision_are_obeyed() -> None:

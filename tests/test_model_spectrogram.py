@@ -6,7 +6,7 @@ import torch
 
 from model.errors import ModelError
 from model.settings import SpectrogramSettings
-from model.spectrogram import Spectrogram, hz_to_mel, mel_filterbank, mel_to_hz
+from model.spectrogram import ProductSpectrogram, Spectrogram, hz_to_mel, mel_filterbank, mel_to_hz
 
 
 def noise(items: int, samples: int) -> torch.Tensor:
@@ -76,6 +76,23 @@ def test_calibration_gives_mean_zero_and_deviation_one_and_keeps_loudness() -> N
     assert result.mean().item() == pytest.approx(0.0, abs=1e-4)
     assert result.std().item() == pytest.approx(1.0, abs=1e-3)
     assert result[:2].mean() > result[2:].mean() + 1.0
+
+
+@pytest.mark.parametrize("values", [{}, {"window": 640, "hop": 320, "mel_bins": 32}, {"window": 160, "transform": 512}])
+def test_a_product_is_exact_even_beside_a_pure_tone(values: dict[str, int]) -> None:
+    """Against a transform in float64: float32 fills the silent bins with its rounding."""
+    settings = SpectrogramSettings.model_validate({"hop": 80, **values})
+    time = torch.arange(16000) / 16000
+    audio = torch.stack([torch.sin(2 * torch.pi * hertz * time) * 20000 for hertz in (441.0, 3000.5)]).to(torch.int16)
+    original = Spectrogram(settings)
+    padded = torch.nn.functional.pad(audio.double() / 32768, original.filling)
+    window = original.window.double()
+    spectrum = torch.stft(padded, settings.points, settings.hop, window=window, center=False, return_complex=True)
+    power = spectrum.abs().square()
+    power = power if original.filters is None else original.filters.double() @ power
+    expected = (power + settings.epsilon).log().float()[:, None]
+    torch.testing.assert_close(ProductSpectrogram(original)(audio), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(original(audio), expected, atol=0.05, rtol=0)
 
 
 def test_silence_stays_finite() -> None:

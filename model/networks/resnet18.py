@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock
 
-from .convolution import LateConvolution
+from .convolution import Convolution, LateConvolution
 
 
 class ResNet18(nn.Module):
@@ -25,8 +25,10 @@ class ResNet18(nn.Module):
         self.layer4 = _stage(4 * width, 8 * width, stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(8 * width, outputs)
-        for block in self.layer4.children():
-            block.conv1 = LateConvolution(block.conv1.in_channels, 8 * width, block.stride)
+        _first_block(self.layer2).conv1 = Convolution(width, 2 * width, stride=2)
+        _first_block(self.layer3).conv1 = Convolution(2 * width, 4 * width, stride=2)
+        for number, block in enumerate(self.layer4.children()):
+            block.conv1 = LateConvolution(4 * width if number == 0 else 8 * width, 8 * width, 2 if number == 0 else 1)
             block.conv2 = LateConvolution(8 * width, 8 * width)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -47,3 +49,8 @@ def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     if stride != 1 or inputs != outputs:
         shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
     return nn.Sequential(BasicBlock(inputs, outputs, stride, shortcut), BasicBlock(outputs, outputs))
+
+
+def _first_block(stage: nn.Sequential) -> BasicBlock:
+    block: BasicBlock = stage[0]
+    return block
