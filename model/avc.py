@@ -1,26 +1,44 @@
-"""Accuracy on the audio-visual correspondence task: does this sound belong to this frame?
+"""Figures of the audio-visual correspondence task: does this sound belong to this frame?
 
-Pure numpy. The pairs are fixed by the seed: every view gives one positive pair (its frame with its own sound) and one
-negative pair (its frame with the sound of a view of another source video). The negatives are a derangement, so frames
-and sounds each occur once among the positives and once among the negatives: neither alone tells the two apart
-(the shortcut of Arandjelovic and Zisserman 2018, section 3.3, is closed by construction).
+Pure numpy. The pairs are those of `pairing`, half of them positive. Each figure has a 95 % interval by resampling of
+source videos; a pair belongs to the video of its frame.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from .errors import EvaluationError
+from .bootstrap import intervals, weighted_mean
+from .pairing import Pairs, draw_negatives
+from .scores import Scores
 
-CHANCE = 0.5
+CHANCE = {"accuracy": 0.5, "roc_auc": 0.5, "average_precision": 0.5}
+"""Of balanced pairs; the calibration error has no chance, 0 is perfect."""
+CALIBRATION_BINS = 15  # of equal width, as Guo et al. 2017
 HISTOGRAM_BINS = 30
 LONGEST_DISTANCE = 2.0  # between unit vectors
+LOGITS = (-10.0, 10.0)  # range of the histogram where the gap is a logit; what lies outside is counted at its ends
+
+
+class Judge(Protocol):
+    """What decides whether pairs of features correspond: p = sigmoid(bias - slope * gap)."""
+
+    @property
+    def slope(self) -> float: ...
+    @property
+    def bias(self) -> float: ...
+    @property
+    def threshold(self) -> float:
+        """The gap at which p = 0.5."""
+
+    def gaps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Give how far image and sound of row i are from corresponding: features of M each -> float64 (M,)."""
 
 
 class Head(NamedTuple):
-    """The two numbers of the correspondence head: p = sigmoid(bias - slope * distance), slope > 0.
+    """A judge by Euclidean distance: the two numbers of the head, p = sigmoid(bias - slope * distance).
 
-    They are what `DistanceHead.coefficients` of the model returns.
+    They are what `coefficients` of the model's head returns.
     """
 
     slope: float
@@ -31,6 +49,10 @@ class Head(NamedTuple):
         """The distance at which p = 0.5."""
         return self.bias / self.slope
 
+    def gaps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Give the distances of rows of unit vectors."""
+        return distances(image, audio)
+
 
 def distances(image: np.ndarray, audio: np.ndarray) -> np.ndarray:
     """Give the Euclidean distance of row i to row i: two (M, D) arrays -> float64 (M,)."""
@@ -39,85 +61,125 @@ def distances(image: np.ndarray, audio: np.ndarray) -> np.ndarray:
     return gaps
 
 
-def derange(videos: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draw a permutation p of M items with videos[p[i]] != videos[i] for every i.
+class Decisions:
+    """The figures of 2 M pairs that a judge decided, M positive ones and M negative ones, under any weights.
 
-    A uniform permutation is repaired by swaps. An item i whose partner is of its own video v swaps partners with an
-    item j that is not of v and has no partner of v. If v owns g <= M / 2 items, at most 2g - 1 < M items are unfit, so
-    j exists; the swap settles i and unsettles nothing. Raises EvaluationError if a video owns over half of the items.
+    positive, negative: float64 (M,) gaps; pair i of each belongs to the same frame.
     """
-    count = len(videos)
-    owners, sizes = np.unique(videos, return_counts=True)
-    if count == 0 or sizes.max() * 2 > count:
-        largest = f"video '{owners[sizes.argmax()]}' owns {sizes.max()}" if count else "there is none"
-        raise EvaluationError(
-            f"cannot give each of {count} views the sound of another video: {largest}; "
-            "evaluate on at least two videos, none of which holds more than half of the views"
-        )
-    partners = generator.permutation(count)
-    for item in np.flatnonzero(videos[partners] == videos):
-        video = videos[item]
-        if videos[partners[item]] != video:
-            continue  # an earlier swap settled it
-        fit = np.flatnonzero((videos != video) & (videos[partners] != video))
-        other = generator.choice(fit)
-        partners[[item, other]] = partners[[other, item]]
-    return partners
+
+    def __init__(self, positive: np.ndarray, negative: np.ndarray, judge: Judge) -> None:
+        truth = np.repeat([True, False], [len(positive), len(negative)])
+        # The judge may have turned its sign, so that far means "corresponds": the score is the logit.
+        logits = judge.bias - judge.slope * np.concatenate([positive, negative])
+        self.hits = (logits > 0) == truth
+        self._scores = Scores(logits, truth)
+        probability = np.exp(-np.logaddexp(0.0, -logits))
+        bins = np.minimum((probability * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
+        self._excess = np.zeros((len(truth), CALIBRATION_BINS))
+        self._excess[np.arange(len(truth)), bins] = probability - truth
+
+    def measure(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Return accuracy, roc_auc, average_precision and calibration_error (B,) under weights (B, 2 M).
+
+        calibration_error: the mean over pairs of |mean p - share of positives| of their bin of p.
+        """
+        return {
+            "accuracy": weighted_mean(weights, self.hits.astype(np.float64)),
+            **self._scores.measure(weights),
+            "calibration_error": np.abs(weighted_mean(weights, self._excess)).sum(axis=1),
+        }
+
+    def figures(self, owners: np.ndarray, bootstrap: int, seed: int) -> dict[str, Any]:
+        """Return the four figures with "interval", "chance", "pairs" and "videos"; owners: (M,) the frames' videos."""
+        whole = self.measure(np.ones((1, len(self.hits))))
+        return {
+            **{name: float(value[0]) for name, value in whole.items()},
+            "intervals": intervals(self.measure, np.tile(owners, 2), bootstrap, seed),
+            "chances": dict(CHANCE),
+            "pairs": len(self.hits),
+            "videos": len(np.unique(owners)),
+        }
 
 
 def correspondence(
-    image: np.ndarray, audio: np.ndarray, videos: np.ndarray, head: Head, seed: int, bootstrap: int
+    features: tuple[np.ndarray, np.ndarray],
+    drawn: np.ndarray,
+    times: np.ndarray,
+    videos: np.ndarray,
+    labels: np.ndarray,
+    judge: Judge,
+    seed: int,
+    bootstrap: int,
 ) -> dict[str, Any]:
-    """Measure AVC accuracy on 2 M balanced pairs of M views.
+    """Measure correspondence on balanced pairs of C clips and S seeds.
 
-    image, audio: (M, D) unit vectors. videos: (M,) id of each view's source video. bootstrap: number of resamplings.
-    The interval is the 95 % percentile bootstrap over source videos: views of one video are no independent evidence, so
-    whole videos are drawn with replacement; a negative pair belongs to the video of its frame.
+    features: of image and sound, (V, ...) each, what the judge takes of V views; for `Head` unit vectors (V, D).
+    drawn, times, videos, labels, seed: as `pairing.draw_negatives` takes them. bootstrap: number of resamplings.
+    The headline is negatives of another video; `by_negative` has all kinds, each with the positives of the same
+    frames; `per_class` is the headline by the frame's label. The gaps are distances only where the judge goes by them.
     `best_threshold_accuracy` is a diagnostic (the threshold is fitted to these very pairs), never a result.
     """
-    generator = np.random.default_rng(seed)
-    partners = derange(videos, generator)
-    positive = distances(image, audio)
-    negative = distances(image, audio[partners])
-    hits = np.stack([head.bias - head.slope * positive > 0, head.bias - head.slope * negative <= 0])
-    best_accuracy, best_threshold = _best_threshold(positive, negative)
+    image, audio = features
+    positive = np.full(len(image), np.nan)
+    for views in drawn.T:
+        positive[views] = judge.gaps(image[views], audio[views])
+    kinds: dict[str, dict[str, Any]] = {}
+    decided: dict[str, tuple[Pairs, np.ndarray]] = {}
+    for kind, pairs in draw_negatives(drawn, times, videos, labels, seed).items():
+        if not len(pairs.frames):
+            kinds[kind] = {"pairs": 0}
+            continue
+        gaps = np.empty(len(pairs.frames))
+        for number in np.unique(pairs.seeds):  # one seed after the other: features may be large
+            rows = np.flatnonzero(pairs.seeds == number)
+            gaps[rows] = judge.gaps(image[pairs.frames[rows]], audio[pairs.sounds[rows]])
+        decisions = Decisions(positive[pairs.frames], gaps, judge)
+        hits = decisions.hits.reshape(2, -1)
+        kinds[kind] = decisions.figures(videos[pairs.clips], bootstrap, seed) | {
+            "positive_accuracy": float(hits[0].mean()),
+            "negative_accuracy": float(hits[1].mean()),
+        }
+        decided[kind] = pairs, gaps
+    pairs, negative = decided["other_video"]
+    ours = positive[pairs.frames]
+    hits = Decisions(ours, negative, judge).hits.reshape(2, -1).mean(axis=0)
+    best_accuracy, best_threshold = _best_threshold(ours, negative)
     return {
-        "accuracy": float(hits.mean()),
-        "interval": _bootstrap_interval(hits.sum(axis=0), videos, generator, bootstrap),
-        "chance": CHANCE,
-        "pairs": int(hits.size),
-        "roc_auc": _roc_auc(positive, negative),
-        "positive_accuracy": float(hits[0].mean()),
-        "negative_accuracy": float(hits[1].mean()),
-        "positive_distance": float(positive.mean()),
+        **kinds["other_video"],
+        "interval": kinds["other_video"]["intervals"]["accuracy"],
+        "chance": CHANCE["accuracy"],
+        "seeds": {str(number): float(hits[pairs.seeds == number].mean()) for number in np.unique(pairs.seeds)},
+        "by_negative": kinds,
+        "per_class": _per_class(hits, videos[pairs.clips], labels[pairs.clips], bootstrap, seed),
+        "judged_by": "distance" if isinstance(judge, Head) else "logit",
+        "positive_distance": float(ours.mean()),
         "negative_distance": float(negative.mean()),
-        "slope": head.slope,
-        "bias": head.bias,
-        "threshold": head.threshold,
+        "slope": judge.slope,
+        "bias": judge.bias,
+        "threshold": judge.threshold,
         "diagnostic": {"best_threshold": best_threshold, "best_threshold_accuracy": best_accuracy},
-        "histogram": _histogram(positive, negative),
+        "histogram": _histogram(ours, negative, (0.0, LONGEST_DISTANCE) if isinstance(judge, Head) else LOGITS),
     }
 
 
-def _bootstrap_interval(
-    hits: np.ndarray, videos: np.ndarray, generator: np.random.Generator, bootstrap: int
-) -> list[float]:
-    _, owners = np.unique(videos, return_inverse=True)
-    correct = np.bincount(owners, weights=hits)
-    pairs = 2.0 * np.bincount(owners)
-    accuracies = np.empty(bootstrap)
-    for index in range(bootstrap):
-        drawn = generator.integers(0, len(pairs), len(pairs))
-        accuracies[index] = correct[drawn].sum() / pairs[drawn].sum()
-    return [float(bound) for bound in np.quantile(accuracies, [0.025, 0.975])]
-
-
-def _roc_auc(positive: np.ndarray, negative: np.ndarray) -> float:
-    """Probability that a positive pair is closer than a negative one, ties counted half (Mann-Whitney)."""
-    ordered = np.sort(negative)
-    closer = len(ordered) - np.searchsorted(ordered, positive, side="right")
-    level = len(ordered) - closer - np.searchsorted(ordered, positive, side="left")
-    return float((closer + 0.5 * level).mean() / len(ordered))
+def _per_class(
+    hits: np.ndarray, videos: np.ndarray, labels: np.ndarray, bootstrap: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Give the accuracy by label; hits (M,): the share of right ones among the two pairs of a frame."""
+    classes = {}
+    for label in np.unique(labels[labels != ""]).tolist():
+        rows = labels == label
+        own = hits[rows]
+        bounds = intervals(
+            lambda weights, own=own: {"accuracy": weighted_mean(weights, own)}, videos[rows], bootstrap, seed
+        )
+        classes[label] = {
+            "accuracy": float(own.mean()),
+            "interval": bounds["accuracy"],
+            "pairs": 2 * len(own),
+            "videos": len(np.unique(videos[rows])),
+        }
+    return classes
 
 
 def _best_threshold(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:
@@ -133,10 +195,12 @@ def _best_threshold(positive: np.ndarray, negative: np.ndarray) -> tuple[float, 
     return float((len(negative) + balance[best]) / len(values)), float(values[order][best])
 
 
-def _histogram(positive: np.ndarray, negative: np.ndarray) -> dict[str, list[float] | list[int]]:
-    edges = np.linspace(0.0, LONGEST_DISTANCE, HISTOGRAM_BINS + 1)
+def _histogram(
+    positive: np.ndarray, negative: np.ndarray, bounds: tuple[float, float]
+) -> dict[str, list[float] | list[int]]:
+    edges = np.linspace(*bounds, HISTOGRAM_BINS + 1)
     return {
         "edges": [round(float(edge), 6) for edge in edges],
-        "positive": np.histogram(positive.clip(0.0, LONGEST_DISTANCE), edges)[0].tolist(),
-        "negative": np.histogram(negative.clip(0.0, LONGEST_DISTANCE), edges)[0].tolist(),
+        "positive": np.histogram(positive.clip(*bounds), edges)[0].tolist(),
+        "negative": np.histogram(negative.clip(*bounds), edges)[0].tolist(),
     }

@@ -1,59 +1,66 @@
 """Evaluate embeddings of held-out clips and write the results into the run folder.
 
-Says what was measured along with the numbers: protocol, seed, counts and a hash of the gallery. Reads no media: the
+Says what was measured along with the numbers: protocol, seeds, counts and a hash of the gallery. Reads no media: the
 views that the examples show are named in `Evaluation.wanted`, and whoever can decode them hands the bytes back.
 """
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from .avc import Head, correspondence
+from .avc import Judge, correspondence
 from .embed import Embeddings
 from .errors import EvaluationError
+from .examples import ClipRecord, View, examples
+from .pairing import APART_SECONDS
 from .projection import project
-from .retrieval import DIRECTIONS, modalities, nearest, retrieval
+from .relevance import Ontology, Relevance, SameLabel
+from .retrieval import retrieval
+from .sanity import Check
 from .settings import EvalSettings
 
-FORMAT_VERSION = 1
-EXAMPLE_QUERIES = 4
-EXAMPLE_RESULTS = 5
+FORMAT_VERSION = 2
 
-PROTOCOL = {
-    "avc": (
-        "Every view gives one positive pair (its frame with its own sound) and one negative pair (its frame with the "
-        "sound of a view of another source video, each sound used once). Decided at p > 0.5. The interval is a 95 % "
-        "bootstrap over source videos."
-    ),
-    "retrieval": (
-        "One view per clip, the middle one in time of its views. Gallery: all clips; within a modality the query and "
-        "the other clips of its source video are taken out. Relevant: clips of the query's label (single label, binary "
-        "gain; the ideal ranking of nDCG is over the whole gallery), across modalities also the query's own clip. "
-        "Instance recall and median rank: the query's own clip alone. Ties are broken by a seeded shuffle."
-    ),
-    "projection": "t-SNE of one view per clip; classes drawn at random, labels used for choice and colour only.",
+AVC = (
+    "For each seed every clip gives one positive pair (the frame drawn by that seed, with its own sound) and one "
+    "negative pair (the same frame with the sound of a clip of another source video, each sound used once). Decided at "
+    "p > 0.5. Intervals: 95 % bootstrap over source videos. Other kinds of negative: a sound of the same clip at least "
+    f"{APART_SECONDS:g} s away; a sound of another source video of the same label."
+)
+RETRIEVAL = (
+    "{views} Gallery: {clips}; within a modality the query and the other clips of its source video are taken out. "
+    "Gain: {gain}; what has a gain is relevant, across modalities also the query's own clip; the ideal ranking of nDCG "
+    "is over the whole gallery. Instance figures and median rank: the query's own clip alone. Ties are broken by a "
+    "seeded shuffle. Intervals: 95 % bootstrap over the source videos of the queries."
+)
+VIEWS = {
+    "center": "One view per clip, the one nearest its middle.",
+    "mean10": "A clip's embedding is the mean of ten views evenly over it, scaled to length 1.",
+    "random": "One view per clip, drawn by the first seed.",
 }
+CLIPS = {
+    "full": "all clips of the split",
+    "avenet": "one clip of each source video",
+    "cavmae-1545": "the clips of the list of 1,545 (CAV-MAE)",
+    "vggsounder": "the clips that VGGSounder labels",
+    "list": "the clips of the given list",
+}
+PROJECTION = "t-SNE of one view per clip; classes drawn at random, labels used for choice and colour only."
 
 
-class ClipRecord(Protocol):
-    """What is known of a clip: a unique key, its source video, and its label ("" if unknown)."""
+class Plan(NamedTuple):
+    """Which views of C clips are used for what."""
 
-    @property
-    def key(self) -> str: ...
-    @property
-    def video(self) -> str: ...
-    @property
-    def label(self) -> str: ...
-
-
-View = tuple[int, float]
-"""A moment: (clip index, seconds from the start of the clip)."""
+    drawn: np.ndarray
+    """int64 (C, S), the view of each clip that each seed takes."""
+    pooled: np.ndarray
+    """int64 (C, P), the views whose mean stands for the clip in retrieval."""
 
 
 @dataclass(frozen=True)
@@ -70,92 +77,82 @@ class Evaluation:
 def evaluate(
     embeddings: Embeddings,
     clips: Sequence[ClipRecord],
-    head: Head,
+    plan: Plan,
+    judge: Judge,
     settings: EvalSettings,
     run_info: Mapping[str, Any],
+    *,
+    relevance: Relevance | None = None,
+    notes: Sequence[str] = (),
+    checks: Sequence[Check] = (),
 ) -> Evaluation:
     """Measure correspondence and retrieval, and choose what the report shows.
 
+    clips, plan: the clips of the gallery, and a row of the plan for each. relevance: default: the same label. notes:
+    how the gallery differs from what the protocol's name promises. checks: those of `sanity`.
     `run_info` is passed through as metrics["run"]. The report knows its keys step, dataset (a name), train_videos (a
-    count) and versions (a mapping), and lists all others as they are.
-    Raises EvaluationError when there are fewer than two clips, or when no view can meet the sound of another video.
+    count), versions and decoders (mappings), and lists all others as they are.
+    Raises EvaluationError when there are fewer than two clips, or when no frame can meet the sound of another video.
     """
-    if len(embeddings) == 0 or embeddings.clips.min() < 0 or embeddings.clips.max() >= len(clips):
-        raise EvaluationError(f"views must point into the {len(clips)} clip records; got {len(embeddings)} views")
-    chosen = embeddings.middle_views()
-    if len(chosen) < 2:
-        raise EvaluationError(f"evaluation needs at least 2 clips; split {settings.split!r} gives {len(chosen)}")
-    every_video = np.array([clip.video for clip in clips])
-    every_label = np.array([clip.label for clip in clips])
-    labels, videos = every_label[chosen.clips], every_video[chosen.clips]
-    keys = sorted(clips[index].key for index in chosen.clips)
-    seed, depth = settings.seed, settings.retrieval_depth
+    count = len(embeddings)
+    if len(plan.drawn) != len(clips) or max(plan.drawn.max(initial=0), plan.pooled.max(initial=0)) >= count:
+        raise EvaluationError(
+            f"the plan of {len(plan.drawn)} clips does not fit {len(clips)} clip records and {count} views"
+        )
+    if len(clips) < 2:
+        raise EvaluationError(f"evaluation needs at least 2 clips; split {settings.split!r} gives {len(clips)}")
+    chosen = pool(embeddings, plan.pooled)
+    labels, videos = np.array([clip.label for clip in clips]), np.array([clip.video for clip in clips])
+    seed, depth, bootstrap = settings.seed, settings.retrieval_depth, settings.bootstrap
+    gallery, pooling = settings.protocol.split("/")
+    relevances = [relevance or SameLabel(labels)]
+    if settings.ontology:
+        relevances.append(Ontology(labels, Path(settings.ontology)))
     metrics = {
         "format_version": FORMAT_VERSION,
         "step": run_info.get("step"),
         "split": settings.split,
-        "clips": len(chosen),
+        "clips": len(clips),
         "videos": len(np.unique(videos)),
-        "views": len(embeddings),
+        "views": count,
         "labelled_clips": int((labels != "").sum()),
         "classes": len(np.unique(labels[labels != ""])),
         "seed": seed,
-        "gallery_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest(),
-        "avc": correspondence(
-            embeddings.image, embeddings.audio, every_video[embeddings.clips], head, seed, settings.bootstrap
-        ),
-        "retrieval": retrieval(chosen.image, chosen.audio, labels, videos, depth, seed),
-        "protocol": PROTOCOL,
+        "seeds": [seed + place for place in range(plan.drawn.shape[1])],
+        "gallery_sha256": gallery_hash(clips),
+        "avc": correspondence(embeddings.judged, plan.drawn, embeddings.times, videos, labels, judge, seed, bootstrap),
+        "retrieval": retrieval(chosen.image, chosen.audio, videos, relevances, depth, seed, bootstrap),
+        "protocol": {
+            "name": settings.protocol,
+            "notes": list(notes),
+            "gains": {f"ndcg_at_{depth}{'_' * bool(kind.name)}{kind.name}": kind.gain for kind in relevances},
+            "avc": AVC,
+            "retrieval": RETRIEVAL.format(views=VIEWS[pooling], clips=CLIPS[gallery], gain=relevances[0].gain),
+            "projection": PROJECTION,
+        },
+        "sanity": [asdict(check) for check in checks],
         "run": dict(run_info),
     }
-    examples, wanted = _examples(chosen, clips, videos, seed)
+    shown, wanted = examples(chosen, clips, videos, seed)
     projection = project(chosen.image, chosen.audio, labels, chosen.clips, settings.tsne_classes, seed)
-    return Evaluation(metrics, examples, projection, wanted)
+    return Evaluation(metrics, shown, projection, wanted)
 
 
-def _examples(
-    chosen: Embeddings, clips: Sequence[ClipRecord], videos: np.ndarray, seed: int
-) -> tuple[dict[str, Any], list[View]]:
-    """Draw queries for each direction and find their nearest clips, as in Figure 2 of the paper."""
-    generator = np.random.default_rng(seed)
-    vectors = {"image": chosen.image, "audio": chosen.audio}
-    wanted: dict[View, int] = {}
-    directions = []
-    for direction in DIRECTIONS:
-        query_kind, result_kind = modalities(direction)
-        queries = generator.permutation(len(chosen))[:EXAMPLE_QUERIES]
-        excluded = (videos[queries], videos) if query_kind == result_kind else None
-        found = nearest(vectors[query_kind][queries], vectors[result_kind], EXAMPLE_RESULTS, seed, excluded)
-        rows = []
-        for query, ranking in zip(queries, found, strict=True):
-            results = ranking[ranking >= 0]
-            gaps = np.linalg.norm(vectors[query_kind][query] - vectors[result_kind][results], axis=1)
-            rows.append(
-                {
-                    "query": _item(chosen, clips, query, wanted),
-                    "results": [
-                        _item(chosen, clips, result, wanted)
-                        | {"distance": round(float(gap), 4)}
-                        | _relation(clips[chosen.clips[query]], clips[chosen.clips[result]])
-                        for result, gap in zip(results, gaps, strict=True)
-                    ],
-                }
-            )
-        directions.append({"direction": direction, "query": query_kind, "result": result_kind, "rows": rows})
-    return {"seed": seed, "directions": directions}, list(wanted)
+def gallery_hash(clips: Iterable[ClipRecord]) -> str:
+    """Return the SHA-256 of a gallery: of the sorted keys of its clips, one a line."""
+    return hashlib.sha256("\n".join(sorted(clip.key for clip in clips)).encode()).hexdigest()
 
 
-def _item(chosen: Embeddings, clips: Sequence[ClipRecord], row: int, wanted: dict[View, int]) -> dict[str, Any]:
-    index, seconds = int(chosen.clips[row]), float(chosen.times[row])
-    media = wanted.setdefault((index, seconds), len(wanted))
-    clip = clips[index]
-    return {"clip": index, "key": clip.key, "label": clip.label, "seconds": seconds, "media": media}
-
-
-def _relation(query: ClipRecord, result: ClipRecord) -> dict[str, bool | None]:
-    """Compare two clips; same_label is None where a label is unknown."""
-    known = bool(query.label and result.label)
-    return {"same_label": query.label == result.label if known else None, "same_clip": query.key == result.key}
+def pool(embeddings: Embeddings, pooled: np.ndarray) -> Embeddings:
+    """Return one row a clip: the mean of its views (C, P), scaled to length 1, at the time of the middle one."""
+    means = (vectors[pooled].mean(axis=1, dtype=np.float64) for vectors in (embeddings.image, embeddings.audio))
+    image, audio = (
+        (mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)).astype(np.float32) for mean in means
+    )
+    middle = pooled[:, pooled.shape[1] // 2]
+    if pooled.shape[1] == 1:  # as they are, to the last digit
+        image, audio = embeddings.image[middle], embeddings.audio[middle]
+    return Embeddings(image, audio, embeddings.clips[middle], embeddings.times[middle])
 
 
 def write_evaluation(evaluation: Evaluation, run: Path, media: Mapping[View, tuple[bytes, bytes]]) -> Path:
@@ -187,44 +184,3 @@ def _write_json(path: Path, value: Any) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
-
-
-def table(metrics: Mapping[str, Any]) -> str:
-    """Lay out the metrics as plain text: every value with chance beside it, and the counts."""
-    avc = metrics["avc"]
-    low, high = (100 * bound for bound in avc["interval"])
-    lines = [
-        f"{metrics['split']} split, step {metrics['step']}: {metrics['clips']} clips of {metrics['videos']} videos, "
-        f"{metrics['views']} views, {metrics['classes']} classes, seed {metrics['seed']}",
-        "",
-        f"AVC accuracy {100 * avc['accuracy']:.1f} %  (95 % interval {low:.1f} to {high:.1f} %, chance 50.0 %, "
-        f"{avc['pairs']} pairs)",
-        f"  positive pairs {100 * avc['positive_accuracy']:.1f} %, negative pairs "
-        f"{100 * avc['negative_accuracy']:.1f} %, ROC AUC {avc['roc_auc']:.3f}",
-        "",
-    ]
-    rows = metrics["retrieval"].values()
-    heads = [direction.replace("_", " ").rjust(18) for direction in metrics["retrieval"]]
-    lines.append("retrieval, % (chance)".ljust(24) + "".join(heads))
-    for name in dict.fromkeys(name for row in rows for name in row["chance"]):
-        lines.append(name.replace("_", " ").ljust(24) + "".join(_cell(name, row).rjust(18) for row in rows))
-    lines.append("label queries / gallery".ljust(24) + "".join(_counts(row).rjust(18) for row in rows))
-    return "\n".join(lines)
-
-
-def _cell(name: str, row: Mapping[str, Any]) -> str:
-    if name not in row:
-        return "-"
-    value, chance = row[name], row["chance"][name]
-    if name == "median_rank":
-        return f"{value:.0f} ({chance:.0f})"
-    return f"{_hundredths(value)} ({_hundredths(chance)})"
-
-
-def _hundredths(value: float) -> str:
-    """Write a share in per cent; small ones, such as chance in a large gallery, keep two digits."""
-    return f"{100 * value:.2g}" if 0 < value < 0.001 else f"{100 * value:.1f}"
-
-
-def _counts(row: Mapping[str, Any]) -> str:
-    return f"{row['label_queries']} / {row['gallery']}"

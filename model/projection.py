@@ -7,6 +7,7 @@ import numpy as np
 FEWEST_POINTS = 5
 FEWEST_CLIPS = 5  # of a class, for it to be drawn while there are such classes
 MOST_CLIPS = 100  # of a class that are shown
+MOST_EXACT = 1000  # points up to which the exact gradient is the faster one
 
 
 def project(
@@ -43,7 +44,9 @@ def _tsne(vectors: np.ndarray, perplexity: float, seed: int) -> list[list[float]
     from sklearn.manifold import TSNE  # seconds to import, and only needed here
 
     # Random start: a principal-component start divides by zero when all embeddings are equal (a collapsed model).
-    points = TSNE(2, perplexity=perplexity, init="random", random_state=seed).fit_transform(vectors.astype(np.float64))
+    method = "exact" if len(vectors) <= MOST_EXACT else "barnes_hut"
+    tsne = TSNE(2, perplexity=perplexity, init="random", random_state=seed, method=method)
+    points = tsne.fit_transform(vectors.astype(np.float64))
     points = points - points.mean(axis=0)
     scaled: list[list[float]] = np.round(points / max(np.abs(points).max(), 1e-12), 4).tolist()
     return scaled

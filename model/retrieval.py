@@ -1,28 +1,29 @@
-"""Retrieval within and across modalities: recall at k and nDCG, each with its value at chance.
+"""Retrieval within and across modalities, each figure with its interval and its value at chance.
 
-Pure numpy, in chunks of queries: 15,000 clips need some 150 MB. Every clip gives one image and one audio embedding and
-is a query once per direction.
+Pure numpy, in chunks of queries. Every clip gives one image and one audio embedding and is a query once per direction.
 
 Protocol:
 - Across modalities the gallery is every clip, the query's own clip included; within a modality the query itself and all
   other clips of its source video are taken out.
-- `recall_at_k` is the share of queries with a clip of their own label among the first k (a hit rate); `ndcg_at_30` has
-  gain 1 for a clip of the same label and 0 otherwise, discount 1 / log2(rank + 1), and its ideal ranking is made from
-  the whole gallery, not from the retrieved list (Jarvelin and Kekalainen 2002).
-- Label metrics leave out clips without a label, as queries and in the gallery, and queries whose gallery holds no
-  other clip of their label.
-- `instance_recall_at_k` and `median_rank` ask for the query's own clip, and exist across modalities only.
+- Relevance and gain are those of `relevance`. Clips whose labels are not known take no part, nor do queries whose
+  gallery holds nothing relevant.
+- `instance_*` and `median_rank` ask for the query's own clip, and exist across modalities only.
 - Equal distances are ordered by a seeded shuffle of the gallery, once and for all: no item counts twice, a collapsed
   model scores at chance, and the order of files on disk earns nothing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from .bootstrap import intervals, weighted_mean, weighted_median
+from .ranking import RECALL_DEPTHS, chance_of_scores, ndcg, scores
+from .relevance import Relevance
+
 DIRECTIONS = ("image_to_image", "image_to_audio", "audio_to_image", "audio_to_audio")
-RECALL_DEPTHS = (1, 5, 10)
+RANKS = ("first_rank", "median_rank")
+"""Figures that are a median of ranks, from 1, and not a share."""
 EXCLUDED = np.uint64(2**64 - 1)
 _CHUNK_ELEMENTS = 1 << 22
 
@@ -34,35 +35,91 @@ def modalities(direction: str) -> tuple[str, str]:
 
 
 def retrieval(
-    image: np.ndarray, audio: np.ndarray, labels: np.ndarray, videos: np.ndarray, depth: int, seed: int
+    image: np.ndarray,
+    audio: np.ndarray,
+    videos: np.ndarray,
+    relevances: Sequence[Relevance],
+    depth: int,
+    seed: int,
+    bootstrap: int,
 ) -> dict[str, dict[str, Any]]:
     """Measure the four directions on N clips.
 
-    image, audio: float32 (N, D). labels: str (N,), "" if unknown. videos: (N,) source video ids. depth: k of nDCG.
-    Returns {direction: {metric: value, ..., "gallery": int, "label_queries": int, "chance": {metric: value}}};
-    the label metrics are absent where no query has a clip of its label to find.
+    image, audio: float32 (N, D). videos: (N,) source video ids. relevances: the first for all figures, each other for
+    nDCG by its gain. depth: k of nDCG. bootstrap: resamplings of source videos for the 95 % intervals.
+    Returns {direction: {figure: value, ..., "gallery": int, "label_queries": int, "chance": {figure: value},
+    "interval": {figure: [low, high]}}}; the figures by relevance are absent where no query has anything to find.
     """
     vectors = {"image": image, "audio": audio}
-    labelled = np.flatnonzero(labels != "")
     results: dict[str, dict[str, Any]] = {}
     for direction in DIRECTIONS:
         query, gallery = modalities(direction)
         across = query != gallery
-        row: dict[str, Any] = {"gallery": len(image), "label_queries": 0, "chance": {}}
-        if len(labelled):
-            own = None if across else videos[labelled]
-            found = nearest(
-                vectors[query][labelled],
-                vectors[gallery][labelled],
-                max(depth, *RECALL_DEPTHS),
-                seed,
-                None if own is None else (own, own),
-            )
-            _merge(row, label_metrics(found, labels[labelled], own, depth))
+        row: dict[str, Any] = {"gallery": len(image), "label_queries": 0, "chance": {}, "interval": {}}
+        for relevance in relevances:
+            found = by_relevance(vectors[query], vectors[gallery], videos, relevance, direction, depth, seed, bootstrap)
+            if relevance.name:
+                _merge(row, _only_ndcg(found, relevance.name))
+            else:
+                _merge(row, found)
         if across:
-            _merge(row, instance_metrics(own_ranks(vectors[query], vectors[gallery], seed)))
+            ranks = own_ranks(vectors[query], vectors[gallery], seed)
+            _merge(row, instance_metrics(ranks, videos, bootstrap, seed))
         results[direction] = row
     return results
+
+
+def by_relevance(
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    videos: np.ndarray,
+    relevance: Relevance,
+    direction: str,
+    depth: int,
+    seed: int,
+    bootstrap: int,
+) -> dict[str, Any]:
+    """Score the rankings of one direction by a relevance, with chance and intervals.
+
+    queries, gallery: (N, D) embeddings of the same N clips in the two modalities. videos: (N,) source videos.
+    """
+    known = np.flatnonzero(relevance.known)
+    if not len(known):
+        return {"label_queries": 0, "chance": {}, "interval": {}}
+    within = direction in ("image_to_image", "audio_to_audio")
+    own = videos[known]
+    parts: list[dict[str, np.ndarray]] = []
+    for rows, order, excluded in _rankings(queries[known], gallery[known], seed, (own, own) if within else None):
+        gains = relevance.gains(known[rows], known, direction)
+        ranked = np.take_along_axis(gains, order, axis=1)
+        ranked[excluded] = 0.0
+        if within:
+            gains[own[rows][:, None] == own[None, :]] = 0.0
+        eligible = (~excluded).sum(axis=1)
+        reached, expected = ndcg(ranked, gains, eligible, depth)
+        part = scores(ranked) | {f"ndcg_at_{depth}": reached}
+        parts.append(part | {"relevant": (gains > 0).sum(axis=1), "eligible": eligible, "expected": expected})
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    kept = columns["relevant"] > 0
+    if not kept.any():
+        return {"label_queries": 0, "chance": {}, "interval": {}}
+    columns = {name: column[kept] for name, column in columns.items()}
+    chance = chance_of_scores(columns.pop("relevant"), columns.pop("eligible"))
+    chance[f"ndcg_at_{depth}"] = columns.pop("expected")
+    return {
+        **_summary(columns, chance, own[kept], bootstrap, seed),
+        "label_queries": int(kept.sum()),
+    }
+
+
+def instance_metrics(ranks: np.ndarray, videos: np.ndarray, bootstrap: int, seed: int) -> dict[str, Any]:
+    """Score the ranks (N,) of the queries' own clips in a gallery of N, with chance and intervals."""
+    count = len(ranks)
+    columns = {f"instance_recall_at_{k}": (ranks <= k).astype(np.float64) for k in RECALL_DEPTHS}
+    columns |= {"instance_mrr": 1.0 / ranks, "median_rank": ranks.astype(np.float64)}
+    chance = {f"instance_recall_at_{k}": np.array([min(1.0, k / count)]) for k in RECALL_DEPTHS}
+    chance |= {"instance_mrr": 1.0 / np.arange(1, count + 1), "median_rank": np.array([(count + 1) / 2])}
+    return _summary(columns, chance, videos, bootstrap, seed)
 
 
 def nearest(
@@ -73,15 +130,9 @@ def nearest(
     `videos` holds the source videos of the queries (Q,) and of the gallery (N,): a query's own video is then taken out
     of its gallery, and where fewer than `depth` items are left the row ends in -1.
     """
-    depth = min(depth, len(gallery))
-    order = _tie_order(len(gallery), seed)
-    found = np.empty((len(queries), depth), np.int64)
-    for rows, keys in _chunks(queries, gallery[order]):
-        if videos is not None:
-            keys[videos[0][rows][:, None] == videos[1][order][None, :]] = EXCLUDED
-        first = np.sort(np.partition(keys, depth - 1, axis=1)[:, :depth], axis=1)
-        places = np.where(first == EXCLUDED, 0, first & np.uint64(0xFFFFFFFF)).astype(np.int64)
-        found[rows] = np.where(first == EXCLUDED, -1, order[places])
+    found = np.empty((len(queries), min(depth, len(gallery))), np.int64)
+    for rows, order, excluded in _rankings(queries, gallery, seed, videos, depth):
+        found[rows] = np.where(excluded, -1, order)
     return found
 
 
@@ -96,48 +147,58 @@ def own_ranks(queries: np.ndarray, gallery: np.ndarray, seed: int) -> np.ndarray
     return ranks
 
 
-def label_metrics(found: np.ndarray, labels: np.ndarray, videos: np.ndarray | None, depth: int) -> dict[str, Any]:
-    """Score rankings by label: recall at 1, 5 and 10 and nDCG at `depth`, with chance.
+def _summary(
+    columns: dict[str, np.ndarray], chance: dict[str, np.ndarray], videos: np.ndarray, bootstrap: int, seed: int
+) -> dict[str, Any]:
+    """Give means and medians of columns of queries (Q,), with chance and 95 % intervals."""
+    shares = [name for name in columns if name not in RANKS]
+    table = np.stack([columns[name] for name in shares], axis=1)
 
-    found: (N, K) of `nearest`, K >= min(depth, N). labels: (N,), none of them empty.
-    videos: (N,) source videos if `nearest` took the query's own out, else None.
-    """
-    relevant, eligible = _gallery_counts(labels, videos)
-    kept = relevant > 0
-    if not kept.any():
-        return {"label_queries": 0, "chance": {}}
-    relevant, eligible = relevant[kept], eligible[kept]
-    hits = ((labels[found] == labels[:, None]) & (found >= 0))[kept]
-    metrics: dict[str, Any] = {"label_queries": int(kept.sum()), "chance": {}}
-    for k in RECALL_DEPTHS:
-        metrics[f"recall_at_{k}"] = float(hits[:, :k].any(axis=1).mean())
-        metrics["chance"][f"recall_at_{k}"] = float(_random_hit_rate(relevant, eligible, k).mean())
-    discounts = 1.0 / np.log2(np.arange(2, depth + 2))
-    ideal = np.concatenate([[0.0], np.cumsum(discounts)])
-    best = ideal[np.minimum(relevant, depth)]
-    seen = hits[:, :depth]
-    metrics[f"ndcg_at_{depth}"] = float((seen @ discounts[: seen.shape[1]] / best).mean())
-    # In a random ranking each of the `eligible` ranks holds a relevant item with probability relevant / eligible.
-    expected = relevant / eligible * ideal[np.minimum(eligible, depth)]
-    metrics["chance"][f"ndcg_at_{depth}"] = float((expected / best).mean())
-    return metrics
+    def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
+        figures = dict(zip(shares, weighted_mean(weights, table).T, strict=True))
+        return figures | {name: weighted_median(weights, columns[name]) for name in RANKS if name in columns}
+
+    values = {name: float((np.median if name in RANKS else np.mean)(column)) for name, column in columns.items()}
+    return values | {
+        "chance": {name: float(chance[name].mean()) for name in columns},
+        "interval": intervals(measure, videos, bootstrap, seed),
+    }
 
 
-def instance_metrics(ranks: np.ndarray) -> dict[str, Any]:
-    """Score the ranks (N,) of the queries' own clips in a gallery of N, with chance."""
-    count = len(ranks)
-    metrics: dict[str, Any] = {"chance": {}}
-    for k in RECALL_DEPTHS:
-        metrics[f"instance_recall_at_{k}"] = float((ranks <= k).mean())
-        metrics["chance"][f"instance_recall_at_{k}"] = min(1.0, k / count)
-    metrics["median_rank"] = float(np.median(ranks))
-    metrics["chance"]["median_rank"] = (count + 1) / 2
-    return metrics
+def _only_ndcg(found: dict[str, Any], name: str) -> dict[str, Any]:
+    """Keep nDCG alone, under a name that says the gain."""
+    kept: dict[str, Any] = {f"{key}_{name}": value for key, value in found.items() if key.startswith("ndcg")}
+    for group in ("chance", "interval"):
+        kept[group] = {f"{key}_{name}": value for key, value in found[group].items() if key.startswith("ndcg")}
+    return kept
 
 
 def _merge(row: dict[str, Any], metrics: dict[str, Any]) -> None:
-    row["chance"] |= metrics.pop("chance")
+    for group in ("chance", "interval"):
+        row[group] |= metrics.pop(group)
     row |= metrics
+
+
+def _rankings(
+    queries: np.ndarray,
+    gallery: np.ndarray,
+    seed: int,
+    videos: tuple[np.ndarray, np.ndarray] | None,
+    depth: int | None = None,
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Yield (rows, order, excluded): int64 and bool (rows, depth or N), nearest first; what is taken out comes last.
+
+    Where `excluded` is true, `order` means nothing.
+    """
+    shuffled = _tie_order(len(gallery), seed)
+    width = min(depth or len(gallery), len(gallery))
+    for rows, keys in _chunks(queries, gallery[shuffled]):
+        if videos is not None:
+            keys[videos[0][rows][:, None] == videos[1][shuffled][None, :]] = EXCLUDED
+        first = np.sort(keys if width == len(gallery) else np.partition(keys, width - 1, axis=1)[:, :width], axis=1)
+        excluded = first == EXCLUDED
+        order = np.where(excluded, 0, first & np.uint64(0xFFFFFFFF)).astype(np.int64)
+        yield rows, shuffled[order], excluded
 
 
 def _tie_order(count: int, seed: int) -> np.ndarray:
@@ -159,25 +220,3 @@ def _chunks(queries: np.ndarray, gallery: np.ndarray) -> Iterator[tuple[slice, n
         squared = lengths - 2.0 * (queries[rows] @ gallery.T) + np.square(queries[rows]).sum(axis=1, keepdims=True)
         squared = np.maximum(squared, 0.0).astype(np.float32) + np.float32(0.0)  # -0.0 would sort last
         yield rows, (squared.view(np.uint32).astype(np.uint64) << np.uint64(32)) | places
-
-
-def _gallery_counts(labels: np.ndarray, videos: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Count for every query the clips of its label in its gallery, and all clips of its gallery: two int64 (N,)."""
-    _, label_ids, label_sizes = np.unique(labels, return_inverse=True, return_counts=True)
-    relevant = label_sizes[label_ids]
-    eligible = np.full(len(labels), len(labels))
-    if videos is None:
-        return relevant, eligible
-    _, video_ids, video_sizes = np.unique(videos, return_inverse=True, return_counts=True)
-    both = video_ids.astype(np.int64) * len(label_sizes) + label_ids
-    _, both_ids, both_sizes = np.unique(both, return_inverse=True, return_counts=True)
-    return relevant - both_sizes[both_ids], eligible - video_sizes[video_ids]
-
-
-def _random_hit_rate(relevant: np.ndarray, eligible: np.ndarray, k: int) -> np.ndarray:
-    """Chance of at least one relevant item among k drawn without replacement (hypergeometric)."""
-    missed = np.ones(len(relevant))
-    for drawn in range(k):
-        left = np.maximum(eligible - drawn, 1)
-        missed *= np.clip(eligible - relevant - drawn, 0, None) / left
-    return 1.0 - missed

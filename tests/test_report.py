@@ -14,7 +14,8 @@ from PIL import Image
 from model.avc import Head
 from model.embed import Embeddings
 from model.errors import EvaluationError, ModelError
-from model.evaluate import Evaluation, View, evaluate, write_evaluation
+from model.evaluate import Evaluation, Plan, evaluate, write_evaluation
+from model.examples import View
 from model.report.page import write_report
 from model.report.plots import compact, histogram, line_chart, scatter, ticks
 from model.settings import EvalSettings
@@ -48,7 +49,9 @@ def fabricate_evaluation(labels: tuple[str, ...] = LABELS, clips: int = 48, nois
         "train_videos": 1200,
         "versions": {"numpy": np.__version__},
     }
-    return evaluate(embeddings, records, Head(6.0, 6.6), EvalSettings(bootstrap=200), run_info)
+    views = np.arange(3 * clips).reshape(clips, 3)
+    plan = Plan(views, views[:, 1:2])
+    return evaluate(embeddings, records, plan, Head(6.0, 6.6), EvalSettings(bootstrap=200), run_info)
 
 
 def fabricate_media(

@@ -16,16 +16,14 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..compare import PAPER_TABLE
 from ..errors import EvaluationError
+from ..retrieval import RANKS
 from . import plots
 
 logger = logging.getLogger(__name__)
 
-PAPER_TABLE = (
-    ("L³-Net (2017)", "Flickr-SoundNet", "500k", "unlabelled", "78 %"),
-    ("AVE-Net (2018)", "AudioSet-Instruments", "300k", "110", "81.9 %"),
-    ("The paper", "VGGSound", "200k", "309", "79.8 %"),
-)
+NAMES = {"mrr": "MRR", "map": "mAP", "first_rank": "Median rank of the first"}
 
 CURVES = (
     # keys of metrics.jsonl, the first that is there; title; reference level; smoothed?
@@ -155,12 +153,14 @@ def _retrieval(evaluation: dict[str, Any] | None) -> dict[str, Any] | None:
     rows = evaluation["retrieval"]
     groups: dict[str, list[tuple[str, list[tuple[str, str]]]]] = {"A clip of the same label": [], "The own clip": []}
     for metric in dict.fromkeys(name for row in rows.values() for name in row["chance"]):
-        write = _rank if metric == "median_rank" else _percent
+        write = _rank if metric in RANKS else _percent
         cells = [
             (write(row[metric]), write(row["chance"][metric])) if metric in row else ("", "") for row in rows.values()
         ]
         own = metric == "median_rank" or metric.startswith("instance_")
-        name = metric.removeprefix("instance_").replace("_", " ").capitalize().replace("Ndcg", "nDCG")
+        name = NAMES.get(
+            metric.removeprefix("instance_"), metric.removeprefix("instance_").replace("_", " ").capitalize()
+        )
         groups["The own clip" if own else "A clip of the same label"].append((name, cells))
     return {
         "directions": [name.replace("_to_", " → ") for name in rows],
@@ -176,9 +176,12 @@ def _facts(history: Sequence[dict[str, Any]], evaluation: dict[str, Any] | None)
     if evaluation is not None:
         run = dict(evaluation.get("run") or {})
         versions = run.pop("versions", None) or {}
-        facts += [("Evaluated step", evaluation["step"]), ("Evaluation seed", evaluation["seed"])]
+        decoders = run.pop("decoders", None) or {}
+        facts += [("Evaluated step", evaluation["step"]), ("Protocol", evaluation["protocol"]["name"])]
+        facts.append(("Evaluation seeds", ", ".join(map(str, evaluation["seeds"]))))
         facts.append(("Gallery (SHA-256 of its keys)", evaluation["gallery_sha256"]))
         facts += [(key.replace("_", " ").capitalize(), value) for key, value in run.items() if key != "step"]
+        facts += [(f"Decoded by {name}", version) for name, version in decoders.items()]
         facts += [(f"Version of {name}", version) for name, version in versions.items()]
     return [
         (term, f"{value:,}" if isinstance(value, int) else str(value)) for term, value in facts if value is not None

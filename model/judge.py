@@ -1,0 +1,39 @@
+"""The judge of an evaluation: the model's own head."""
+
+import numpy as np
+import torch
+
+from .avc import Head, Judge
+from .networks.distance import DistanceHead, TwoWayHead
+from .networks.network import CorrespondenceModel
+
+PAIRS_AT_ONCE = 1024
+
+
+class NetworkJudge:
+    """A judge by a network that is no function of a distance; its gap is the negated logit."""
+
+    slope = 1.0
+    bias = 0.0
+    threshold = 0.0
+
+    def __init__(self, model: CorrespondenceModel, device: torch.device) -> None:
+        self.model = model
+        self.device = device
+
+    @torch.inference_mode()
+    def gaps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Give the negated logits of rows of features."""
+        logits = []
+        for start in range(0, len(image), PAIRS_AT_ONCE):
+            rows = slice(start, start + PAIRS_AT_ONCE)
+            features = (torch.from_numpy(part[rows]).to(self.device).float() for part in (image, audio))
+            logits.append(self.model.logits(*features).double().cpu().numpy())
+        return -np.concatenate(logits)
+
+
+def judge_of(model: CorrespondenceModel, device: torch.device) -> Judge:
+    """Return the judge that decides as the model does."""
+    if isinstance(model.head, DistanceHead | TwoWayHead):
+        return Head(*model.head.coefficients())
+    return NetworkJudge(model, device)
