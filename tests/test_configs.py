@@ -19,6 +19,30 @@ def test_the_papers_recipe() -> None:
     assert (config.shard.frames_per_second, config.shard.short_side, config.shard.clip_seconds) == (4.0, 256, 10.0)
 
 
+def test_the_references_recipes() -> None:
+    l3net, avenet = load_config(CONFIGS / "l3net.yaml"), load_config(CONFIGS / "avenet.yaml")
+    for config in (l3net, avenet):
+        spectrogram = config.model.spectrogram
+        assert (spectrogram.bins, 1 + (spectrogram.sample_rate - spectrogram.window) // spectrogram.hop) == (257, 199)
+        assert (config.train.objective, config.train.weight_decay, config.train.decay) == ("pair", 1e-5, "l2")
+    assert l3net.train.steps * l3net.train.batch_size == 60_000_000
+    assert (avenet.train.schedule, avenet.train.decay_factor) == ("stepwise", 0.94)
+
+
+def test_our_recipe_costs_what_the_papers_does() -> None:
+    paper, ours = load_config(CONFIGS / "vggsound.yaml"), load_config(CONFIGS / "strong.yaml")
+    assert (ours.shard, ours.model) == (paper.shard, paper.model)
+    assert (ours.train.steps, ours.train.batch_size) == (paper.train.steps, paper.train.batch_size)
+    assert ours.pairs.frame_size == paper.pairs.frame_size
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.yaml")))
+def test_every_setting_of_a_recipe_is_commented(name: str) -> None:
+    for line in (CONFIGS / name).read_text().splitlines():
+        if line.startswith("  "):
+            assert "# " in line, line
+
+
 @pytest.mark.parametrize("name", sorted(path.name for path in CONFIGS.glob("*.yaml")))
 def test_every_recipe_loads_and_comes_back(tmp_path: Path, name: str) -> None:
     config = load_config(CONFIGS / name)
@@ -54,6 +78,14 @@ def test_numbers_are_what_they_look_like(text: str) -> None:
         (["pairs.aligned=yes"], "pairs.aligned: input should be a valid boolean; found 'yes'"),
         (["train.learning_rate=.nan"], "train.learning_rate"),
         (["train.objective=contrastive"], "needs pairs.aligned: true"),
+        (
+            ["train.objective=sigmoid", "pairs.aligned=true", "model.architecture=l3net"],
+            "architecture l3net does not have",
+        ),
+        (
+            ["train.objective=sigmoid", "pairs.aligned=true", "model.architecture=avenet", "model.localise=true"],
+            "localise: true does not have; set train.objective: pair",
+        ),
         (["shard.sample_rate=8000"], "they must be equal"),
         (["steps=2"], "expected section.key=value"),
         (["train.steps"], "expected section.key=value"),

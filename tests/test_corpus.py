@@ -14,8 +14,8 @@ from pipeline.corpus.encode import encode
 from pipeline.corpus.render import HEADER, clip_path, clip_split, render_corpus
 from pipeline.corpus.sheet import contact_sheet
 from pipeline.corpus.sounds import SAMPLE_RATE
+from pipeline.decoding.ffmpeg import find_ffmpeg
 from pipeline.errors import CorpusError
-from pipeline.ffmpeg import find_ffmpeg
 
 WIDTH, HEIGHT, SEED = 160, 120, 3
 

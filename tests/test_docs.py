@@ -8,19 +8,31 @@ import pytest
 import run as program
 from pipeline.errors import REASONS
 from shards.clip import ClipMetadata
+from shards.problem import CODES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
 
 
-@pytest.mark.parametrize("folder", ["configs", "shards", "pipeline", "model"])
-def test_the_tree_in_readme_has_every_file(folder: str) -> None:
-    tree = README.split("```")
-    block = next(text for text in tree if "the command line: parse" in text)
-    section = next(part for part in block.split("\n\n") if part.strip().startswith(folder))
-    listed = set(re.findall(rf"^(?:{folder}/| +)(\S+)", section, re.MULTILINE))
-    present = {path.name + "/" * path.is_dir() for path in (ROOT / folder).iterdir()} - {"__init__.py", "__pycache__/"}
-    assert listed == present
+def test_the_tree_in_architecture_has_every_file() -> None:
+    block = next(text for text in ARCHITECTURE.split("```") if "the command line: parse" in text)
+    listed, folders = set(), {}
+    for line in filter(None, block.splitlines()):
+        depth = (len(line) - len(line.lstrip())) // 4
+        name = line.split()[0]
+        path = folders.get(depth - 1, "") + name
+        if name.endswith("/"):
+            folders[depth] = path
+        listed.add(path)
+    present = {"run.py", "setup.py"}
+    for folder in ["configs", "shards", "pipeline", "model", "finding"]:
+        for path in [ROOT / folder, *(ROOT / folder).rglob("*")]:
+            name = path.relative_to(ROOT).as_posix() + "/" * path.is_dir()
+            if path.name not in ("__init__.py", "__pycache__") and path.suffix != ".pyc":
+                if not name.startswith(("pipeline/corpus/", "model/report/", "shards/exports/")):
+                    present.add(name)
+    assert listed == present | {"pipeline/corpus/", "model/report/", "shards/exports/"}
 
 
 @pytest.mark.parametrize("document", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "shards" / "FORMAT.md"])
@@ -39,6 +51,12 @@ def test_every_reason_code_is_documented() -> None:
     text = (ROOT / "docs" / "sharding.md").read_text()
     for code in REASONS:
         assert f"`{code}`" in text, code
+
+
+def test_every_code_of_verify_is_documented() -> None:
+    text = (ROOT / "docs" / "verify.md").read_text()
+    for code, meaning in CODES.items():
+        assert f"| `{code}` | {meaning} |\n" in text, code
 
 
 def test_the_format_lists_every_field() -> None:

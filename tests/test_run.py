@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 import run as program
 
 TINY = [
-    "shard.short_side=48", "pairs.frame_size=32", "pairs.aligned=true", "pairs.shuffle_buffer=16", "pairs.workers=0",
+    "shard.short_side=48", "pairs.frame_size=32", "pairs.aligned=true", "pairs.window_clips=0", "pairs.workers=0",
     "model.width=8", "model.spectrogram.window=640", "model.spectrogram.hop=320", "model.spectrogram.mel_bins=32",
     "train.objective=contrastive", "train.batch_size=8", "train.steps=6", "train.log_every=2",
     "train.checkpoint_every=3", "train.device=cpu", "train.precision=fp32", "eval.views_per_clip=2",
@@ -44,6 +45,21 @@ def test_videos_become_verified_shards(tmp_path: Path, videos: Path, capsys: pyt
     assert facts["hours"] == pytest.approx(12 * 3 / 3600)
 
 
+def test_a_run_goes_on_with_the_shards_it_began_with_only(
+    tmp_path: Path, videos: Path, shards: Path, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, other = tmp_path / "run", tmp_path / "other"
+    shutil.copytree(trained, run)
+    sizes = ["shard.short_side=48", "shard.clips_per_shard=3"]
+    assert command("shard", "--source", videos, "--out", other, settings=sizes) == 0
+    again = ["train", "--run", run, "--resume", "--shards"]
+    assert command(*again, shards, settings=[*TINY, "train.steps=6"]) == 0
+    capsys.readouterr()
+    assert command(*again, other, settings=[*TINY, "train.steps=6"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: the state is of another sequence of pairs: its fingerprint is not that")
+
+
 def test_exit_codes_of_shard(tmp_path: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "mixed"
     folder.mkdir()
@@ -74,6 +90,7 @@ def test_a_run_leaves_checkpoints_metrics_and_its_configuration(trained: Path) -
     assert [line["step"] for line in lines] == [2, 4, 6]
     assert all(isinstance(line["loss"], float) for line in lines)
     assert [path.name for path in sorted((trained / "checkpoints").iterdir())] == [
+        "best.json",
         "step-00000003.pt",
         "step-00000006.pt",
     ]
@@ -96,6 +113,27 @@ def test_another_recipe_cannot_go_on(trained: Path, shards: Path, capsys: pytest
     assert "train.learning_rate (checkpoint: 0.001, now: 0.5)" in capsys.readouterr().err
 
 
+def test_sound_of_another_rate_is_refused(tmp_path: Path, shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = [*TINY, "shard.sample_rate=48000", "model.spectrogram.sample_rate=48000"]
+    assert command("train", "--shards", shards, "--run", tmp_path / "run", settings=settings) == 1
+    assert "has 16000 Hz and model.spectrogram.sample_rate is 48000" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("recipe", ["vggsound", "l3net", "avenet", "strong"])
+def test_every_recipe_trains_and_is_evaluated(
+    tmp_path: Path, shards: Path, recipe: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each at a small size, with its own network, objective, schedule and decay."""
+    small = [text for text in TINY if not text.startswith(("pairs.aligned", "train.objective", "model.spectrogram"))]
+    small += ["model.spectrogram.mel_bins=32", "train.steps=2", "train.warmup_steps=0"]
+    config = Path(program.__file__).parent / "configs" / f"{recipe}.yaml"
+    folder = tmp_path / "run"
+    assert command("train", "--shards", shards, "--run", folder, "--config", config, settings=small) == 0
+    assert command("eval", "--run", folder, "--shards", shards) == 0
+    assert command("report", "--run", folder) == 0
+    assert "AVC accuracy" in capsys.readouterr().out
+
+
 def test_evaluation_and_report(trained: Path, shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("eval", "--run", trained, "--shards", shards) == 0
     assert re.search(r"AVC accuracy +[\d.]+ %", capsys.readouterr().out)
@@ -107,6 +145,38 @@ def test_evaluation_and_report(trained: Path, shards: Path, capsys: pytest.Captu
     }
     assert command("report", "--run", trained) == 0
     assert (trained / "report.html").stat().st_size > 10_000
+
+
+def test_a_model_is_exported_and_compared_on_clips(
+    tmp_path: Path, trained: Path, shards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import onnxruntime
+    import torch
+
+    import model as product
+    from pipeline.pairs.gallery import Gallery
+
+    words = ["export", "--run", trained, "--out", tmp_path / "m", "--onnx", tmp_path / "o", "--torch", tmp_path / "t"]
+    assert command(*words, "--shards", shards) == 0
+    text = capsys.readouterr().out
+    assert "card of step 6" in text and len(re.findall(r"differs from the model by .* on 4 clips", text)) == 6
+    assert "8 source videos" in (tmp_path / "m" / "README.md").read_text()
+    views = next(iter(Gallery(shards, "test", views_per_clip=2, seed=1, frame_size=32, window_seconds=1).batches(5)))
+    towers = product.load(tmp_path / "m", device="cpu")
+    expected = towers.embed_images(views.frames), towers.embed_audio(views.audio)
+    for name, key, value, vectors in zip(
+        ("image", "audio"), ("frames", "audio"), (views.frames, views.audio), expected, strict=True
+    ):
+        session = onnxruntime.InferenceSession(tmp_path / "o" / f"{name}.onnx", providers=["CPUExecutionProvider"])
+        found = torch.from_numpy(session.run(["embedding"], {key: value.numpy()})[0])
+        torch.testing.assert_close(found, vectors, atol=1e-4, rtol=0)
+        program = torch.export.load(tmp_path / "t" / f"{name}.pt2").module()
+        torch.testing.assert_close(program(value), vectors, atol=1e-4, rtol=0)
+    pair = onnxruntime.InferenceSession(tmp_path / "o" / "pair.onnx", providers=["CPUExecutionProvider"])
+    found = pair.run(["probability"], {"frames": views.frames.numpy(), "audio": views.audio.numpy()})[0]
+    torch.testing.assert_close(
+        torch.from_numpy(found), towers.probability(views.frames, views.audio), atol=1e-4, rtol=0
+    )
 
 
 def test_clips_that_were_trained_on_are_refused(
