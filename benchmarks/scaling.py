@@ -8,6 +8,9 @@ that of the packing, as `run.py shard` prints it, without imports and the list o
 Neighbours on the machine make those times useless, so the ratio is also had without the clock: every 5 ms the threads
 of the packer and its ffmpegs that run or could run are counted. Cores kept busy = the mean of that, at most the number
 of cores; divided by CPU time a clip it is what the packer would do on a machine of its own.
+
+Two cores of a machine are not always twice one: they share caches, memory and a clock rate. So each round also runs
+bare ffmpegs over the same videos, one at a time on each core and nothing in common: the machine's own ratio.
 """
 
 import argparse
@@ -18,12 +21,16 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.shard import cpu_seconds
+from benchmarks.shard import bare, cpu_seconds
+from pipeline.decoding.ffmpeg import find_ffmpeg
+from pipeline.settings import ShardSettings
 
 ROOT = Path(__file__).parents[1]
 RESULT = re.compile(r"packed (\d+) .*in ([\d.]+) s:", re.S)
@@ -83,6 +90,24 @@ def pack(videos: Path, cores: list[int], more: list[str]) -> tuple[float, float,
     return clips / seconds, 1000 * (cpu_seconds() - began) / clips, busy.cores()
 
 
+def bare_rate(videos: Sequence[Path], cores: list[int]) -> float:
+    """Return clips a second of bare ffmpegs, each core with a share of the videos of its own."""
+    binary, settings = find_ffmpeg(), ShardSettings()
+
+    def work(number: int) -> None:
+        os.sched_setaffinity(0, [cores[number]])  # of this thread, and of the children that it starts
+        for path in videos[number :: len(cores)]:
+            bare(path, settings, binary)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(cores))]
+    began = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(videos) / (time.monotonic() - began)
+
+
 def main() -> None:
     """Print clips a second and CPU time a clip, each way, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -93,9 +118,11 @@ def main() -> None:
     more = [word for text in arguments.set for word in ("--set", text)]
     first, second, *_ = sorted(os.sched_getaffinity(0))
     seen: dict[int, list[tuple[float, float, float]]] = {1: [], 2: []}
+    sample, machine = sorted(arguments.videos.rglob("*.mp4"))[:96], list[float]()
     for number in range(arguments.rounds):
         for cores in ([first] if number % 2 == 0 else [second], [first, second]):
             seen[len(cores)].append(pack(arguments.videos, cores, more))
+        machine.append(bare_rate(sample, [first, second]) / bare_rate(sample, [first]))
     alone: dict[int, float] = {}
     for cores, rounds in seen.items():
         rates, costs, busy = zip(*rounds, strict=True)
@@ -108,6 +135,7 @@ def main() -> None:
     clock = [two[0] / one[0] for one, two in zip(seen[1], seen[2], strict=True)]
     print(f"ratio: {alone[2] / alone[1]:.2f} without neighbours; by the clock {statistics.median(clock):.2f} "
           f"({min(clock):.2f} to {max(clock):.2f})")  # fmt: skip
+    print(f"ratio of bare ffmpegs by the clock: {statistics.median(machine):.2f} ({min(machine):.2f} to {max(machine):.2f})")
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def test_two_processes_lose_what_one_loses_with_the_whole_batch(together: Path, 
     model = build_model(MODEL, seed=0)
     fit(model, source(name), chosen(name), tmp_path, config={}, device=CPU)
     alone, shared = losses(tmp_path), losses(together / name)
-    assert shared[1] == pytest.approx(alone[1], rel=1e-6)
+    assert shared[1] == pytest.approx(alone[1], rel=1e-5)  # the order of the sums is another
     # Adam's first steps are as long as the rate whatever the gradient, so rounding may turn a gradient of nearly 0.
     assert list(shared.values()) == pytest.approx(list(alone.values()), rel=5e-3)
     for one, other in zip(read_metrics(tmp_path), read_metrics(together / name), strict=True):
@@ -142,7 +142,7 @@ def test_own_statistics_are_two_half_batches_whose_gradients_are_averaged(togeth
         optimizer.step()
         expected.append(loss.item())
     found = losses(together / "per_device")
-    assert found[1] == pytest.approx(expected[0], rel=1e-6)
+    assert found[1] == pytest.approx(expected[0], rel=1e-5)  # the order of the sums is another
     assert list(found.values()) == pytest.approx(expected, rel=1e-4)
     assert abs(found[1] - losses(together / "pair")[1]) > 1e-3  # and it is another loss than with shared statistics
 

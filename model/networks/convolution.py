@@ -10,9 +10,10 @@ LARGEST_MAP = 16  # positions of the output; from there on oneDNN is as fast
 class Convolution(nn.Conv2d):
     """nn.Conv2d, 3 x 3, padding 1, no bias, whose gradient is right on maps one position wide, too.
 
-    oneDNN's bfloat16 kernel for the gradient of the weights (jit_bf16, any CPU with AVX-512; seen with torch 2.15)
-    leaves the outer columns of the kernel unwritten when a strided convolution meets such a map: NaN, or whatever the
-    memory held. One more column of the padding's zeros changes no value and avoids it.
+    oneDNN's bfloat16 kernels for the gradient of the weights leave columns of the kernel unwritten when a strided
+    convolution gives a map one position wide: NaN, or whatever the memory held. Seen with torch 2.15 from an input one
+    wide with AVX512_BF16, and also two wide with AMX. There the input is made three wide by more of the padding's
+    zeros, and the second column of the output is dropped, which changes no value.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
@@ -20,8 +21,9 @@ class Convolution(nn.Conv2d):
 
     def forward(self, features_BCHW: Tensor) -> Tensor:
         """Return (B, outputs, ceil(H / stride), ceil(W / stride)) for (B, inputs, H, W)."""
-        if features_BCHW.shape[3] == 1 and self.stride[0] == 2 and features_BCHW.device.type == "cpu":
-            features_BCHW = functional.pad(features_BCHW, (0, 1))
+        width = features_BCHW.shape[3]
+        if self.stride[1] == 2 and width <= 2 and features_BCHW.device.type == "cpu" and _is_bfloat16(features_BCHW):
+            return super().forward(functional.pad(features_BCHW, (0, 3 - width)))[..., :1]
         return super().forward(features_BCHW)
 
 
@@ -52,3 +54,8 @@ def _is_plain_cpu(tensor: Tensor) -> bool:
     if torch.compiler.is_exporting() or tensor.device.type != "cpu":
         return False
     return tensor.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+def _is_bfloat16(tensor: Tensor) -> bool:
+    """Tell whether a CPU multiplies the tensor in bfloat16."""
+    return torch.is_autocast_enabled("cpu") or tensor.dtype == torch.bfloat16
