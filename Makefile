@@ -3,13 +3,20 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check clean
+.PHONY: demo test system check clean
 
 demo: .venv/.installed
 	$(BIN)/python run.py demo --out data/demo
 
-test: .venv/.installed-test
+test: .venv/.installed-test system
 	$(BIN)/python -m pytest
+
+# What pip cannot bring: Chromium to look at pages, ffmpeg's libraries for torchcodec. Tests that lack them are skipped.
+system:
+	@{ command -v ffmpeg && command -v chromium; } >/dev/null || \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get -qq update && apt-get -qq install -y --no-install-recommends ffmpeg chromium >/dev/null || true; \
+	  else echo "some tests will be skipped; to run all: apt-get install ffmpeg chromium"; fi
 
 check: .venv/.installed-test
 	$(BIN)/python -m ruff check .

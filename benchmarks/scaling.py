@@ -135,7 +135,8 @@ def main() -> None:
     clock = [two[0] / one[0] for one, two in zip(seen[1], seen[2], strict=True)]
     print(f"ratio: {alone[2] / alone[1]:.2f} without neighbours; by the clock {statistics.median(clock):.2f} "
           f"({min(clock):.2f} to {max(clock):.2f})")  # fmt: skip
-    print(f"ratio of bare ffmpegs by the clock: {statistics.median(machine):.2f} ({min(machine):.2f} to {max(machine):.2f})")
+    print(f"ratio of bare ffmpegs by the clock: {statistics.median(machine):.2f} "
+          f"({min(machine):.2f} to {max(machine):.2f})")  # fmt: skip
 
 
 if __name__ == "__main__":
