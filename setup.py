@@ -25,6 +25,7 @@ setup(
         "model.report",
         "finding",
         "configs",
+        "commands",
     ],
     package_data={"pipeline.sheets": ["*.jinja"], "model.report": ["*.jinja", "*.css", "*.js"], "configs": ["*.yaml"]},
     install_requires=[

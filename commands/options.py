@@ -2,39 +2,21 @@
 
 import argparse
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 CONFIG_HELP = "YAML file; configs/vggsound.yaml is the paper's run, configs/quickstart.yaml the demo's"
 ROOT_HELP = "where the dataset lies: a folder, s3://, gs://, az:// or https:// (docs/streaming.md)"
-Command = Callable[[argparse.Namespace], int]
 Add = Callable[[str, str], argparse.ArgumentParser]
 
 
-def build_parser(commands: Mapping[str, Command]) -> argparse.ArgumentParser:
-    """Return the parser of the command line.
-
-    Args:
-        commands: what each command calls, by name; the first line of its docstring is its help.
-    """
-    parser = argparse.ArgumentParser(
-        prog="run.py", description="Shard videos with sound, stream pairs from the shards, learn what belongs together."
-    )
-    group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def add(name: str, example: str) -> argparse.ArgumentParser:
-        summary = (commands[name].__doc__ or "").splitlines()[0]
-        added = group.add_parser(name, help=summary, description=summary, epilog=f"example: run.py {example}")
-        added.set_defaults(function=commands[name])
-        added.add_argument("--debug", action="store_true", help="show the traceback of an error, and a fuller log")
-        return added
-
+def add_options(add: Add) -> None:
+    """Add every command; `add` takes its name and an example and returns its parser."""
     _add_making(add)
     _add_checking(add)
     _add_learning(add)
     _add_finding(add)
-    return parser
 
 
 def _add_making(add: Add) -> None:

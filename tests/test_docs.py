@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import run as program
+from commands.parser import COMMANDS
 from pipeline.errors import REASONS
 from shards.clip import ClipMetadata
 from shards.problem import CODES
@@ -26,13 +26,19 @@ def test_the_tree_in_architecture_has_every_file() -> None:
             folders[depth] = path
         listed.add(path)
     present = {"run.py", "setup.py"}
-    for folder in ["configs", "shards", "pipeline", "model", "finding"]:
+    for folder in ["commands", "configs", "shards", "pipeline", "model", "finding"]:
         for path in [ROOT / folder, *(ROOT / folder).rglob("*")]:
             name = path.relative_to(ROOT).as_posix() + "/" * path.is_dir()
             if path.name not in ("__init__.py", "__pycache__") and path.suffix != ".pyc":
                 if not name.startswith(("pipeline/corpus/", "model/report/", "shards/exports/")):
                     present.add(name)
-    assert listed == present | {"pipeline/corpus/", "model/report/", "shards/exports/"}
+    commands = {f"commands/{name.replace('-', '_')}.py" for name in COMMANDS}
+    assert commands <= present
+    assert listed == present - commands | {"commands/NAME.py"} | {
+        "pipeline/corpus/",
+        "model/report/",
+        "shards/exports/",
+    }
 
 
 @pytest.mark.parametrize("document", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "shards" / "FORMAT.md"])
@@ -43,7 +49,7 @@ def test_links_lead_somewhere(document: Path) -> None:
 
 
 def test_every_command_is_in_readme() -> None:
-    for name in program.COMMANDS:
+    for name in COMMANDS:
         assert f"`{name} " in README, name
 
 

@@ -1,0 +1,23 @@
+"""Try to tell matching pairs by the sound or the frame alone; exit with 1 if that works."""
+
+import argparse
+import json
+from dataclasses import asdict
+from itertools import islice
+
+from configs.load import load_config
+from pipeline.pairs.loader import PairLoader
+from pipeline.pairs.sampler import PairDataset
+from pipeline.pairs.shortcuts import describe, find_shortcuts
+
+from .dataset import open_shards
+
+
+def run(arguments: argparse.Namespace) -> int:
+    config = load_config(arguments.config, arguments.set)
+    settings = config.pairs.model_copy(update={"aligned": False})
+    dataset = PairDataset(open_shards(arguments), settings, batch_size=config.train.batch_size, seed=config.train.seed)
+    count = -(-arguments.pairs // config.train.batch_size)
+    found = find_shortcuts(islice(PairLoader(dataset), count))
+    print(json.dumps(asdict(found)) if arguments.json else describe(found))
+    return int(found.leaks)

@@ -1,0 +1,94 @@
+"""Measure accuracy and retrieval on held-out clips."""
+
+import argparse
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from configs.load import load_config
+from model.checkpoint import load_model
+from model.device import resolve_device
+from model.embed import embed
+from model.evaluate import Plan, evaluate, write_evaluation
+from model.judge import judge_of
+from model.pairing import first_negatives
+from model.relevance import SharedLabels
+from model.sanity import Check, check_all
+from model.table import table
+from pipeline.errors import PairError
+from pipeline.pairs.gallery import Gallery
+from pipeline.pairs.protocols import Protocol
+from pipeline.pairs.shortcuts import Glimpses
+from shards.index import require_dataset
+
+from .dataset import decoders, open_shards, refuse_trained, require_rate
+from .run_folder import saved_config, trained_videos
+from .versions import version_of
+
+logger = logging.getLogger(__name__)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    folder: Path = arguments.run
+    config = load_config(saved_config(folder), [*arguments.set, *_protocol_settings(arguments)])
+    settings = config.eval
+    trained = trained_videos(folder)
+    store = open_shards(arguments)
+    dataset = require_dataset(store)
+    protocol = Protocol(settings.protocol, settings.gallery, settings.seed)
+    gallery = Gallery(
+        store, settings.split, views_per_clip=settings.views_per_clip, seed=settings.seed,
+        frame_size=config.pairs.frame_size, window_seconds=config.pairs.window_seconds,
+        pooling=protocol.pooling, choose=protocol.choose,
+    )  # fmt: skip
+    refuse_trained(gallery, trained, settings.split, arguments.shards)
+    require_rate(gallery.sample_rate, config)
+    device = resolve_device(config.train.device)
+    model, _, step = load_model(folder, device, best=arguments.best)
+    judge = judge_of(model, device)
+    glimpses = Glimpses(gallery.drawn[:, 0])
+    embeddings = embed(model, glimpses.of(gallery.batches(settings.batch_size)), device)
+    if gallery.too_short:
+        logger.warning("%d clips are too short for a window and were left out", gallery.too_short)
+    facts = {
+        "step": step,
+        "dataset": dataset["settings"]["name"],
+        "train_videos": len(trained),
+        "left_out_too_short": gallery.too_short,
+        "decoders": decoders(dataset),
+        "versions": {name: version_of(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")},
+    }
+    videos = np.array([clip.video for clip in gallery.clips])
+    negatives = first_negatives(gallery.drawn, videos, settings.seed)
+    sample = next(iter(gallery.batches(32)))
+    checks = check_all(model, sample, embeddings, negatives, videos, judge, device, settings.seed)
+    perceived = protocol.perceived(gallery.clips)
+    evaluation = evaluate(
+        embeddings, gallery.clips, Plan(gallery.drawn, gallery.pooled), judge, settings, facts,
+        relevance=SharedLabels(*perceived) if perceived else None, notes=protocol.notes,
+        checks=[*checks, _shortcut_check(glimpses, negatives)],
+    )  # fmt: skip
+    path = write_evaluation(evaluation, folder, gallery.media(evaluation.wanted))
+    print(table(evaluation.metrics, colour=sys.stdout.isatty()))
+    logger.info("written: %s", path)
+    return 0
+
+
+def _protocol_settings(arguments: argparse.Namespace) -> list[str]:
+    """Return the overrides that --protocol, --gallery and --ontology stand for."""
+    name = arguments.protocol or ("list" if arguments.gallery else None)
+    given = {"eval.protocol": name, "eval.gallery": arguments.gallery, "eval.ontology": arguments.ontology}
+    return [f"{key}={json.dumps(str(value))}" for key, value in given.items() if value]
+
+
+def _shortcut_check(glimpses: Any, negatives: Any) -> Any:
+    try:
+        found = glimpses.find_shortcuts(negatives.frames, negatives.sounds)
+    except PairError as error:
+        return Check("shortcuts", None, str(error))
+    sides = (f"{tried.side} alone {100 * tried.accuracy:.1f} % (p {tried.p_value:.2g})" for tried in found.attempts)
+    return Check("shortcuts", not found.leaks, f"{', '.join(sides)} over {found.pairs} pairs, chance 50 %")

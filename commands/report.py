@@ -1,0 +1,10 @@
+"""Write one self-contained page about a run."""
+
+import argparse
+
+from model.report.page import write_report
+
+
+def run(arguments: argparse.Namespace) -> int:
+    print(write_report(arguments.run))
+    return 0

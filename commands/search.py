@@ -1,0 +1,61 @@
+"""Find clips by a picture, a sound, a video or another clip."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from finding.answer import SIDES, ask
+from finding.embed import digest_of
+from finding.folder import EmbeddingFolder
+from finding.query import clip_query, file_query
+from finding.search import Searcher
+from shards.lookup import find_clips, read_clips_at
+from shards.store import open_store
+
+from .draw import draw
+from .errors import CommandError
+
+
+def run(arguments: argparse.Namespace) -> int:
+    searcher = Searcher(EmbeddingFolder(arguments.index))
+    if Path(arguments.query).exists():
+        query = _file_query(arguments, searcher)
+    else:
+        query = clip_query(searcher, arguments.query)
+    by, to = (SIDES.get(name or "") for name in (arguments.by, arguments.to))
+    answer = ask(
+        searcher, query, by=by, to=to, top=arguments.top, labels=arguments.label, splits=arguments.split,
+        duplicates=arguments.duplicates,
+    )  # fmt: skip
+    print(json.dumps(answer.to_json(), ensure_ascii=False) if arguments.json else answer.table())
+    if arguments.sheet:
+        _draw_answer(arguments, searcher, answer)
+    return 0
+
+
+def _draw_answer(arguments: argparse.Namespace, searcher: Any, answer: Any) -> None:
+    """Draw the clips that were found, with the moments that are nearest to the query."""
+    if not answer.hits:
+        raise CommandError("nothing was found, so there is nothing to draw")
+    store = open_store(arguments.shards or searcher.embeddings.shards)
+    shards = {searcher.embeddings.part_of(hit.clip) for hit in answer.hits}
+    clips = read_clips_at(store, find_clips(store, [hit.key for hit in answer.hits], shards=shards))
+    notes = [f"cosine {hit.cosine:.3f} at {hit.time:.2f} s" for hit in answer.hits]
+    title = f"{answer.to}s nearest to the {answer.by} of {answer.query.name}".replace("audios", "sounds")
+    draw(clips, arguments.sheet, title, marks=[hit.time for hit in answer.hits], notes=notes)
+
+
+def _file_query(arguments: argparse.Namespace, searcher: Any) -> Any:
+    """Return the query of a file, which needs the model that made the index."""
+    if arguments.run is None:
+        raise CommandError(f"{arguments.query} is a file: give the model that made the index, too, with --run RUN")
+    import model  # torch takes seconds, and a clip's key does not need it
+
+    embedder = model.load(arguments.run, best=arguments.best)
+    if digest_of(embedder.model) != searcher.embeddings.identity["model"]:
+        raise CommandError(
+            f"{arguments.index} was made by another model than {arguments.run} (step {embedder.step}) is now; "
+            "embed again into another folder, or give the run, and --best, that it was made with"
+        )
+    return file_query(Path(arguments.query), embedder)

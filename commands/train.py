@@ -1,0 +1,74 @@
+"""Train the correspondence model on a stream of pairs."""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+from configs.load import dump_config, load_config
+from configs.schema import Config
+from model.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
+from model.correspondence import build_model
+from model.device import resolve_device
+from model.distributed import joined, named
+from model.trainer import fit
+from pipeline.pairs.loader import PairLoader
+from pipeline.pairs.sampler import PairDataset
+from shards.index import Index, write_atomically
+
+from .dataset import open_shards, require_rate
+from .errors import CommandError
+
+logger = logging.getLogger(__name__)
+
+
+_FREE_ON_RESUME = ("shard", "eval", "train.checkpoint_every", "train.log_every",
+                   "train.keep_checkpoints", "train.plateau_steps", "train.device", "train.compile")  # fmt: skip
+"""Settings that may change when a run goes on; the number of steps too, unless the schedule depends on it."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    folder: Path = arguments.run
+    processes = named()
+    if not processes.is_first:
+        logging.getLogger().setLevel(logging.ERROR)  # the first process speaks for all
+        logging.getLogger("model").setLevel(logging.ERROR)
+        logger.setLevel(logging.ERROR)
+    resumes = arguments.resume and bool(list_checkpoints(folder))
+    if list_checkpoints(folder) and not resumes:
+        raise CommandError(f"{run} holds checkpoints of an earlier training; go on with --resume or give another --run")
+    saved = folder / "config.yaml"
+    path = saved if arguments.resume and arguments.config is None and saved.exists() else arguments.config
+    config = load_config(path, arguments.set)
+    start = latest_checkpoint(folder) if resumes else None
+    if start:
+        # What an older checkpoint does not name was the default.
+        start = start._replace(config=Config.model_validate(start.config).model_dump())
+        free = _FREE_ON_RESUME + (("train.steps",) if config.train.schedule != "cosine" else ())
+        require_same_config(start, config.model_dump(), free=free)
+        logger.info("going on at step %d of %d", start.step, config.train.steps)
+    store = open_shards(arguments)
+    dataset = PairDataset(
+        store, config.pairs, batch_size=config.train.batch_size, seed=config.train.seed,
+        rank=processes.rank, ranks=processes.ranks, start=start.step if start else 0,
+    )  # fmt: skip
+    require_rate(dataset.catalogue.sample_rate, config)
+    loader = PairLoader(dataset)
+    sequence = folder / "pairs.json"
+    if start and sequence.exists():
+        loader.load_state_dict(json.loads(sequence.read_bytes()) | {"step": start.step})
+    if processes.is_first:
+        write_atomically(sequence, json.dumps(loader.state_dict()).encode())
+        videos = sorted(Index(store).videos(config.pairs.split))
+        write_atomically(folder / "videos.json", json.dumps(videos).encode())
+        write_atomically(saved, dump_config(config).encode())
+    device = resolve_device(config.train.device, processes.local_rank)
+    with joined(processes, device) as processes:
+        summary = fit(
+            build_model(config.model, config.train.seed), loader, config.train, folder,
+            config=config.model_dump(), start=start, device=device, processes=processes,
+        )  # fmt: skip
+    if processes.is_first:
+        done = "" if summary.loss is None else f", loss {summary.loss:.4f}, accuracy {summary.accuracy:.3f}"
+        print(f"step {summary.step}{done}: {summary.checkpoint}")
+    return 0
