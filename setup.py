@@ -51,6 +51,7 @@ setup(
         "faiss-cpu>=1.14",  # the index of run.py search
     ],
     extras_require={
+        "crop": ["turbojpeg>=0.0.2"],  # pairs.decode: crop; its wheels ship libjpeg-turbo 3
         "pyav": ["av>=14.0"],  # shard.decoder: pyav
         "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],  # run.py export --onnx
         "vggsounder": ["vggsounder>=1.0"],  # run.py eval --protocol vggsounder
@@ -59,6 +60,7 @@ setup(
             "onnxruntime>=1.20",
             "onnxscript>=0.5",
             "pytest>=8.3",
+            "turbojpeg>=0.0.2",
             "hypothesis>=6.100",
             "av>=14.0",
             "datasets>=4.0",

@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 
 _FREE_ON_RESUME = ("shard", "eval", "train.checkpoint_every", "train.log_every",
-                   "train.keep_checkpoints", "train.plateau_steps", "train.device", "train.compile")  # fmt: skip
+                   "train.keep_checkpoints", "train.plateau_steps", "train.device", "train.compile",
+                   "pairs.workers", "pairs.decode")  # fmt: skip
 """Settings that may change when a run goes on; the number of steps too, unless the schedule depends on it."""
 
 
@@ -53,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
         rank=processes.rank, ranks=processes.ranks, start=start.step if start else 0,
     )  # fmt: skip
     require_rate(dataset.catalogue.sample_rate, config)
-    loader = PairLoader(dataset)
+    device = resolve_device(config.train.device, processes.local_rank)
+    loader = PairLoader(dataset, device=device)
     sequence = folder / "pairs.json"
     if start and sequence.exists():
         loader.load_state_dict(json.loads(sequence.read_bytes()) | {"step": start.step})
@@ -62,7 +64,6 @@ def run(arguments: argparse.Namespace) -> int:
         videos = sorted(Index(store).videos(config.pairs.split))
         write_atomically(folder / "videos.json", json.dumps(videos).encode())
         write_atomically(saved, dump_config(config).encode())
-    device = resolve_device(config.train.device, processes.local_rank)
     with joined(processes, device) as processes:
         summary = fit(
             build_model(config.model, config.train.seed), loader, config.train, folder,

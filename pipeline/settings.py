@@ -63,6 +63,11 @@ class PairSettings(BaseModel):
     )  # fmt: skip
     frame_size: int = Field(224, ge=16, le=1024, description="side of the square crop, pixels")
     crop: Literal["random", "center"] = Field("random", description="where the crop lies in the frame")
+    decode: Literal["frame", "crop", "device"] = Field(
+        "frame",
+        description="frame: whole frames, then the crop; crop: only what it needs, to the same pixels (libjpeg-turbo "
+        "3); device: in the training process on its device (nvJPEG), other rounding",
+    )
     window_seconds: float = Field(1.0, gt=0, le=60, description="length of the sound, centred on the frame, seconds")
     max_bad_shards: int = Field(0, ge=0, description="shards that may be short, altered or gone before it is an error")
     workers: int = Field(2, ge=0, le=256, description="processes that read and decode; 0: the training process itself")

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -15,6 +15,7 @@ from shards.store import is_remote
 
 from ..errors import PairError, PipelineError
 from .batches import PairBatch
+from .jpegs import JpegBatch
 from .sampler import PairDataset, Part
 
 logger = logging.getLogger(__name__)
@@ -29,14 +30,18 @@ class PairLoader:
         dataset: the parts.
         start_method: of the workers: `fork`, `spawn` or `forkserver`; None is Python's choice for a folder, and
             `spawn` for a remote store, whose client this process has used already.
+        device: where frames are decoded with `pairs.decode: device`; None is the CPU.
 
     Attributes:
         step: batches yielded since step 0; those that workers have in hand do not count.
         bad_shards: shards that were passed over, with what was wrong.
     """
 
-    def __init__(self, dataset: PairDataset, *, start_method: str | None = None) -> None:
+    def __init__(
+        self, dataset: PairDataset, *, start_method: str | None = None, device: torch.device | None = None
+    ) -> None:
         self._dataset, self._start_method = dataset, start_method
+        self._device = device or torch.device("cpu")
         self.step = dataset.start
         self.bad_shards: dict[str, str] = {}
 
@@ -61,7 +66,8 @@ class PairLoader:
                 if len(waiting) == parts:
                     self._count_bad(waiting)
                     self.step += 1
-                    yield _join([part.pairs for part in waiting])
+                    batch = _join([part.pairs for part in waiting])
+                    yield batch.decode(self._device) if isinstance(batch, JpegBatch) else batch
                     waiting = []
         except (PipelineError, ShardError) as error:
             message = str(error)
@@ -144,16 +150,16 @@ def _prefetch(dataset: PairDataset) -> int:
     return 4 if dataset.parts(dataset.settings.workers) == 1 else 2
 
 
-def _join(parts: list[PairBatch]) -> PairBatch:
+def _join(parts: Sequence[PairBatch | JpegBatch]) -> PairBatch | JpegBatch:
     """Put the parts of a batch together, in pinned memory where a GPU waits for them."""
     if len(parts) == 1 and not torch.cuda.is_available():
         return parts[0]
-    columns = zip(*parts, strict=True)
+    columns, kind = zip(*parts, strict=True), type(parts[0])
     if not torch.cuda.is_available():
-        return PairBatch(*(torch.cat(column) for column in columns))
+        return kind(*(torch.cat(column) for column in columns))
     joined = []
     for column in columns:
         size = sum(len(values) for values in column)
         pinned = torch.empty((size, *column[0].shape[1:]), dtype=column[0].dtype, pin_memory=True)
         joined.append(torch.cat(column, out=pinned))
-    return PairBatch(*joined)
+    return kind(*joined)

@@ -6,10 +6,10 @@ is passed over instead: in place of its clips come those of the next sound shard
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from threading import Lock
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,12 @@ from shards.tar import BLOCK
 from ..settings import PairSettings
 from .catalogue import Catalogue
 from .draw import Draws, draw
+from .jpegs import Placed, place_crops
 from .order import Order
 from .views import decode_frames, decode_sounds
 
 logger = logging.getLogger(__name__)
-
+_Frames = TypeVar("_Frames")
 
 OF_A_SHARD = (ShardFormatError, ShardTruncatedError, MissingObjectError, ObjectChangedError)
 """Errors that are of one shard, and not of the store."""
@@ -105,16 +106,33 @@ class Reader:
             ShardError: as `fetch` does, where a stored frame is no JPEG.
             PairError: when a frame is smaller than the crop.
         """
-        draws = fetched.draws
+        crop_only = self._settings.decode == "crop"
+        return self._take(
+            fetched, audio, lambda good: decode_frames(good.jpegs, good.draws.crops, frames, crop_only=crop_only)
+        )[0]
+
+    def place(self, fetched: Fetched, audio: NDArray[np.int16]) -> tuple[Draws, Placed]:
+        """Place the crops of the pairs of a place in their JPEGs, and put the sounds into audio (B, N).
+
+        Raises:
+            ShardError, PairError: as `decode` does, for what the headers of the JPEGs tell.
+        """
+        size = self._settings.frame_size
+        return self._take(fetched, audio, lambda good: place_crops(good.jpegs, good.draws.crops, size))
+
+    def _take(
+        self, fetched: Fetched, audio: NDArray[np.int16], make_frames: Callable[[Fetched], _Frames]
+    ) -> tuple[Draws, _Frames]:
+        """Return the draws and what their JPEGs become; other pairs in place of those of a bad shard."""
         try:
-            decode_frames(fetched.jpegs, draws.crops, frames)
+            frames = make_frames(fetched)
         except ValueError as error:
-            shard = int(self._catalogue.shard[draws.clips[error.args[1]]])
+            shard = int(self._catalogue.shard[fetched.draws.clips[error.args[1]]])
             self._pass_over(_BadShardError(shard, no_jpeg(self._catalogue.shards[shard], error)))
             (again,) = self.fetch([fetched.place])
-            return self.decode(again, frames, audio)
+            return self._take(again, audio, make_frames)
         decode_sounds(fetched.sounds, audio)
-        return draws
+        return fetched.draws, frames
 
     def _draw(self, place: Place) -> Draws:
         visits = self._order.visits(place.step, place.cell)

@@ -22,8 +22,10 @@ from ..settings import PairSettings
 from .batches import PairBatch
 from .catalogue import Catalogue
 from .draw import MATCH
+from .jpegs import JpegBatch, Placed
 from .order import Order
 from .reading import Fetched, Place, Reader
+from .turbojpeg import load_library
 
 _AHEAD = 8
 """Cells fetched together from a remote store in the global order."""
@@ -36,7 +38,7 @@ _FETCHES = 2
 class Part(NamedTuple):
     """A worker's part of a batch, and what it has passed over so far."""
 
-    pairs: PairBatch
+    pairs: PairBatch | JpegBatch
     bad_shards: dict[str, str]
 
 
@@ -74,6 +76,8 @@ class PairDataset(IterableDataset[Part]):
         super().__init__()
         if batch_size % ranks:
             raise PairError(f"a batch of {batch_size} pairs cannot be divided among {ranks} processes")
+        if settings.decode == "crop":
+            load_library()  # here, where an error of it is read, and not in each worker
         self.settings, self.start = settings, start
         self.store = open_store(root)
         self.catalogue = Catalogue(self.store, settings.split, settings.window_seconds)
@@ -104,18 +108,26 @@ class PairDataset(IterableDataset[Part]):
             for row in zip(*lanes, strict=True):
                 yield Part(self._decode(reader, row), reader.bad)
 
-    def _decode(self, reader: Reader, row: Sequence[Fetched]) -> PairBatch:
-        """Decode some cells of one batch, one behind the other."""
+    def _decode(self, reader: Reader, row: Sequence[Fetched]) -> PairBatch | JpegBatch:
+        """Decode some cells of one batch, one behind the other; or leave that to the device that trains."""
         count, side = sum(len(fetched.jpegs) for fetched in row), self.settings.frame_size
-        frames, audio = np.empty((count, side, side, 3), np.uint8), np.empty((count, self.catalogue.window), np.int16)
+        later = self.settings.decode == "device"
+        frames = np.empty((0 if later else count, side, side, 3), np.uint8)
+        audio, placed = np.empty((count, self.catalogue.window), np.int16), list[Placed]()
         kinds, videos, first = np.empty(count, np.int8), np.empty(count, np.int64), 0
         for fetched in row:
             here = slice(first, first + len(fetched.jpegs))
-            draws = reader.decode(fetched, frames[here], audio[here])
+            if later:
+                draws, crops = reader.place(fetched, audio[here])
+                placed.append(crops)
+            else:
+                draws = reader.decode(fetched, frames[here], audio[here])
             kinds[here], videos[here] = draws.kinds, self.catalogue.video[draws.clips]
             first = here.stop
-        columns = frames, audio, kinds == MATCH, videos, kinds
-        return PairBatch(*(torch.from_numpy(column) for column in columns))
+        columns = [torch.from_numpy(column) for column in (audio, kinds == MATCH, videos, kinds)]
+        if later:
+            return JpegBatch(*(torch.cat(column) for column in zip(*placed, strict=True)), *columns)
+        return PairBatch(torch.from_numpy(frames), *columns)
 
     def _lane(self, reader: Reader, threads: ThreadPoolExecutor, places: Iterator[Place]) -> Iterator[Fetched]:
         """Yield one cell of each step, not decoded yet. A window is fetched as a whole, and the next one meanwhile."""
