@@ -2,8 +2,9 @@
 
     taskset -c 0 python benchmarks/pairs.py ROOT [--pairs 20000] [--set pairs.per_clip=4]
 
-Whole path of a training pair: webdataset reads the shard, JPEG decode, crop, window of sound, batch; one process and
-one thread, CPU seconds of the process. The shards should lie in the page cache; the first round is not counted.
+Whole path of a training pair: range reads, JPEG decode, crop, window of sound, batch; one process and one thread, CPU
+seconds of the process. The shards should lie in the page cache; the first round is not counted. Beside each round one
+without the counts of the stages, to see what counting costs.
 """
 
 import argparse
@@ -11,15 +12,47 @@ import resource
 import statistics
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
 from configs.load import load_config
+from pipeline.pairs import sampler
+from pipeline.pairs.batches import PairBatch
 from pipeline.pairs.loader import PairLoader
 from pipeline.pairs.sampler import PairDataset
+from pipeline.pairs.stages import Stages
+
+
+class Uncounted:
+    """A meter that counts nothing."""
+
+    def __init__(self, _: Any) -> None:
+        self._nothing, self._stages = nullcontext(), Stages()
+
+    def measure(self, _: str) -> Any:
+        """Measure nothing."""
+        return self._nothing
+
+    def add(self, _: str, __: float) -> None:
+        """Add nothing."""
+
+    def take(self, _: int) -> Stages:
+        """Return nothing."""
+        return self._stages
+
+
+def draw(batches: Iterator[PairBatch], count: int) -> tuple[float, float]:
+    """Return CPU and wall seconds of so many batches."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    for _ in range(count):
+        next(batches)
+    return time.process_time() - cpu, time.perf_counter() - wall
 
 
 def main() -> None:
@@ -32,20 +65,27 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     settings = load_config(None, ["pairs.workers=0", *arguments.set]).pairs
-    batch_size = 256
-    batches = iter(PairLoader(PairDataset(arguments.root, settings, batch_size=batch_size, seed=0)))
-    rates: list[float] = []
-    for number in range(arguments.rounds + 1):
-        cpu, wall = time.process_time(), time.perf_counter()
-        for _ in range(arguments.pairs // batch_size):
-            next(batches)
-        cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        if number:
-            rates.append(arguments.pairs // batch_size * batch_size / cpu)
-            print(f"{rates[-1]:.0f} pairs/s of CPU time, {rates[-1] * cpu / wall:.0f} of wall time")
+    batch_size, meter = 256, sampler.Meter
+    count = arguments.pairs // batch_size
+    batches, plain = (
+        iter(PairLoader(PairDataset(arguments.root, settings, batch_size=batch_size, seed=0))) for _ in range(2)
+    )
+    draw(batches, count)
+    sampler.Meter = Uncounted  # type: ignore[assignment,misc]
+    draw(plain, count)
+    sampler.Meter = meter  # type: ignore[misc]
+    rates, costs = list[float](), list[float]()
+    for _ in range(arguments.rounds):
+        cpu, wall = draw(batches, count)
+        costs.append(cpu / draw(plain, count)[0] - 1)
+        rates.append(count * batch_size / cpu)
+        print(
+            f"{rates[-1]:.0f} pairs/s of CPU time, {rates[-1] * cpu / wall:.0f} of wall time; counting {costs[-1]:+.1%}"
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
-        f"median {statistics.median(rates):.0f} pairs/s on one core at {settings.per_clip} pairs a clip; {peak:.0f} MB"
+        f"median {statistics.median(rates):.0f} pairs/s on one core at {settings.per_clip} pairs a clip, "
+        f"counting the stages {statistics.median(costs):+.2%}; {peak:.0f} MB"
     )
 
 

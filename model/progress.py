@@ -5,11 +5,11 @@ import logging
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -23,6 +23,18 @@ METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 
 logger = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Reporter(Protocol):
+    """What a stream of batches may have, to tell how they come about."""
+
+    def report(self) -> Mapping[str, float]:
+        """Return figures of the time since the last call, by names that begin with `data_`.
+
+        All of them go into the line of metrics. The progress bar shows those named `data_queue` (batches that were
+        ready, on average), `data_read_retries`, `data_decode_errors` and `data_bad_shards`.
+        """
 
 
 class Interval:
@@ -118,11 +130,21 @@ class Progress:
             f"loss {metrics['loss_mean']:.4f}, accuracy {metrics['accuracy']:.3f}, "
             f"{metrics['pairs_per_second']:.0f} pairs/s, {metrics['data_wait']:.0%} waiting for data"
         )
+        text += _data_text(metrics)
         if "flop_utilisation" in metrics:
             text += f", {metrics['flop_utilisation']:.0%} of the device's peak"
         if self._bar.disable:
             logger.info("step %d of %d: %s", metrics["step"], self._steps, text)
         self._bar.set_postfix_str(text, refresh=False)
+
+
+def _data_text(metrics: Mapping[str, Any]) -> str:
+    """Return what a Reporter tells of how full the queue is and of what went wrong."""
+    text = f" ({metrics['data_queue']:.1f} batches ready)" if "data_queue" in metrics else ""
+    for name, what in (("read_retries", "retries"), ("decode_errors", "decode errors"), ("bad_shards", "bad shards")):
+        if count := metrics.get(f"data_{name}"):
+            text += f", {count:.0f} {what}"
+    return text
 
 
 def truncate_metrics(path: Path, step: int) -> None:

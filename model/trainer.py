@@ -15,7 +15,7 @@ from .errors import ModelError
 from .flops import Cost, pair_cost
 from .interrupt import Held, terminable, uninterrupted
 from .networks.network import CorrespondenceModel
-from .progress import Interval, Progress
+from .progress import Interval, Progress, Reporter
 from .settings import TrainSettings
 from .step import Batch, Stepper
 from .watch import Watch
@@ -49,7 +49,8 @@ def fit(
 ) -> Summary:
     """Train until `settings.steps`; leave checkpoints/, metrics.jsonl and tensorboard/ in the run folder.
 
-    batches must begin with the batch of step `start.step` (0 without start) and hold this process's part of each.
+    batches must begin with the batch of step `start.step` (0 without start) and hold this process's part of each. Where
+    they are a Reporter, each line of metrics has its figures, too.
     config is stored in each checkpoint. A new run takes the spectrogram's mean and deviation from its first batch.
     With several processes the first one writes, and all must call this alike.
 
@@ -64,7 +65,7 @@ def fit(
         _compile_towers(stepper.model, device)
     with terminable(), uninterrupted() as held, _tuned_convolutions(device), ExitStack() as stack:
         progress = stack.enter_context(Progress(run, stepper.done, settings.steps)) if processes.is_first else None
-        loop = _Loop(stepper, progress, run, config, held)
+        loop = _Loop(stepper, progress, run, config, held, batches if isinstance(batches, Reporter) else None)
         try:
             metrics = loop.run(iter(batches))
         except KeyboardInterrupt:
@@ -84,13 +85,15 @@ class _Loop:
     """The steps of one call of `fit`."""
 
     def __init__(
-        self, stepper: Stepper, progress: Progress | None, run: Path, config: dict[str, Any], held: Held
-    ) -> None:
+        self, stepper: Stepper, progress: Progress | None, run: Path, config: dict[str, Any], held: Held,
+        reporter: Reporter | None,
+    ) -> None:  # fmt: skip
         self.stepper = stepper
         self.held = held
         self.progress = progress
         self.folder = run
         self.config = config
+        self.reporter = reporter
         self.watch = Watch(stepper.settings, stepper.done)
         self.cost: Cost | None = None
 
@@ -151,6 +154,7 @@ class _Loop:
         stepper = self.stepper
         metrics: dict[str, Any] = interval.metrics(stepper.done, stepper.optimizer)
         if self.progress and self.cost:
+            metrics |= self.reporter.report() if self.reporter else {}
             metrics |= self.cost.utilisation(metrics["pairs_per_second"] / stepper.processes.ranks)
             self.progress.write(metrics)
             self.watch.see(metrics)

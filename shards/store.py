@@ -12,8 +12,9 @@ A store is small and picklable. It opens nothing before the first byte is asked 
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, NamedTuple, Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
@@ -34,20 +35,26 @@ class ByteRange(NamedTuple):
 
 @dataclass(slots=True)
 class Traffic:
-    """What a store has moved in this process so far."""
+    """What a store has moved in this process so far; threads may add to one."""
 
     requests: int = 0
     bytes: int = 0
     retries: int = 0
     seconds: float = 0.0
     """Time spent waiting for bytes, summed over all requests, also those that ran side by side."""
+    _lock: Lock = field(default_factory=Lock, init=False, repr=False, compare=False)
 
     def add(self, other: "Traffic") -> None:
         """Add what another counter has."""
-        self.requests += other.requests
-        self.bytes += other.bytes
-        self.retries += other.retries
-        self.seconds += other.seconds
+        with self._lock:
+            self.requests += other.requests
+            self.bytes += other.bytes
+            self.retries += other.retries
+            self.seconds += other.seconds
+
+    def __reduce__(self) -> tuple[type["Traffic"], tuple[int, int, int, float]]:
+        """Copy the counts; a lock is of one process."""
+        return Traffic, (self.requests, self.bytes, self.retries, self.seconds)
 
 
 @dataclass(frozen=True, slots=True)

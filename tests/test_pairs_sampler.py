@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import PairError
+from pipeline.pairs import sampler
 from pipeline.pairs.batches import PairBatch
 from pipeline.pairs.catalogue import Catalogue, video_number
 from pipeline.pairs.draw import MATCH, OTHER_VIDEO, SAME_CLIP, exchange
@@ -164,11 +165,19 @@ def test_the_same_seed_repeats_and_another_does_not(shards: Path) -> None:
 
 
 @pytest.mark.parametrize("window_clips", [0, 4])
-def test_any_ranks_and_workers_give_one_global_sequence(shards: Path, window_clips: int) -> None:
-    """Batches of 48 are three cells of 16, so ranks and workers cut through cells, and epochs end in between."""
+@pytest.mark.parametrize("windows", [False, True])
+def test_any_ranks_and_workers_give_one_global_sequence(
+    shards: Path, monkeypatch: pytest.MonkeyPatch, window_clips: int, windows: bool
+) -> None:
+    """Batches of 48 are three cells of 16, so ranks and workers cut through cells, and epochs end in between.
+
+    Also where whole windows are read ahead and workers share each batch, as from a remote store.
+    """
+    monkeypatch.setattr(sampler, "is_remote", lambda _: windows)
     options = {"batch_size": 48, "window_clips": window_clips}
     expected = digest(batches(shards, 5, **options))
-    for ranks, workers in ((1, 1), (2, 2), (4, 1), (3, 4), (1, 3), (1, 6)):
+    shapes = ((2, 2), (3, 4), (1, 3)) if windows else ((1, 1), (2, 2), (4, 1), (3, 4), (1, 3), (1, 6))
+    for ranks, workers in shapes:
         parts = [batches(shards, 5, rank=rank, ranks=ranks, workers=workers, **options) for rank in range(ranks)]
         assert {len(batch.frames) for part in parts for batch in part} == {48 // ranks}
         assert digest(merged(parts)) == expected, (ranks, workers)

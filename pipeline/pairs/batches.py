@@ -1,8 +1,11 @@
 """The tensors that leave the pipeline. Frames travel as uint8 and sound as int16: a quarter and a half of floats."""
 
+import math
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+from torch.utils.data import get_worker_info
 
 
 class PairBatch(NamedTuple):
@@ -31,3 +34,14 @@ class ViewBatch(NamedTuple):
     """int64 (B,): position in the list of clips evaluated."""
     times: Tensor
     """float64 (B,): presentation time of the frame in its clip, seconds."""
+
+
+def empty(*shape: int, dtype: torch.dtype) -> Tensor:
+    """Return a tensor that is not filled yet: in a worker process in memory that the trainer sees, too.
+
+    What a worker makes elsewhere is copied there on its way, page by page, as it is by `default_collate` without this.
+    """
+    if get_worker_info() is None:
+        return torch.empty(shape, dtype=dtype)
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)  # as default_collate does
+    return torch.empty(0, dtype=dtype).set_(storage, 0, shape)

@@ -2,8 +2,10 @@
 
 import logging
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import count
 from types import TracebackType
 from typing import Any
 
@@ -17,6 +19,7 @@ from ..errors import PairError, PipelineError
 from .batches import PairBatch
 from .jpegs import JpegBatch
 from .sampler import PairDataset, Part
+from .stages import Stages, metrics_of
 
 logger = logging.getLogger(__name__)
 _PATIENCE_SECONDS = 10.0
@@ -35,6 +38,7 @@ class PairLoader:
     Attributes:
         step: batches yielded since step 0; those that workers have in hand do not count.
         bad_shards: shards that were passed over, with what was wrong.
+        parts: in how many parts a batch is made.
     """
 
     def __init__(
@@ -44,6 +48,8 @@ class PairLoader:
         self._device = device or torch.device("cpu")
         self.step = dataset.start
         self.bad_shards: dict[str, str] = {}
+        self.parts = dataset.parts(dataset.settings.workers)
+        self._stages, self._since = Stages(), time.perf_counter()
 
     def __iter__(self) -> Iterator[PairBatch]:
         """Yield batches from `step` on, without end.
@@ -53,22 +59,22 @@ class PairLoader:
         """
         dataset, workers = self._dataset, self._dataset.settings.workers
         dataset.start = self.step
+        dataset.made = made = torch.zeros(max(workers, 1), dtype=torch.int64).share_memory_()
         loader = DataLoader(
             dataset, batch_size=None, num_workers=workers, prefetch_factor=_prefetch(dataset) if workers else None,
             multiprocessing_context=self._start_method or _start_method(dataset) if workers else None,
             worker_init_fn=_expect_desertion if workers else None,
         )  # fmt: skip
-        parts, waiting = dataset.parts(workers), list[Part]()
-        items = iter(loader)
+        items, taken = iter(loader), count()
         try:
-            for part in items:
-                waiting.append(part)
-                if len(waiting) == parts:
-                    self._count_bad(waiting)
-                    self.step += 1
-                    batch = _join([part.pairs for part in waiting])
-                    yield batch.decode(self._device) if isinstance(batch, JpegBatch) else batch
-                    waiting = []
+            while True:
+                waiting = [self._take(items, int(made.sum()) - next(taken)) for _ in range(self.parts)]
+                self._count_bad(waiting)
+                began = time.perf_counter()
+                batch = _join([part.pairs for part in waiting])
+                self._stages.collate_seconds += time.perf_counter() - began
+                self.step += 1
+                yield batch.decode(self._device) if isinstance(batch, JpegBatch) else batch
         except (PipelineError, ShardError) as error:
             message = str(error)
             if message.startswith("Caught "):  # a worker's: its traceback, then "module.Class: message"
@@ -99,6 +105,28 @@ class PairLoader:
                 f"{'is' if len(other) == 1 else 'are'} not that of this loader; give it the same shards and settings"
             )
         self.step = int(state["step"])
+
+    def take_stages(self) -> tuple[Stages, float]:
+        """Return what was done since the last call, or since this loader was made, and how many seconds that is."""
+        now = time.perf_counter()
+        stages, seconds = self._stages, now - self._since
+        self._stages, self._since = Stages(), now
+        return stages, seconds
+
+    def report(self) -> dict[str, float]:
+        """Return what was done since the last call, as it stands in a line of metrics (see `metrics_of`)."""
+        stages, seconds = self.take_stages()
+        return metrics_of(stages, seconds, self.parts) | {"data_bad_shards": len(self.bad_shards)}
+
+    def _take(self, items: Iterator[Part], ready: int) -> Part:
+        """Wait for the next part, and count what it tells."""
+        began = time.perf_counter()
+        part = next(items)
+        self._stages.wait_seconds += time.perf_counter() - began
+        self._stages.parts += 1
+        self._stages.ready_parts += ready
+        self._stages.add(part.stages)
+        return part
 
     def _count_bad(self, parts: list[Part]) -> None:
         for part in parts:

@@ -23,7 +23,8 @@ from ..settings import PairSettings
 from .catalogue import Catalogue
 from .draw import Draws, draw
 from .jpegs import Placed, place_crops
-from .order import Order
+from .order import Ints, Order
+from .stages import Meter
 from .views import decode_frames, decode_sounds
 
 logger = logging.getLogger(__name__)
@@ -71,12 +72,16 @@ class Fetched(NamedTuple):
 class Reader:
     """Draws and reads pairs by their places; threads may share one, processes may not.
 
+    Args:
+        meter: counts what it does.
+
     Attributes:
         bad: paths of the shards that were passed over, with what was wrong.
     """
 
-    def __init__(self, store: Store, catalogue: Catalogue, order: Order, settings: PairSettings) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, order: Order, settings: PairSettings, meter: Meter) -> None:
         self._store, self._catalogue, self._order, self._settings = store, catalogue, order, settings
+        self._meter = meter
         self._sound: set[int] = set()
         self._bad: set[int] = set()
         self._lock = Lock()
@@ -89,9 +94,12 @@ class Reader:
             ShardError: when more than `max_bad_shards` shards are short, altered or gone, or the store does not answer.
         """
         while True:
-            draws = [self._draw(place) for place in places]
+            with self._meter.measure("draw"):
+                draws = [self._draw(place) for place in places]
+                ranges, owners = self._ranges(draws)
             try:
-                data = iter(self._fetch(draws))
+                with self._meter.measure("read"):
+                    data = iter(self._read(ranges, owners))
             except _BadShardError as problem:
                 self._pass_over(problem)
             else:
@@ -125,13 +133,15 @@ class Reader:
     ) -> tuple[Draws, _Frames]:
         """Return the draws and what their JPEGs become; other pairs in place of those of a bad shard."""
         try:
-            frames = make_frames(fetched)
+            with self._meter.measure("decode"):
+                frames = make_frames(fetched)
+                decode_sounds(fetched.sounds, audio)
         except ValueError as error:
+            self._meter.count_error()
             shard = int(self._catalogue.shard[fetched.draws.clips[error.args[1]]])
             self._pass_over(_BadShardError(shard, no_jpeg(self._catalogue.shards[shard], error)))
             (again,) = self.fetch([fetched.place])
             return self._take(again, audio, make_frames)
-        decode_sounds(fetched.sounds, audio)
         return fetched.draws, frames
 
     def _draw(self, place: Place) -> Draws:
@@ -141,15 +151,16 @@ class Reader:
         draws = draw(visits, self._catalogue, self._settings, seed=self._order.seed, rounds=self._order.rounds)
         return draws.part(place.start, place.stop)
 
-    def _fetch(self, draws: Sequence[Draws]) -> list[bytes]:
-        """Return the JPEGs of all cells, then their windows of sound."""
+    def _ranges(self, draws: Sequence[Draws]) -> tuple[list[ByteRange], Ints]:
+        """Return where the JPEGs of all cells lie, then their windows of sound, and the shard of each."""
         pictures = [part for cell in draws for part in self._catalogue.pictures(cell.clips, cell.frames)]
         sounds = [part for cell in draws for part in self._catalogue.sounds(cell.sound_clips, cell.sound_frames)]
         clips = np.concatenate([*(cell.clips for cell in draws), *(cell.sound_clips for cell in draws)])
-        owners = self._catalogue.shard[clips]
+        return pictures + sounds, self._catalogue.shard[clips]
+
+    def _read(self, ranges: list[ByteRange], owners: Ints) -> list[bytes]:
         for shard in set(owners.tolist()) - self._sound:
             self._look_at(shard)
-        ranges = pictures + sounds
         try:
             return self._store.read_ranges(ranges)
         except OF_A_SHARD as error:

@@ -6,8 +6,9 @@ A batch of all ranks is a row of cells (see order.py). A rank makes the cells of
 workers divide those among them, so each reads few places of the corpus at once.
 """
 
+import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count, groupby, islice
 from typing import NamedTuple
 
@@ -19,12 +20,13 @@ from shards.store import Root, is_remote, open_store
 
 from ..errors import PairError
 from ..settings import PairSettings
-from .batches import PairBatch
+from .batches import PairBatch, empty
 from .catalogue import Catalogue
 from .draw import MATCH
 from .jpegs import JpegBatch, Placed
 from .order import Order
 from .reading import Fetched, Place, Reader
+from .stages import Meter, Stages
 from .turbojpeg import load_library
 
 _AHEAD = 8
@@ -36,10 +38,13 @@ _FETCHES = 2
 
 
 class Part(NamedTuple):
-    """A worker's part of a batch, and what it has passed over so far."""
+    """A worker's part of a batch, and how it was made."""
 
     pairs: PairBatch | JpegBatch
     bad_shards: dict[str, str]
+    """What the worker has passed over so far."""
+    stages: Stages
+    """What it has done since its last part."""
 
 
 class PairDataset(IterableDataset[Part]):
@@ -56,6 +61,7 @@ class PairDataset(IterableDataset[Part]):
 
     Attributes:
         start: the step that iteration begins with; may be set before it.
+        made: (W,) parts that each worker has made, in memory that all see, where somebody wants to know.
 
     Raises:
         DatasetMismatchError: when `root` lacks the split.
@@ -79,6 +85,7 @@ class PairDataset(IterableDataset[Part]):
         if settings.decode == "crop":
             load_library()  # here, where an error of it is read, and not in each worker
         self.settings, self.start = settings, start
+        self.made: torch.Tensor | None = None
         self.store = open_store(root)
         self.catalogue = Catalogue(self.store, settings.split, settings.window_seconds)
         if len(np.unique(self.catalogue.video)) < 2:
@@ -92,7 +99,13 @@ class PairDataset(IterableDataset[Part]):
         self.cells = _share(batch_size // ranks * rank, batch_size // ranks, self.order.cell_size)
 
     def parts(self, workers: int) -> int:
-        """Return in how many parts each batch of this rank is made by so many workers."""
+        """Return in how many parts each batch of this rank is made by so many workers.
+
+        From a remote store in many, so that each worker reads few windows; from a folder, which is read by the frame,
+        in one, which nobody has to put together.
+        """
+        if not is_remote(self.store.url):
+            return 1
         return max(size for size in range(1, min(max(workers, 1), len(self.cells)) + 1) if max(workers, 1) % size == 0)
 
     def __iter__(self) -> Iterator[Part]:
@@ -102,43 +115,58 @@ class PairDataset(IterableDataset[Part]):
         parts = self.parts(workers)
         part, team, teams = worker % parts, worker // parts, workers // parts
         cells = self.cells[len(self.cells) * part // parts : len(self.cells) * (part + 1) // parts]
-        reader = Reader(self.store, self.catalogue, self.order, self.settings)
-        with ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch") as threads:
-            lanes = [self._lane(reader, threads, _places(cell, self.start + team, teams)) for cell in cells]
+        meter = Meter(self.store)
+        reader = Reader(self.store, self.catalogue, self.order, self.settings, meter)
+        threads = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
+        lanes = [self._lane(reader, meter, threads, _places(cell, self.start + team, teams)) for cell in cells]
+        try:
             for row in zip(*lanes, strict=True):
-                yield Part(self._decode(reader, row), reader.bad)
+                pairs = self._decode(reader, meter, row)
+                part = Part(pairs, reader.bad, meter.take(len(pairs.matches)))
+                if self.made is not None:
+                    self.made[worker] += 1
+                began = time.perf_counter()
+                yield part
+                meter.add("idle", time.perf_counter() - began)
+        finally:
+            threads.shutdown(cancel_futures=True)  # nobody wants the windows that are fetched ahead any more
 
-    def _decode(self, reader: Reader, row: Sequence[Fetched]) -> PairBatch | JpegBatch:
+    def _decode(self, reader: Reader, meter: Meter, row: Sequence[Fetched]) -> PairBatch | JpegBatch:
         """Decode some cells of one batch, one behind the other; or leave that to the device that trains."""
-        count, side = sum(len(fetched.jpegs) for fetched in row), self.settings.frame_size
-        later = self.settings.decode == "device"
-        frames = np.empty((0 if later else count, side, side, 3), np.uint8)
-        audio, placed = np.empty((count, self.catalogue.window), np.int16), list[Placed]()
-        kinds, videos, first = np.empty(count, np.int8), np.empty(count, np.int64), 0
+        count, side, first = sum(len(fetched.jpegs) for fetched in row), self.settings.frame_size, 0
+        later, placed = self.settings.decode == "device", list[Placed]()
+        with meter.measure("assemble"):
+            frames = empty(0 if later else count, side, side, 3, dtype=torch.uint8)
+            audio = empty(count, self.catalogue.window, dtype=torch.int16)
+        kinds, videos = np.empty(count, np.int8), np.empty(count, np.int64)
         for fetched in row:
             here = slice(first, first + len(fetched.jpegs))
             if later:
-                draws, crops = reader.place(fetched, audio[here])
+                draws, crops = reader.place(fetched, audio[here].numpy())
                 placed.append(crops)
             else:
-                draws = reader.decode(fetched, frames[here], audio[here])
+                draws = reader.decode(fetched, frames[here].numpy(), audio[here].numpy())
             kinds[here], videos[here] = draws.kinds, self.catalogue.video[draws.clips]
             first = here.stop
-        columns = [torch.from_numpy(column) for column in (audio, kinds == MATCH, videos, kinds)]
+        columns = [torch.from_numpy(column) for column in (kinds == MATCH, videos, kinds)]
         if later:
-            return JpegBatch(*(torch.cat(column) for column in zip(*placed, strict=True)), *columns)
-        return PairBatch(torch.from_numpy(frames), *columns)
+            return JpegBatch(*(torch.cat(column) for column in zip(*placed, strict=True)), audio, *columns)
+        return PairBatch(frames, audio, *columns)
 
-    def _lane(self, reader: Reader, threads: ThreadPoolExecutor, places: Iterator[Place]) -> Iterator[Fetched]:
+    def _lane(
+        self, reader: Reader, meter: Meter, threads: ThreadPoolExecutor, places: Iterator[Place]
+    ) -> Iterator[Fetched]:
         """Yield one cell of each step, not decoded yet. A window is fetched as a whole, and the next one meanwhile."""
         if not is_remote(self.store.url):  # reading ahead is the kernel's work
             for place in places:
                 yield from reader.fetch([place])
             return
         windows = self._windows(places)
-        waiting = threads.submit(reader.fetch, next(windows))
+        waiting: Future[list[Fetched]] = threads.submit(reader.fetch, next(windows))
         while True:
-            current, waiting = waiting.result(), threads.submit(reader.fetch, next(windows))
+            with meter.measure("read_wait"):
+                current = waiting.result()
+            waiting = threads.submit(reader.fetch, next(windows))
             yield from current
 
     def _windows(self, places: Iterator[Place]) -> Iterator[list[Place]]:

@@ -5,7 +5,7 @@ import random
 import time
 
 from ..errors import StoreAccessError, StoreUnreachableError
-from ..store import Patience
+from ..store import Patience, Traffic
 from .faults import Remedy, diagnose
 
 logger = logging.getLogger(__name__)
@@ -22,10 +22,11 @@ class Attempts:
         patience: how many, and how long.
         where: address of the object, for messages.
         root: address of the store.
+        traffic: where the attempts after the first are counted.
     """
 
-    def __init__(self, patience: Patience, where: str, root: str) -> None:
-        self._patience, self._where, self._root = patience, where, root
+    def __init__(self, patience: Patience, where: str, root: str, traffic: Traffic) -> None:
+        self._patience, self._where, self._root, self._traffic = patience, where, root, traffic
         self._failures = self._renewals = self._position = 0
 
     def failed(self, error: Exception, position: int = 0) -> Remedy:
@@ -51,5 +52,6 @@ class Attempts:
             raise StoreUnreachableError(f"gave up after {self._failures} attempts: {told}") from error
         longest = min(self._patience.longest_wait, self._patience.first_wait * 2 ** (self._failures - 1))
         logger.debug("%s: attempt %d at byte %d: %s", self._where, self._failures, position, told)
+        self._traffic.add(Traffic(retries=1))
         time.sleep(random.uniform(0, longest))
         return remedy

@@ -68,12 +68,12 @@ class Body(PieceReader):
         super().__init__()
         self._connection, self._path = connection, path
         self._where = f"{connection.root}/{path}"
-        self._attempts = Attempts(connection.patience, self._where, connection.root)
+        self.traffic = Traffic()
+        self._attempts = Attempts(connection.patience, self._where, connection.root, self.traffic)
         self._start, self._position, self._stop = start, start, stop
         self._chunks: Iterator[bytes] | None = None
         self._slow_bytes, self._slow_seconds = 0, 0.0
         self.version = version
-        self.traffic = Traffic()
 
     def open(self) -> None:
         """Send the request, so that what is wrong with it is told here."""
@@ -160,4 +160,3 @@ class Body(PieceReader):
             raise
         if remedy is Remedy.RENEW:
             self._connection.renew()
-        self.traffic.retries += 1

@@ -85,7 +85,7 @@ class Bucket:
 
     def _insist(self, path: str, call: Callable[[], _T]) -> _T:
         """Call until it works, or until what is wrong is clear. Each part has the client's own retries besides."""
-        attempts = Attempts(self._patience, f"{self.store.url}/{path}", self.store.url)
+        attempts = Attempts(self._patience, f"{self.store.url}/{path}", self.store.url, self.store.traffic)
         while True:
             try:
                 return call()

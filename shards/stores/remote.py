@@ -131,23 +131,22 @@ class RemoteStore:
 
         if not self.lists:
             raise StoreError(f"{self.url} cannot be listed: HTTP has no listing")
-        attempts = Attempts(self._patience, f"{self.url}/{prefix}", self.url)
+        attempts = Attempts(self._patience, f"{self.url}/{prefix}", self.url, self.traffic)
         while True:
-            self.traffic.requests += 1
+            self.traffic.add(Traffic(requests=1))
             try:
                 pages = obstore.list(self._client(), prefix or None, chunk_size=1000)
                 return {meta["path"]: (meta["size"], meta["e_tag"] or "") for page in pages for meta in page}
             except client_errors() as error:
                 if attempts.failed(error) is Remedy.RENEW:
                     self._renew()
-            self.traffic.retries += 1
 
     def _head(self, path: str) -> Version:
         import obstore
 
-        attempts = Attempts(self._patience, f"{self.url}/{path}", self.url)
+        attempts = Attempts(self._patience, f"{self.url}/{path}", self.url, self.traffic)
         while True:
-            self.traffic.requests += 1
+            self.traffic.add(Traffic(requests=1))
             try:
                 return Version.of(obstore.head(self._client(), path))
             except client_errors() as error:
@@ -156,7 +155,6 @@ class RemoteStore:
                 except (MissingObjectError, StoreAccessError):
                     self._fetch(path, 0, 1)  # HEAD has no body to say what is missing or wrong; GET has
                     raise
-            self.traffic.retries += 1
             if remedy is Remedy.RENEW:
                 self._renew()
 
@@ -164,7 +162,11 @@ class RemoteStore:
         self, path: str, start: int = 0, stop: int | None = None, version: Version | None = None
     ) -> tuple[bytes, Traffic, Version]:
         with Body(self._connection(), path, start, stop, version) as body:
-            data = body.read()
+            try:
+                data = body.read()
+            except Exception:
+                self.traffic.add(body.traffic)
+                raise
             assert body.version is not None
             return data, body.traffic, body.version
 
