@@ -70,6 +70,16 @@ def _add_checking(add: Add) -> None:
     added.add_argument("--json", action="store_true", help="print one JSON object")
     _configurable(added)
 
+    added = add("bench-data", "bench-data s3://bucket/vggsound --set pairs.workers=8")
+    added.add_argument("shards", metavar="ROOT", help=ROOT_HELP)
+    _cached(added)
+    amount = added.add_mutually_exclusive_group()
+    amount.add_argument("--seconds", type=_positive, default=10, metavar="S", help="for how long (default 10)")
+    amount.add_argument("--pairs", type=_positive, metavar="N", help="how many pairs instead")
+    added.add_argument("--rate", type=_positive, metavar="R", help="take R pairs a second, as a model would")
+    added.add_argument("--json", action="store_true", help="print one JSON object")
+    _configurable(added)
+
     added = add("repair", "repair data/shards --source videos/")
     added.add_argument("root", type=_folder, metavar="ROOT", help="folder of the dataset")
     sources = "the sources, where they lie elsewhere now"
@@ -183,9 +193,7 @@ def _add_finding(add: Add) -> None:
 
 
 def _model(added: argparse.ArgumentParser, *, required: bool = True) -> None:
-    added.add_argument(
-        "--run", type=Path, required=required, metavar="RUN", help="folder of a run, or an exported model"
-    )
+    added.add_argument("--run", type=Path, required=required, metavar="RUN", help="folder of a run or exported model")
     _best(added)
 
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from types import TracebackType
@@ -39,6 +39,7 @@ class PairLoader:
         step: batches yielded since step 0; those that workers have in hand do not count.
         bad_shards: shards that were passed over, with what was wrong.
         parts: in how many parts a batch is made.
+        ahead: most batches that are made ahead.
     """
 
     def __init__(
@@ -48,10 +49,12 @@ class PairLoader:
         self._device = device or torch.device("cpu")
         self.step = dataset.start
         self.bad_shards: dict[str, str] = {}
-        self.parts = dataset.parts(dataset.settings.workers)
+        workers = dataset.settings.workers
+        self.parts = dataset.parts(workers)
+        self.ahead = _prefetch(workers) * workers // self.parts
         self._stages, self._since = Stages(), time.perf_counter()
 
-    def __iter__(self) -> Iterator[PairBatch]:
+    def __iter__(self) -> Generator[PairBatch, None, None]:
         """Yield batches from `step` on, without end.
 
         Raises:
@@ -61,7 +64,7 @@ class PairLoader:
         dataset.start = self.step
         dataset.made = made = torch.zeros(max(workers, 1), dtype=torch.int64).share_memory_()
         loader = DataLoader(
-            dataset, batch_size=None, num_workers=workers, prefetch_factor=_prefetch(dataset) if workers else None,
+            dataset, batch_size=None, num_workers=workers, prefetch_factor=_prefetch(workers) if workers else None,
             multiprocessing_context=self._start_method or _start_method(dataset) if workers else None,
             worker_init_fn=_expect_desertion if workers else None,
         )  # fmt: skip
@@ -173,9 +176,9 @@ def _stop(items: Any) -> None:
             worker.join()
 
 
-def _prefetch(dataset: PairDataset) -> int:
-    """Two batches for each team of workers, or four parts where all make one batch."""
-    return 4 if dataset.parts(dataset.settings.workers) == 1 else 2
+def _prefetch(workers: int) -> int:
+    """Return how many parts each worker makes ahead: a lone one more, lest the trainer wait for one slow batch."""
+    return 4 if workers == 1 else 2
 
 
 def _join(parts: Sequence[PairBatch | JpegBatch]) -> PairBatch | JpegBatch:

@@ -1,0 +1,27 @@
+"""Measure how fast pairs come from where a dataset lies, and say what is slow."""
+
+import argparse
+import json
+import sys
+
+from tqdm import tqdm
+
+from configs.load import load_config
+from pipeline.pairs.advice import advise, describe
+from pipeline.pairs.sampler import PairDataset
+from pipeline.pairs.speed import measure_speed
+
+from .dataset import open_shards
+
+
+def run(arguments: argparse.Namespace) -> int:
+    config = load_config(arguments.config, arguments.set)
+    dataset = PairDataset(
+        open_shards(arguments), config.pairs, batch_size=config.train.batch_size, seed=config.train.seed
+    )
+    with tqdm(unit="pair", total=arguments.pairs, disable=None, desc="bench-data", file=sys.stderr) as bar:
+        speed = measure_speed(
+            dataset, seconds=arguments.seconds, pairs=arguments.pairs, rate=arguments.rate, progress=bar.update
+        )
+    print(json.dumps(speed.to_json() | {"advice": advise(speed)}) if arguments.json else describe(speed))
+    return 0
