@@ -55,7 +55,9 @@ setup(
         "pyav": ["av>=14.0"],  # shard.decoder: pyav
         "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],  # run.py export --onnx
         "vggsounder": ["vggsounder>=1.0"],  # run.py eval --protocol vggsounder
+        "umap": ["umap-learn>=0.5.7"],  # eval.projection: umap
         "test": [
+            "umap-learn>=0.5.7",
             "onnx>=1.17",
             "onnxruntime>=1.20",
             "onnxscript>=0.5",

@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
         relevance=SharedLabels(*perceived) if perceived else None, notes=protocol.notes,
         checks=[*checks, _shortcut_check(glimpses, negatives)],
     )  # fmt: skip
-    path = write_evaluation(evaluation, folder, gallery.media(evaluation.wanted))
+    path = write_evaluation(evaluation, folder, gallery.media(evaluation.wanted), gallery.crops(evaluation.located))
     print(table(evaluation.metrics, colour=sys.stdout.isatty()))
     logger.info("written: %s", path)
     return 0

@@ -4,6 +4,7 @@ Pure numpy. The pairs are those of `pairing`, half of them positive. Each figure
 source videos; a pair belongs to the video of its frame.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -101,7 +102,17 @@ class Decisions:
         }
 
 
-def correspondence(
+class Verdict(NamedTuple):
+    """M negative pairs, and the M positive ones of the same frames, as a judge saw them."""
+
+    pairs: Pairs
+    positive: np.ndarray
+    """float64 (M,), the gap of each frame and its own sound."""
+    negative: np.ndarray
+    """float64 (M,), the gap of each frame and the sound it was set against."""
+
+
+def judge_pairs(
     features: tuple[np.ndarray, np.ndarray],
     drawn: np.ndarray,
     times: np.ndarray,
@@ -109,39 +120,48 @@ def correspondence(
     labels: np.ndarray,
     judge: Judge,
     seed: int,
-    bootstrap: int,
-) -> dict[str, Any]:
-    """Measure correspondence on balanced pairs of C clips and S seeds.
+) -> dict[str, Verdict]:
+    """Draw the pairs of C clips and S seeds and let the judge see them: a verdict for each kind of negative.
 
     features: of image and sound, (V, ...) each, what the judge takes of V views; for `Head` unit vectors (V, D).
-    drawn, times, videos, labels, seed: as `pairing.draw_negatives` takes them. bootstrap: number of resamplings.
-    The headline is negatives of another video; `by_negative` has all kinds, each with the positives of the same
-    frames; `per_class` is the headline by the frame's label. The gaps are distances only where the judge goes by them.
-    `best_threshold_accuracy` is a diagnostic (the threshold is fitted to these very pairs), never a result.
+    drawn, times, videos, labels, seed: as `pairing.draw_negatives` takes them.
     """
     image, audio = features
     positive = np.full(len(image), np.nan)
     for views in drawn.T:
         positive[views] = judge.gaps(image[views], audio[views])
-    kinds: dict[str, dict[str, Any]] = {}
-    decided: dict[str, tuple[Pairs, np.ndarray]] = {}
+    verdicts = {}
     for kind, pairs in draw_negatives(drawn, times, videos, labels, seed).items():
-        if not len(pairs.frames):
-            kinds[kind] = {"pairs": 0}
-            continue
         gaps = np.empty(len(pairs.frames))
         for number in np.unique(pairs.seeds):  # one seed after the other: features may be large
             rows = np.flatnonzero(pairs.seeds == number)
             gaps[rows] = judge.gaps(image[pairs.frames[rows]], audio[pairs.sounds[rows]])
-        decisions = Decisions(positive[pairs.frames], gaps, judge)
+        verdicts[kind] = Verdict(pairs, positive[pairs.frames], gaps)
+    return verdicts
+
+
+def correspondence(
+    verdicts: Mapping[str, Verdict], videos: np.ndarray, labels: np.ndarray, judge: Judge, seed: int, bootstrap: int
+) -> dict[str, Any]:
+    """Measure correspondence on balanced pairs of C clips.
+
+    verdicts: of `judge_pairs`. videos, labels: (C,). seed, bootstrap: seed and number of resamplings.
+    The headline is negatives of another video; `by_negative` has all kinds, each with the positives of the same
+    frames; `per_class` is the headline by the frame's label. The gaps are distances only where the judge goes by them.
+    `best_threshold_accuracy` is a diagnostic (the threshold is fitted to these very pairs), never a result.
+    """
+    kinds: dict[str, dict[str, Any]] = {}
+    for kind, (pairs, positive, gaps) in verdicts.items():
+        if not len(gaps):
+            kinds[kind] = {"pairs": 0}
+            continue
+        decisions = Decisions(positive, gaps, judge)
         hits = decisions.hits.reshape(2, -1)
         kinds[kind] = decisions.figures(videos[pairs.clips], bootstrap, seed) | {
             "positive_accuracy": float(hits[0].mean()),
             "negative_accuracy": float(hits[1].mean()),
         }
-        decided[kind] = pairs, gaps
-    pairs, negative = decided["other_video"]
-    ours = positive[pairs.frames]
+    pairs, ours, negative = verdicts["other_video"]
     hits = Decisions(ours, negative, judge).hits.reshape(2, -1).mean(axis=0)
     best_accuracy, best_threshold = _best_threshold(ours, negative)
     return {

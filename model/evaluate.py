@@ -14,18 +14,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .avc import Judge, correspondence
+from .avc import Judge, correspondence, judge_pairs
 from .embed import Embeddings
 from .errors import EvaluationError
-from .examples import ClipRecord, View, examples
+from .examples import examples
+from .heat import Locator, heat_maps
+from .mistakes import mistakes
 from .pairing import APART_SECONDS
 from .projection import project
 from .relevance import Ontology, Relevance, SameLabel
 from .retrieval import retrieval
 from .sanity import Check
 from .settings import EvalSettings
+from .shown import ClipRecord, Shown, View
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 AVC = (
     "For each seed every clip gives one positive pair (the frame drawn by that seed, with its own sound) and one "
@@ -51,7 +54,7 @@ CLIPS = {
     "vggsounder": "the clips that VGGSounder labels",
     "list": "the clips of the given list",
 }
-PROJECTION = "t-SNE of one view per clip; classes drawn at random, labels used for choice and colour only."
+PROJECTION = "One view per clip; classes drawn at random, labels used for choice and colour only."
 
 
 class Plan(NamedTuple):
@@ -69,9 +72,17 @@ class Evaluation:
 
     metrics: dict[str, Any]
     examples: dict[str, Any]
+    mistakes: dict[str, Any]
     projection: dict[str, Any] | None
+    heat_maps: list[dict[str, Any]] | None
+    """Where the sound is, of models that say so."""
     wanted: list[View]
-    """Views shown by the examples, at most 96; an item's "media" is a place in this list."""
+    """Views that the parts above show, some hundreds; an item's "media" is a place in this list."""
+
+    @property
+    def located(self) -> list[View]:
+        """Views over whose frames heat maps lie, of which the part that the model sees is shown."""
+        return [self.wanted[row["frame"]["media"]] for row in self.heat_maps or []]
 
 
 def evaluate(
@@ -108,6 +119,7 @@ def evaluate(
     relevances = [relevance or SameLabel(labels)]
     if settings.ontology:
         relevances.append(Ontology(labels, Path(settings.ontology)))
+    verdicts = judge_pairs(embeddings.judged, plan.drawn, embeddings.times, videos, labels, judge, seed)
     metrics = {
         "format_version": FORMAT_VERSION,
         "step": run_info.get("step"),
@@ -120,7 +132,7 @@ def evaluate(
         "seed": seed,
         "seeds": [seed + place for place in range(plan.drawn.shape[1])],
         "gallery_sha256": gallery_hash(clips),
-        "avc": correspondence(embeddings.judged, plan.drawn, embeddings.times, videos, labels, judge, seed, bootstrap),
+        "avc": correspondence(verdicts, videos, labels, judge, seed, bootstrap),
         "retrieval": retrieval(chosen.image, chosen.audio, videos, relevances, depth, seed, bootstrap),
         "protocol": {
             "name": settings.protocol,
@@ -133,9 +145,15 @@ def evaluate(
         "sanity": [asdict(check) for check in checks],
         "run": dict(run_info),
     }
-    shown, wanted = examples(chosen, clips, videos, seed)
-    projection = project(chosen.image, chosen.audio, labels, chosen.clips, settings.tsne_classes, seed)
-    return Evaluation(metrics, shown, projection, wanted)
+    shown, others = Shown(clips), verdicts["other_video"]
+    return Evaluation(
+        metrics,
+        examples(chosen, clips, videos, seed, shown),
+        mistakes(others, embeddings, clips, judge, shown),
+        project(chosen, labels[chosen.clips], settings.tsne_classes, settings.projection, seed, shown),
+        heat_maps(embeddings, others.pairs, judge, seed, shown) if isinstance(judge, Locator) else None,
+        shown.views,
+    )
 
 
 def gallery_hash(clips: Iterable[ClipRecord]) -> str:
@@ -155,11 +173,16 @@ def pool(embeddings: Embeddings, pooled: np.ndarray) -> Embeddings:
     return Embeddings(image, audio, embeddings.clips[middle], embeddings.times[middle])
 
 
-def write_evaluation(evaluation: Evaluation, run: Path, media: Mapping[View, tuple[bytes, bytes]]) -> Path:
+def write_evaluation(
+    evaluation: Evaluation,
+    run: Path,
+    media: Mapping[View, tuple[bytes, bytes]],
+    crops: Mapping[View, bytes] | None = None,
+) -> Path:
     """Write RUN/eval and return its metrics.json, which is written last: its presence means complete.
 
-    `media` maps a wanted view to (JPEG bytes, WAV bytes); views it lacks are shown as missing. Media of an earlier
-    evaluation are removed, as their numbers mean other views.
+    `media` maps a wanted view to (JPEG bytes, WAV bytes), `crops` a located one to the JPEG of what the model sees;
+    views they lack are shown as missing. Media of an earlier evaluation are removed, as their numbers mean other views.
     """
     folder = run / "eval"
     (folder / "media").mkdir(parents=True, exist_ok=True)
@@ -170,9 +193,10 @@ def write_evaluation(evaluation: Evaluation, run: Path, media: Mapping[View, tup
             jpeg, wave = media[view]
             (folder / "media" / f"{place}.jpg").write_bytes(jpeg)
             (folder / "media" / f"{place}.wav").write_bytes(wave)
-    _write_json(folder / "examples.json", evaluation.examples)
-    _write_json(folder / "projection.json", evaluation.projection)
-    _write_json(folder / "metrics.json", evaluation.metrics)
+        if view in (crops or {}):
+            (folder / "media" / f"{place}.crop.jpg").write_bytes((crops or {})[view])
+    for name in ("examples", "mistakes", "projection", "heat_maps", "metrics"):
+        _write_json(folder / f"{name}.json", getattr(evaluation, name))
     return folder / "metrics.json"
 
 

@@ -141,10 +141,13 @@ class EvalSettings(Settings):
     )
     gallery: str = Field("", description="file of the ids of the clips to evaluate, one a line")
     ontology: str = Field("", description="AudioSet's ontology.json, for nDCG with AVE-Net's gain")
-    seed: int = Field(0, ge=0, description="first seed of the drawn pairs; of the bootstrap and t-SNE")
+    seed: int = Field(0, ge=0, description="first seed of the drawn pairs; of the bootstrap and of the map")
     batch_size: int = Field(128, ge=1, description="views read at a time; changes no figure")
     retrieval_depth: int = Field(30, ge=1, description="length k of the ranked list for nDCG@k")
-    tsne_classes: int = Field(10, ge=1, description="classes shown in the t-SNE map")
+    tsne_classes: int = Field(10, ge=1, description="classes shown in the map of the embeddings")
+    projection: Literal["tsne", "umap"] = Field(
+        "tsne", description="how that map is made; umap needs pip install 'avcorr[umap]'"
+    )
     bootstrap: int = Field(1000, ge=1, description="resamplings of source videos for the 95 % interval")
 
     @field_validator("protocol")

@@ -4,7 +4,7 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error
 
-from model.avc import Decisions, Head, correspondence, distances
+from model.avc import Decisions, Head, correspondence, distances, judge_pairs
 from model.bootstrap import intervals, weighted_mean, weighted_median
 from model.errors import EvaluationError
 from model.pairing import APART_SECONDS, derange, draw_negatives
@@ -23,7 +23,8 @@ def measure(
     """Correspondence of clips with one view each."""
     views = np.arange(len(image))
     names = np.array(list(labels) or [""] * len(image))
-    return correspondence((image, audio), views[:, None], np.zeros(len(image)), videos, names, head, 0, bootstrap)
+    verdicts = judge_pairs((image, audio), views[:, None], np.zeros(len(image)), videos, names, head, 0)
+    return correspondence(verdicts, videos, names, head, 0, bootstrap)
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (2, 1, 1), (3, 3), (5,) * 40, (7, 3, 2, 1, 1)])
@@ -228,7 +229,8 @@ def test_kinds_of_negatives_and_classes_are_told_apart():
     drawn, times, videos, _ = clips_with_views(60)
     labels = np.array(["a", "b", "c"])[np.arange(60) % 3]
     image = np.eye(3, dtype=np.float32)[np.arange(60) % 3].repeat(5, axis=0)
-    result = correspondence((image, image), drawn, times, videos, labels, HEAD, 0, 200)
+    verdicts = judge_pairs((image, image), drawn, times, videos, labels, HEAD, 0)
+    result = correspondence(verdicts, videos, labels, HEAD, 0, 200)
     kinds = result["by_negative"]
     assert kinds["same_clip"]["accuracy"] == kinds["same_class"]["accuracy"] == 0.5
     assert kinds["same_clip"]["roc_auc"] == 0.5 and kinds["same_clip"]["pairs"] == 600

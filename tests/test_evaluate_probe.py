@@ -215,4 +215,4 @@ def test_runs_side_by_side(labelled: tuple[Path, Path], tmp_path: Path, capsys: 
     assert "the check 'silence' failed" in capsys.readouterr().out
     (run / "eval" / "metrics.json").write_text(json.dumps({**metrics, "format_version": 1}))
     assert command("compare", run) == 1
-    assert "has format version 1, not 2; evaluate again" in capsys.readouterr().err
+    assert "has format version 1, not 3; evaluate again" in capsys.readouterr().err

@@ -195,7 +195,7 @@ def test_results_do_not_depend_on_the_order_of_views(evaluation: Evaluation):
 
 def test_examples_follow_the_protocol(evaluation: Evaluation):
     _, clips = fabricated()
-    assert len(evaluation.wanted) == len(set(evaluation.wanted)) <= 96
+    assert len(evaluation.wanted) == len(set(evaluation.wanted))
     for direction in evaluation.examples["directions"]:
         assert len(direction["rows"]) == 4
         for row in direction["rows"]:
@@ -214,9 +214,10 @@ def test_the_projection_shows_the_drawn_classes(evaluation: Evaluation):
     projection = evaluation.projection
     assert projection is not None
     assert len(projection["classes"]) == 3
-    assert len(projection["clips"]) == len(projection["image"]) == len(projection["audio"]) == 30
-    for clip, label in zip(projection["clips"], projection["labels"], strict=True):
-        assert projection["classes"][label] == "abcd"[clip % 4]
+    assert len(projection["items"]) == len(projection["image"]) == len(projection["audio"]) == 30
+    for item, label in zip(projection["items"], projection["labels"], strict=True):
+        assert projection["classes"][label] == item["label"] == "abcd"[item["clip"] % 4]
+        assert evaluation.wanted[item["media"]] == (item["clip"], item["seconds"])
     assert np.abs(projection["image"]).max() == 1.0
 
 

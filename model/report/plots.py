@@ -42,9 +42,11 @@ class Chart:
 
 @dataclass(frozen=True)
 class Scatter:
-    """The points of each class in the coordinates of a square SVG."""
+    """Points in the coordinates of a square SVG."""
 
-    groups: list[list[tuple[float, float]]]
+    places: list[tuple[float, float]]
+    groups: list[list[int]]
+    """The points of each class."""
     size: float = SCATTER_SIZE
 
 
@@ -96,10 +98,11 @@ def histogram(edges: Sequence[float], counts: dict[str, Sequence[int]], rule: tu
 def scatter(points: Sequence[Sequence[float]], labels: Sequence[int], classes: int) -> Scatter:
     """Place points within [-1, 1] on a square, by class."""
     place = _scale(-1.0, 1.0, SCATTER_MARGIN, SCATTER_SIZE - SCATTER_MARGIN)
-    groups: list[list[tuple[float, float]]] = [[] for _ in range(classes)]
-    for (x, y), label in zip(points, labels, strict=True):
-        groups[label].append((round(float(place(x)), 1), round(float(place(-y)), 1)))
-    return Scatter(groups)
+    places = [(round(float(place(x)), 1), round(float(place(-y)), 1)) for x, y in points]
+    groups: list[list[int]] = [[] for _ in range(classes)]
+    for number, label in enumerate(labels):
+        groups[label].append(number)
+    return Scatter(places, groups)
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:

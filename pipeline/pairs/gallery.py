@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import simplejpeg
 import soundfile
 import torch
 
@@ -165,12 +166,23 @@ class Gallery:
 
     def media(self, wanted: Iterable[tuple[int, float]]) -> Mapping[tuple[int, float], tuple[bytes, bytes]]:
         """Return picture (JPEG) and window of sound (WAV) of each (clip number, frame time)."""
-        views = sorted(set(wanted))
-        clips = self._kept[[clip for clip, _ in views]]
-        times = [time for _, time in views]
-        frames = np.array([self._frame_at(*view) for view in zip(clips.tolist(), times, strict=True)], np.int64)
+        views, clips, frames = self._find(wanted)
         jpegs, sounds = self._read(clips, frames)
         return dict(zip(views, zip(jpegs, map(self._wav, sounds), strict=True), strict=True))
+
+    def crops(self, wanted: Iterable[tuple[int, float]]) -> Mapping[tuple[int, float], bytes]:
+        """Return what a model sees of the pictures, JPEG, of each (clip number, frame time)."""
+        views, clips, frames = self._find(wanted)
+        pictures = np.empty((len(views), self._frame_size, self._frame_size, 3), np.uint8)
+        decode_frames(self._read(clips, frames)[0], np.full((len(views), 2), 0.5), pictures)
+        return {view: simplejpeg.encode_jpeg(picture, 90) for view, picture in zip(views, pictures, strict=True)}
+
+    def _find(self, wanted: Iterable[tuple[int, float]]) -> tuple[list[tuple[int, float]], Ints, Ints]:
+        """Return the views in order, their clips among all of the split, and their frames."""
+        views = sorted(set(wanted))
+        clips = self._kept[np.array([clip for clip, _ in views], np.int64)]
+        found = [self._frame_at(clip, time) for clip, (_, time) in zip(clips.tolist(), views, strict=True)]
+        return views, clips, np.array(found, np.int64)
 
     def _read(self, clips: Ints, frames: Ints) -> tuple[list[bytes], list[bytes]]:
         ranges = self._catalogue.pictures(clips, frames) + self._catalogue.sounds(clips, frames)
