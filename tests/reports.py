@@ -16,6 +16,8 @@ from model.evaluate import Evaluation, Plan, evaluate, write_evaluation
 from model.settings import EvalSettings
 from model.shown import View
 
+HEAD = Head(6.0, 6.6)
+RATE = 8000  # of the sounds, Hz
 LABELS = ("dog barking", "snare drum", "<script>alert(1)</script>", "rain & wind")
 
 
@@ -26,7 +28,18 @@ class Clip:
     label: str
 
 
-def fabricate_evaluation(labels: tuple[str, ...] = LABELS, clips: int = 48, noise: float = 0.5) -> Evaluation:
+class Locating(Head):
+    """A judge that places a sound in the middle of its frame, with more or less certainty."""
+
+    def heat_maps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        y, x = np.mgrid[-1:1:7j, -1:1:7j]
+        probability = 1 / (1 + np.exp(self.slope * self.gaps(image, audio) - self.bias))
+        return probability[:, None, None] * np.exp(-3 * (x * x + y * y))
+
+
+def fabricate_evaluation(
+    labels: tuple[str, ...] = LABELS, clips: int = 48, noise: float = 0.5, judge: Head = HEAD
+) -> Evaluation:
     """Embeddings with class structure: clips of a label lie together, sound and frame of a clip closer still."""
     generator = np.random.default_rng(0)
     centres = generator.normal(size=(len(labels), 128))
@@ -46,7 +59,7 @@ def fabricate_evaluation(labels: tuple[str, ...] = LABELS, clips: int = 48, nois
     }
     views = np.arange(3 * clips).reshape(clips, 3)
     plan = Plan(views, views[:, 1:2])
-    return evaluate(embeddings, records, plan, Head(6.0, 6.6), EvalSettings(bootstrap=200), run_info)
+    return evaluate(embeddings, records, plan, judge, EvalSettings(bootstrap=200), run_info)
 
 
 def fabricate_media(
@@ -63,15 +76,15 @@ def fabricate_media(
         ]
         picture, sound = io.BytesIO(), io.BytesIO()
         Image.fromarray(np.stack(waves, axis=2).astype(np.uint8)).save(picture, "JPEG")
-        tone = 0.2 * np.sin(2 * np.pi * (220 + 60 * kind) * np.arange(4000) / 4000)
+        tone = 0.2 * np.sin(2 * np.pi * (220 + 60 * kind) * np.arange(RATE) / RATE)
         with wave.open(sound, "wb") as file:
-            file.setparams((1, 2, 4000, 0, "NONE", "not compressed"))
+            file.setparams((1, 2, RATE, 0, "NONE", "not compressed"))
             file.writeframes((32767 * tone).astype("<i2").tobytes())
         media[(clip, seconds)] = (picture.getvalue(), sound.getvalue())
     return media
 
 
-def fabricate_run(run: Path, steps: int = 4000, labels: tuple[str, ...] = LABELS) -> Path:
+def fabricate_run(run: Path, steps: int = 4000, labels: tuple[str, ...] = LABELS, *, localises: bool = False) -> Path:
     """A whole run folder, as training and evaluation leave it."""
     run.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(0)
@@ -87,6 +100,7 @@ def fabricate_run(run: Path, steps: int = 4000, labels: tuple[str, ...] = LABELS
             }
             file.write(json.dumps(row) + "\n")
     (run / "config.yaml").write_text(yaml.safe_dump({"train": {"steps": steps, "batch_size": 256}}))
-    evaluation = fabricate_evaluation(labels)
-    write_evaluation(evaluation, run, fabricate_media(evaluation.wanted, labels))
+    evaluation = fabricate_evaluation(labels, judge=Locating(*HEAD) if localises else HEAD)
+    media = fabricate_media(evaluation.wanted, labels)
+    write_evaluation(evaluation, run, media, {view: media[view][0] for view in evaluation.located})
     return run
