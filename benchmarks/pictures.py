@@ -23,13 +23,16 @@ WIDTH = 1100
 QUALITY = 82
 
 
-def take(page: Page, path: Path, top: str, bottom: str | None, height: float, width: int = WIDTH) -> None:
+def take(page: Page, path: Path, top: str, bottom: str, most: float) -> None:
     """Write what lies between the tops of two elements, at most so many pixels of it."""
     place = "(name => document.querySelector(name).getBoundingClientRect().top + scrollY)"
-    start = page.run(f"{place}({top!r})") - 24
-    stop = page.run(f"{place}({bottom!r})") - 40 if bottom else start + height
-    clip = {"x": 0, "y": start, "width": width, "height": min(height, stop - start), "scale": 1}
-    data = page.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)["data"]
+    start, stop = page.run(f"{place}({top!r})") - 24, page.run(f"{place}({bottom!r})") - 40
+    clip = {"x": 0, "y": start, "width": WIDTH, "height": min(most, stop - start), "scale": 1}
+    write(path, page.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)["data"])
+
+
+def write(path: Path, data: str) -> None:
+    """Write a PNG in base64 as JPEG."""
     Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB").save(path, quality=QUALITY, optimize=True)
     print(f"{path}: {path.stat().st_size / 1e3:.0f} kB")
 
@@ -47,16 +50,17 @@ def main() -> None:
         page.open((arguments.run / "report.html").resolve().as_uri())
         take(page, arguments.out / "report.jpg", "header", "#classes", 1700)
         take(page, arguments.out / "report-examples.jpg", ".direction:nth-of-type(3)", ".direction:nth-of-type(4)", 900)
+        page.size(WIDTH, 720)
         page.run("document.querySelector('#embeddings').scrollIntoView()")
         x, y = page.run("screenPlace(document.querySelector('.map'), Math.floor(points.items.length / 3))")
         page.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         page.wait("!document.querySelector('.tip').hidden")
-        take(page, arguments.out / "report-maps.jpg", "#embeddings", "#checks", 720)
+        write(arguments.out / "report-maps.jpg", page.call("Page.captureScreenshot", format="png")["data"])
         phone = browser.page()
         phone.size(390, 844)
         phone.dark(True)
         phone.open((arguments.run / "report.html").resolve().as_uri())
-        take(phone, arguments.out / "report-phone.jpg", "header", None, 844, 390)
+        write(arguments.out / "report-phone.jpg", phone.call("Page.captureScreenshot", format="png")["data"])
 
 
 if __name__ == "__main__":
