@@ -119,7 +119,11 @@ def table(comparison: Mapping[str, Any]) -> str:
     first += [_correspondence(row) for row in runs]
     second = [["retrieval, % [95 %] (chance)", *SHOWN.values(), "clips", "protocol", "gallery"]]
     second += [_retrieval(row) for row in runs]
-    return "\n".join([*_aligned(first), "", *_aligned(second), "", *comparison["notes"]])
+    decoded = dict.fromkeys(
+        ", ".join(f"{name} {version}" for name, version in (row["decoders"] or {}).items()) or "unknown" for row in runs
+    )
+    lines = [*_aligned(first), "", *_aligned(second), "", f"decoded by {'; '.join(decoded)}"]
+    return "\n".join([*lines, *comparison["notes"]])
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

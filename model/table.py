@@ -74,19 +74,21 @@ def _avc(avc: Mapping[str, Any]) -> Iterator[str]:
         f"  best threshold {best['best_threshold']:.3f} gives {share(best['best_threshold_accuracy'])} % on these very "
         f"pairs (diagnostic; the model's is {avc['threshold']:.3f})"
     )
-    yield "by negative".ljust(24) + "".join(head.rjust(24) for head in ("accuracy, %", "ROC AUC", "negatives told, %"))
+    yield "by negative (chance)".ljust(28) + "".join(
+        head.rjust(28) for head in ("accuracy, %", "ROC AUC", "negatives told, %")
+    )
     for kind, row in avc["by_negative"].items():
-        name = f"{kind.replace('_', ' ')} ({row['pairs']} pairs)".ljust(24)
+        name = f"{kind.replace('_', ' ')} ({row['pairs']} pairs)".ljust(28)
         if not row["pairs"]:
-            yield name + "-".rjust(24)
+            yield name + "-".rjust(28)
             continue
         low, high = row["intervals"]["roc_auc"]
         cells = [
-            bounded(row["accuracy"], row["intervals"]["accuracy"]),
-            f"{row['roc_auc']:.3f} [{low:.3f} {high:.3f}]",
+            bounded(row["accuracy"], row["intervals"]["accuracy"], row["chances"]["accuracy"]),
+            f"{row['roc_auc']:.3f} [{low:.3f} {high:.3f}] ({row['chances']['roc_auc']:.3f})",
             share(row["negative_accuracy"]),
         ]
-        yield name + "".join(cell.rjust(24) for cell in cells)
+        yield name + "".join(cell.rjust(28) for cell in cells)
     yield from _classes(avc["per_class"])
 
 
@@ -95,7 +97,7 @@ def _classes(classes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     shown = order if len(order) <= CLASSES_SHOWN else order[: CLASSES_SHOWN // 2] + order[-CLASSES_SHOWN // 2 :]
     if shown:
         which = "" if len(shown) == len(order) else f", the {len(shown)} worst and best of {len(order)}"
-        yield f"by class of the frame, accuracy in %{which}"
+        yield f"by class of the frame, accuracy in % (chance 50.0){which}"
     for label in shown:
         row = classes[label]
         yield f"  {label}: {bounded(row['accuracy'], row['interval'])}, {row['pairs']} pairs of {row['videos']} videos"
