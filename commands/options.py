@@ -171,7 +171,7 @@ def _add_finding(add: Add) -> None:
     views = "views of each clip: a frame and the sound around it (default 10)"
     added.add_argument("--views", type=_positive, default=10, metavar="N", help=views)
     kinds = "how it is searched; default: exact for up to 250,000 views, else ivf"
-    added.add_argument("--index", choices=("exact", "ivf"), help=kinds)
+    added.add_argument("--index", choices=("exact", "ivf", "hnsw"), help=kinds)
     _workers(added, "threads that read and decode (default: one a core)")
 
     added = add("search", "search --run runs/a --index data/embeddings dog.jpg --to sounds --top 5")

@@ -6,6 +6,7 @@
 
 `exact` compares with every row. `ivf` sorts the rows into some 1.4 * sqrt(M) cells by k-means and compares with those
 of the nearest sixteenth: of millions of rows, all but a few of the true neighbours are found, in a few milliseconds.
+`hnsw` walks a graph of neighbours (Malkov and Yashunin 2016): longer to make, and it misses more.
 """
 
 import json
@@ -27,12 +28,14 @@ INDEX = "index.json"
 FILES = ("image.faiss", "audio.faiss", "hashes.npy", "times.npy")
 EXACT_ROWS = 250_000
 """Up to so many rows are compared one by one where nothing else was asked for: some 20 ms on two cores."""
-FEW_ROWS = 50_000
+FEW_ROWS = 20_000
 """Where no more rows may be found, each of them is compared: quicker, and nothing is missed."""
+LINKS = 32
+"""Neighbours of a row in the graph of hnsw."""
 TRAINING_ROWS = 64
 """Rows that k-means sees for each cell."""
 
-Kind = Literal["exact", "ivf"]
+Kind = Literal["exact", "ivf", "hnsw"]
 logger = logging.getLogger(__name__)
 
 
@@ -57,7 +60,7 @@ def build_index(folder: Path, kind: Kind | None = None, *, seed: int = 0) -> Kin
     (folder / INDEX).unlink(missing_ok=True)
     for modality in MODALITIES:
         logger.info("indexing %d %s embeddings: %s", len(embeddings), modality, kind)
-        index = _make(embeddings, modality, cells, seed)
+        index = _make(embeddings, modality, kind, cells, seed)
         partial = folder / f".partial-{modality}.faiss"
         faiss.write_index(index, str(partial))
         partial.replace(folder / f"{modality}.faiss")
@@ -74,9 +77,10 @@ def cells_for(rows: int) -> int:
     return max(1, min(1 << round(log2(1.4 * sqrt(max(rows, 1)))), rows // TRAINING_ROWS))
 
 
-def _make(embeddings: EmbeddingFolder, modality: str, cells: int, seed: int) -> Any:
+def _make(embeddings: EmbeddingFolder, modality: str, kind: Kind, cells: int, seed: int) -> Any:
     size = next(embeddings.blocks(modality)).shape[1]
-    index: Any = faiss.index_factory(size, f"IVF{cells},Flat" if cells else "Flat", faiss.METRIC_INNER_PRODUCT)
+    name = {"exact": "Flat", "ivf": f"IVF{cells},Flat", "hnsw": f"HNSW{LINKS},Flat"}[kind]
+    index: Any = faiss.index_factory(size, name, faiss.METRIC_INNER_PRODUCT)
     if cells:
         share = min(1.0, cells * TRAINING_ROWS / len(embeddings))
         rng = np.random.default_rng(seed)
@@ -109,7 +113,7 @@ class VectorIndex:
         embeddings: whose index it is.
 
     Attributes:
-        kind: `exact` or `ivf`.
+        kind: `exact`, `ivf` or `hnsw`.
         hashes: uint8 (M, 32), of the rows' pictures.
         times: float64 (M,), seconds.
 
@@ -126,7 +130,7 @@ class VectorIndex:
         self._cells, self._rows = described["cells"], len(embeddings)
         if described.get("bytes") != _sizes(folder):  # to read behind the end of a mapped file would kill the process
             raise FindingError(f"a file of the index in {folder} is cut or missing; run the same run.py embed again")
-        flag = faiss.IO_FLAG_MMAP_IFC if self.kind == "exact" else faiss.IO_FLAG_MMAP
+        flag = faiss.IO_FLAG_MMAP if self.kind == "ivf" else faiss.IO_FLAG_MMAP_IFC
         try:
             self._indices = {name: faiss.read_index(str(folder / f"{name}.faiss"), flag) for name in MODALITIES}
             self.hashes = np.load(folder / "hashes.npy", mmap_mode="r", allow_pickle=False)
@@ -175,6 +179,10 @@ class VectorIndex:
             wanted = 10 * count / len(allowed)
         if self.kind == "exact":
             parameters: Any = faiss.SearchParameters(**settings)
+        elif self.kind == "hnsw":
+            # Rows that are not allowed are walked through, too, and take their place among those kept in sight.
+            share = 1.0 if allowed is None else len(allowed) / self._rows
+            parameters = faiss.SearchParametersHNSW(efSearch=int(4 * count / share), **settings)  # type: ignore[call-arg]
         else:
             # The fewer rows are allowed, the more cells must be looked through to meet enough of them.
             probes = min(self._cells, max(16, round(self._cells * max(1 / 16, wanted))))

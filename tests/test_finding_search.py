@@ -24,10 +24,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return make_embeddings(tmp_path_factory.mktemp("made") / "e")
 
 
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """20,000 rows in cells."""
-    return make_embeddings(tmp_path_factory.mktemp("many") / "e", clips=5000, classes=40, kind="ivf")
+@pytest.fixture(scope="module", params=["ivf", "hnsw"])
+def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """20,000 rows in cells, or in a graph."""
+    return make_embeddings(tmp_path_factory.mktemp("many") / "e", clips=5000, classes=40, kind=request.param)
 
 
 def brute(made: Made, vector: NDArray[np.float32], modality: str, top: int, keep: NDArray[np.bool_]) -> list[str]:
@@ -55,9 +55,9 @@ def test_a_hit_names_its_best_view(made: Made) -> None:
     assert hit.cosine == pytest.approx(1, abs=1e-5)
 
 
-def test_cells_lose_few_of_the_neighbours(many: Made) -> None:
+def test_cells_and_graphs_lose_few_of_the_neighbours(many: Made) -> None:
     searcher = many.searcher()
-    assert (searcher.index.kind, cells_for(len(searcher.embeddings))) == ("ivf", 256)
+    assert searcher.index.kind in ("ivf", "hnsw") and cells_for(len(searcher.embeddings)) == 256
     rng = np.random.default_rng(2)
     found = wanted = 0
     for row in rng.integers(20000, size=50):
@@ -199,7 +199,7 @@ def test_an_index_of_other_embeddings_is_refused(tmp_path: Path, made: Made) -> 
         Searcher(EmbeddingFolder(folder))
 
 
-@pytest.mark.parametrize("kind", ["exact", "ivf"])
+@pytest.mark.parametrize("kind", ["exact", "ivf", "hnsw"])
 @pytest.mark.parametrize("name", ["image.faiss", "audio.faiss", "hashes.npy", "times.npy"])
 def test_a_damaged_index_is_a_known_error(tmp_path: Path, made: Made, kind: Kind, name: str) -> None:
     folder = tmp_path / "e"
