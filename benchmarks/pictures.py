@@ -48,7 +48,7 @@ def main() -> None:
         page.size(WIDTH, 900)
         page.dark(False)
         page.open((arguments.run / "report.html").resolve().as_uri())
-        take(page, arguments.out / "report.jpg", "header", "#classes", 1700)
+        take(page, arguments.out / "report.jpg", "header", ".pair.details", 2000)
         take(page, arguments.out / "report-examples.jpg", ".direction:nth-of-type(3)", ".direction:nth-of-type(4)", 900)
         page.size(WIDTH, 720)
         page.run("document.querySelector('#embeddings').scrollIntoView()")
