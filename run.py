@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _show_log(level: int) -> None:
     """Show what we log from this level on, and of others only warnings."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
-    for name in ("commands", "pipeline", "model", "shards", "configs", "finding"):
+    for name in ("commands", "pipeline", "model", "shards", "configs", "finding", "explore"):
         logging.getLogger(name).setLevel(level)
 
 
@@ -41,12 +41,14 @@ def _known_errors() -> tuple[type[Exception], ...]:
     """Return the errors that are told in one line; imported only once something went wrong."""
     from commands.errors import CommandError
     from configs.load import ConfigError
+    from explore.errors import ExploreError
     from finding.errors import FindingError
     from model.errors import ModelError
     from pipeline.errors import PipelineError
     from shards.errors import ShardError
 
-    return CommandError, ConfigError, PipelineError, ShardError, ModelError, FindingError, OSError
+    ours = (CommandError, ConfigError, PipelineError, ShardError, ModelError, FindingError, ExploreError)
+    return *ours, OSError
 
 
 if __name__ == "__main__":

@@ -24,10 +24,16 @@ setup(
         "model.networks",
         "model.report",
         "finding",
+        "explore",
         "configs",
         "commands",
     ],
-    package_data={"pipeline.sheets": ["*.jinja"], "model.report": ["*.jinja", "*.css", "*.js"], "configs": ["*.yaml"]},
+    package_data={
+        "pipeline.sheets": ["*.jinja"],
+        "model.report": ["*.jinja", "*.css", "*.js"],
+        "explore": ["*.jinja", "page/*"],
+        "configs": ["*.yaml"],
+    },
     install_requires=[
         "torch>=2.11",
         "torchvision>=0.26",
@@ -49,6 +55,8 @@ setup(
         "safetensors>=0.5",
         "scipy>=1.14",  # resampling
         "faiss-cpu>=1.14",  # the index of run.py search
+        "werkzeug>=3.0",  # requests of run.py explore; TensorBoard brings it anyway
+        "waitress>=3.0",  # its server: no dependencies, 60 kB
     ],
     extras_require={
         "crop": ["turbojpeg>=0.0.2"],  # pairs.decode: crop; its wheels ship libjpeg-turbo 3

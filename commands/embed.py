@@ -1,6 +1,8 @@
 """Write the embeddings of all clips, and an index to search them by."""
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -13,16 +15,21 @@ from .dataset import open_shards
 
 def run(arguments: argparse.Namespace) -> int:
     embedder = model.load(arguments.run, best=arguments.best)
+    told = embed(
+        open_shards(arguments), embedder, arguments.out, splits=arguments.split, views=arguments.views,
+        threads=arguments.workers, kind=arguments.index,
+    )  # fmt: skip
+    print(f"{told}: {arguments.out}")
+    return 0
+
+
+def embed(store: Any, embedder: Any, out: Path, *, kind: Any = None, **about: Any) -> str:
+    """Embed a dataset with a progress bar, index it, and return what was done in a line."""
     with tqdm(unit="view", disable=None, desc="embed") as bar:
 
         def note(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        clips, rows = embed_dataset(
-            open_shards(arguments), embedder, arguments.out, splits=arguments.split, views=arguments.views,
-            threads=arguments.workers, progress=note,
-        )  # fmt: skip
-    kind = build_index(arguments.out, arguments.index)
-    print(f"{clips} clips, {rows} views of step {embedder.step}, index {kind}: {arguments.out}")
-    return 0
+        clips, rows = embed_dataset(store, embedder, out, progress=note, **about)
+    return f"{clips} clips, {rows} views of step {embedder.step}, index {build_index(out, kind)}"

@@ -191,6 +191,21 @@ def _add_finding(add: Add) -> None:
     moved = "where the shards lie, if no longer where they were embedded from"
     added.add_argument("--shards", metavar="ROOT", help=moved)
 
+    added = add("explore", "explore --run runs/a --shards data/shards")
+    _model(added)
+    index = "what run.py embed wrote; made where it is not there (default: RUN/embeddings)"
+    added.add_argument("--index", type=_folder, metavar="DIR", help=index)
+    where = "where the shards lie (default: where the embeddings were made from)"
+    added.add_argument("--shards", metavar="ROOT", help=where)
+    _cached(added)
+    host = "address to listen at; another than this machine's own lets others in (default 127.0.0.1)"
+    added.add_argument("--host", default="127.0.0.1", metavar="H", help=host)
+    added.add_argument("--port", type=_port, default=7860, metavar="P", help="0: any that is free (default 7860)")
+    added.add_argument("--open", action="store_true", help="open the page in the browser of this machine")
+    upload = "largest file that may be dropped, in MB (default 50)"
+    added.add_argument("--upload-mb", type=_positive, default=50, metavar="N", help=upload)
+    _workers(added, "threads that read and decode where embeddings are made (default: one a core)")
+
 
 def _model(added: argparse.ArgumentParser, *, required: bool = True) -> None:
     added.add_argument("--run", type=Path, required=required, metavar="RUN", help="folder of a run or exported model")
@@ -246,4 +261,11 @@ def _natural(text: str) -> int:
     value = int(text)
     if value < 0:
         raise argparse.ArgumentTypeError(f"must be 0 or more, not {value}")
+    return value
+
+
+def _port(text: str) -> int:
+    value = int(text)
+    if not 0 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, not {value}")
     return value

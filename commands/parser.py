@@ -22,6 +22,7 @@ COMMANDS = {
     "export": "Write a model for others: safetensors with a card, ONNX, torch.export.",
     "embed": "Write the embeddings of all clips, and an index to search them by.",
     "search": "Find clips by a picture, a sound, a video or another clip.",
+    "explore": "Show a run in a browser: search by a file, walk from clip to clip, try any pair.",
     "report": "Write one self-contained page about a run.",
     "demo": "Do all of it on a corpus rendered for the purpose.",
 }

@@ -1,0 +1,74 @@
+"""Show a run in a browser: search by a file, walk from clip to clip, try any pair."""
+
+import argparse
+import logging
+import webbrowser
+from pathlib import Path
+from typing import Any
+
+import model
+from explore.clips import Clips
+from explore.explorer import Explorer
+from explore.judge import Judge
+from explore.serve import is_local, serve
+from explore.web import LOCAL, Application
+from finding.embed import digest_of
+from finding.errors import FindingError
+from finding.folder import MANIFEST, EmbeddingFolder, read_manifest
+from finding.index import build_index
+from finding.search import Searcher
+from shards.store import open_store
+
+from .dataset import open_shards
+from .embed import embed
+from .errors import CommandError
+
+VIEWS = 10
+logger = logging.getLogger(__name__)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    embedder = model.load(arguments.run, best=arguments.best)
+    folder: Path = arguments.index or arguments.run / "embeddings"
+    _make_embeddings(arguments, embedder, folder)
+    searcher = Searcher(EmbeddingFolder(folder))
+    if digest_of(embedder.model) != searcher.embeddings.identity["model"]:
+        raise CommandError(
+            f"{folder} was made by another model than {arguments.run} (step {embedder.step}) is now; delete it to make "
+            "it again, give another folder with --index, or the run, and --best, that it was made with"
+        )
+    store = open_shards(arguments) if arguments.shards else open_store(searcher.embeddings.shards)
+    clips = Clips(store, searcher.embeddings)
+    limit = round(arguments.upload_mb * 1e6)
+    explorer = Explorer(arguments.run.resolve().name, searcher, clips, Judge(embedder), limit)
+    local = is_local(arguments.host)
+    if not local:
+        logger.warning("everybody who can reach %s can see the clips and upload files", arguments.host)
+    application = Application(explorer, {*LOCAL, arguments.host} if local else ())
+
+    def ready(address: str) -> None:
+        print(f"{arguments.run} at step {embedder.step}, {len(searcher.embeddings.keys)} clips: {address}", flush=True)
+        logger.info("Ctrl-C ends it")
+        if arguments.open:
+            webbrowser.open(address)
+
+    serve(application, arguments.host, arguments.port, limit, ready)
+    return 0
+
+
+def _make_embeddings(arguments: argparse.Namespace, embedder: Any, folder: Path) -> None:
+    """Embed the dataset where that was not done, or go on with it."""
+    try:
+        if "parts" in read_manifest(folder):
+            build_index(folder)  # at once where it is there
+            return
+    except FindingError:
+        if (folder / MANIFEST).exists():
+            raise
+    if not arguments.shards:
+        raise CommandError(
+            f"{folder} holds no embeddings yet; say of which dataset to make them with --shards ROOT, or which there "
+            "are with --index DIR"
+        )
+    logger.info("embedding %s once, into %s", arguments.shards, folder)
+    embed(open_shards(arguments), embedder, folder, views=VIEWS, threads=arguments.workers)
