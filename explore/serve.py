@@ -1,8 +1,8 @@
 """Serve the application until Ctrl-C."""
 
 import logging
+import socket
 from collections.abc import Callable
-from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -31,23 +31,21 @@ def serve(application: Any, host: str, port: int, limit: int, ready: Callable[[s
     """
     logging.getLogger("waitress").setLevel(logging.ERROR)  # its notes about a queue are of no use to a person
     try:
+        listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ExploreError(
+            f"cannot listen on port {port} of {host} ({error.strerror}); give another --port or --host"
+        ) from error
+    with listening:
         server: Any = create_server(
-            application, host=host, port=port, threads=THREADS, max_request_body_size=limit + 1, connection_limit=200,
+            application, sockets=[listening], threads=THREADS, max_request_body_size=limit + 1, connection_limit=200,
             channel_timeout=60, ident="avcorr", clear_untrusted_proxy_headers=True,
         )  # fmt: skip
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ExploreError(
-            f"cannot listen on port {port} of {host} ({reason}); give another --port or --host"
-        ) from error
-    sockets = getattr(server, "effective_listen", None) or [(server.effective_host, server.effective_port)]
-    try:
-        ready(address(host, sockets[0][1]))
-        server.run()  # ends with Ctrl-C, which it keeps to itself
-    finally:
-        stop_all()
-        with suppress(OSError):
-            server.close()
+        try:
+            ready(address(host, listening.getsockname()[1]))
+            server.run()  # ends with Ctrl-C, which it keeps to itself
+        finally:
+            stop_all()
     raise KeyboardInterrupt
 
 

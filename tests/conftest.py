@@ -17,6 +17,7 @@ from pipeline.sources.find import find_sources
 from shards.exports.dali import write_dali
 from shards.exports.energon import write_energon
 
+from .exploring import UPLOAD_MB, Explored, explore, make_dataset
 from .servers import S3Server, s3_server
 
 MakeVideo = Callable[..., Path]
@@ -124,3 +125,15 @@ def embedded(tmp_path_factory: pytest.TempPathFactory, shards: Path, embedder: E
     assert embed_dataset(shards, embedder, folder, views=3, batch_size=5) == (12, 36)
     build_index(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def explored(tmp_path_factory: pytest.TempPathFactory, ffmpeg: str) -> Iterator[Explored]:
+    """A real run.py explore over ten clips that differ; it makes the embeddings first."""
+    from .test_run import TINY, command
+
+    folder = tmp_path_factory.mktemp("explored")
+    root = make_dataset(folder, ffmpeg)
+    assert command("train", "--shards", root, "--run", folder / "run", settings=TINY) == 0
+    with explore(folder / "run", root, "--shards", str(root), "--upload-mb", str(UPLOAD_MB)) as server:
+        yield server

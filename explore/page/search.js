@@ -99,11 +99,11 @@ function current() {
 function change(event) {
   const { query } = current();
   const chosen = (name) => document.querySelector(`input[name="${name}"]:checked`)?.value;
-  const by = chosen("by");
-  if (event.currentTarget.id === "to") wished = chosen("to");
+  let [by, to] = [chosen("by"), chosen("to")];
+  if (event.currentTarget.id === "to") wished = to;
   if (!query) return;
-  const to = about.shared_space ? chosen("to") : by;
-  go("search", { query, by, ...filters(), to });
+  if (!about.shared_space) by = to = event.currentTarget.id === "to" ? to : by;
+  go("search", { query, ...filters(), by, to });
 }
 
 async function find(values) {
