@@ -56,7 +56,7 @@ setup(
         "scipy>=1.14",  # resampling
         "faiss-cpu>=1.14",  # the index of run.py search
         "werkzeug>=3.0",  # requests of run.py explore; TensorBoard brings it anyway
-        "waitress>=3.0",  # its server: no dependencies, 60 kB
+        "waitress>=3.0",  # its server; has no dependencies
     ],
     extras_require={
         "crop": ["turbojpeg>=0.0.2"],  # pairs.decode: crop; its wheels ship libjpeg-turbo 3

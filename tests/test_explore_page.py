@@ -117,7 +117,7 @@ def test_a_bad_file_is_answered_on_the_page(page: Page, tmp_path: Path) -> None:
     page.drop_file("#drop", tmp_path / "letter.txt")
     page.wait("!document.getElementById('error').hidden")
     said = page.run(text("#error"))
-    assert said.startswith("Letter.txt cannot be read as a picture, a sound or a video: ") and "/proc" not in said
+    assert said.startswith("letter.txt cannot be read as a picture, a sound or a video: ") and "/proc" not in said
     (tmp_path / "large.wav").write_bytes(bytes(UPLOAD_MB * 10**6 + 1))
     page.choose_file("#file", tmp_path / "large.wav")
     page.wait(f"{text('#error')}.includes('this server takes {UPLOAD_MB} MB at most')")
@@ -140,6 +140,7 @@ def test_a_walk_step_by_step(page: Page, explored: Explored) -> None:
     page.click("#steps .card:first-child .actions button")
     page.wait(f"{here} === '{second}'")
     page.wait("document.querySelectorAll('#path li').length === 2")
+    page.wait("document.activeElement.id === 'here-label'")  # what was pressed is gone; the keyboard goes on from here
     page.wait("[...document.querySelectorAll('#path img')].every(image => image.naturalWidth > 0)")
     page.click("#way label:last-child")  # by sound to sounds
     page.wait(f"{text('#neighbours')} === 'Sounds nearest to its sound'")

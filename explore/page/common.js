@@ -40,15 +40,25 @@ export async function ask(place, values = {}, options = {}) {
 
 export function fail(error) {
   if (error.name === "AbortError") return;
-  const text = error.message;
+  const text = error.message.replace(/^[a-z]+(?=[ '])/, (word) => word[0].toUpperCase() + word.slice(1));
   const place = element("error");
-  place.textContent = text ? text[0].toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".") : String(error);
+  place.textContent = text + (/[.?!]$/.test(text) ? "" : ".");
   place.hidden = false;
   place.scrollIntoView({ block: "nearest" });
 }
 
 export function forget() {
   element("error").hidden = true;
+}
+
+/** Replace the children of an element; where that takes the focus away, `title` gets it, and what is new is shown. */
+export function exchange(place, children, title) {
+  const inside = place.contains(document.activeElement);
+  place.replaceChildren(...children);
+  if (!inside) return;
+  title.tabIndex = -1;
+  title.focus({ preventScroll: true });
+  title.closest("section").scrollIntoView();
 }
 
 export function go(view, values = {}) {

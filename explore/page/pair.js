@@ -10,7 +10,7 @@ const TRUTH = {
   other: ["They do not belong together: two videos of different kinds.", false],
 };
 const STRIP = 8;
-let about, image = null, audio = null, frame = 0, start = 0, asking = null, drawing = null;
+let about, image = null, audio = null, frame = 0, start = 0, asking = null, drawing = null, visit = 0;
 
 export function begin(known) {
   about = known;
@@ -51,7 +51,10 @@ export async function show(values) {
     return location.replace(`#pair?image=${clip.key}&audio=${values.get("audio") ?? clip.key}`);
   }
   const keys = [values.get("image"), values.get("audio") ?? values.get("image")];
-  [image, audio] = await Promise.all(keys.map((key) => ask(`api/clip/${encodeURIComponent(key)}`)));
+  const mine = ++visit;
+  const clips = await Promise.all(keys.map((key) => ask(`api/clip/${encodeURIComponent(key)}`)));
+  if (mine !== visit) return; // another pair was chosen meanwhile
+  [image, audio] = clips;
   for (const [side, clip] of [["image", image], ["audio", audio]]) {
     element(`${side}-key`).value = clip.key;
     element(`${side}-named`).textContent = `${clip.label || "no label"} · ${clip.split}`;

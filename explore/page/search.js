@@ -1,5 +1,5 @@
 // Search: with a file that is dropped or chosen, or with a clip.
-import { any, ask, card, element, fail, forget, go, make, middle, remember, resolve, suggest } from "./common.js";
+import { any, ask, card, element, exchange, fail, forget, go, make, middle, remember, resolve, suggest } from "./common.js";
 
 const STEP = 20;
 const MOST = 48;
@@ -73,7 +73,7 @@ async function take(chosen) {
     if (last === location.hash) await find(current());
   } catch (error) {
     file = null;
-    element("found").textContent = "";
+    await (current().query ? find(current()) : start()).catch(fail);
     fail(error);
   } finally {
     drop.classList.remove("busy");
@@ -135,7 +135,7 @@ async function find(values) {
   const side = by === "image" ? "picture" : "sound";
   const of = query.kind === side ? query.name : `the ${side} of ${query.name}`;
   element("found").textContent = hits.length ? `${NAMES[to][0].toUpperCase()}${NAMES[to].slice(1)} nearest to ${of}` : `No ${NAMES[to]} to compare ${of} with`;
-  element("hits").replaceChildren(...hits.map((hit) => card(hit, about.seconds, actions, hit.own ? "its own" : "")));
+  exchange(element("hits"), hits.map((hit) => card(hit, about.seconds, actions, hit.own ? "its own" : "")), element("found"));
   element("more").hidden = hits.length < top || top >= MOST;
   await preview(query);
 }
