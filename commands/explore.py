@@ -17,7 +17,6 @@ from finding.errors import FindingError
 from finding.folder import MANIFEST, EmbeddingFolder, read_manifest
 from finding.index import build_index
 from finding.search import Searcher
-from shards.store import open_store
 
 from .dataset import open_shards
 from .embed import embed
@@ -37,8 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
             f"{folder} was made by another model than {arguments.run} (step {embedder.step}) is now; delete it to make "
             "it again, give another folder with --index, or the run, and --best, that it was made with"
         )
-    store = open_shards(arguments) if arguments.shards else open_store(searcher.embeddings.shards)
-    clips = Clips(store, searcher.embeddings)
+    arguments.shards = arguments.shards or searcher.embeddings.shards
+    clips = Clips(open_shards(arguments), searcher.embeddings)
     limit = round(arguments.upload_mb * 1e6)
     explorer = Explorer(arguments.run.resolve().name, searcher, clips, Judge(embedder), limit)
     local = is_local(arguments.host)

@@ -4,6 +4,7 @@ import random
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
@@ -44,8 +45,9 @@ class Explorer:
         self._embeddings = searcher.embeddings
         self.uploads = Uploads(judge, limit)
 
+    @cached_property
     def about(self) -> dict[str, Any]:
-        """Return what is explored."""
+        """What is explored."""
         embeddings, model = self._embeddings, self._judge.config["model"]
         return {
             "run": self._name, "step": self._judge.step, "architecture": model["architecture"],

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import soundfile
@@ -14,7 +15,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound, UnsupportedMediaType
 from werkzeug.routing import Map, Rule
-from werkzeug.sansio.utils import host_is_trusted
 from werkzeug.wrappers import Request, Response
 
 from finding.errors import FindingError
@@ -64,7 +64,7 @@ class Application:
     def __init__(self, explorer: Explorer, hosts: Iterable[str] = LOCAL) -> None:
         self._explorer, self._hosts = explorer, tuple(hosts)
         environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
-        self._html = environment.get_template("page.html.jinja").render(about=explorer.about())
+        self._html = environment.get_template("page.html.jinja").render(about=explorer.about)
         self._parts = {path.name: path.read_bytes() for path in (HERE / "page").iterdir() if path.suffix in KINDS}
 
     def __call__(self, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -97,7 +97,7 @@ class Application:
     def _admit(self, request: Request) -> None:
         """Refuse what comes under a foreign name or from another site's page. Raises HTTPException."""
         host = request.environ.get("HTTP_HOST", "")
-        if self._hosts and not host_is_trusted(host, self._hosts):
+        if self._hosts and _host_name(host) not in self._hosts:
             raise Forbidden(f"this server does not answer to the name {host!r}; open the address that it printed")
         origin = request.headers.get("Origin")
         if origin is not None and origin.partition("://")[2] != host:
@@ -112,7 +112,7 @@ class Application:
         return Response(self._parts[name], mimetype=KINDS[Path(name).suffix], headers={"Cache-Control": "no-cache"})
 
     def _about(self, request: Request) -> Response:
-        return _json(self._explorer.about())
+        return _json(self._explorer.about)
 
     def _some(self, request: Request) -> Response:
         count = min(round(_number(request, "count", 1, least=1)), MOST_CLIPS)
@@ -168,6 +168,14 @@ class Application:
         data = io.BytesIO()
         Image.fromarray(spectrogram(wave, line.rate, *SPECTRUM)).save(data, "PNG")
         return _media(request, data.getvalue(), "image/png")
+
+
+def _host_name(text: str) -> str | None:
+    """Return the host of a Host header without its port; None where it is none."""
+    try:
+        return urlsplit(f"//{text}").hostname if "@" not in text else None
+    except ValueError:
+        return None
 
 
 def _json(values: Any, status: int = 200) -> Response:

@@ -104,7 +104,7 @@ def test_where_the_sound_is(shards: Path, tmp_path: Path) -> None:
     build_index(run / "embeddings")
     searcher = Searcher(EmbeddingFolder(run / "embeddings"))
     explorer = Explorer("run", searcher, Clips(open_store(shards), searcher.embeddings), Judge(embedder), 10**6)
-    assert explorer.about()["localises"] and not explorer.about()["shared_space"]
+    assert explorer.about["localises"] and not explorer.about["shared_space"]
     a, b = searcher.embeddings.keys[:2]
     found = explorer.pair(a, 4, b, 1.0)
     assert max(map(max, found["map"])) == pytest.approx(found["probability"], abs=1e-3)  # the best place decides
@@ -144,6 +144,10 @@ def test_a_server_that_others_reach_answers_to_any_name(
     elsewhere: Any = {"headers": {"Host": "gpu7.example:7860"}}
     assert Client(Application(explorer)).get("/api/about", **elsewhere).status_code == 403
     assert Client(Application(explorer, ())).get("/api/about", **elsewhere).status_code == 200
+    for host, status in (("[::1]:7860", 200), ("LOCALHOST", 200), ("127.0.0.1.evil.example", 403), ("x@localhost", 403),
+                         ("[::1", 403), ("evil.example@localhost:80", 403)):  # fmt: skip
+        answer = Client(Application(explorer)).get("/api/about", headers={"Host": host})
+        assert answer.status_code == status, host
     assert [is_local(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "::", "gpu7")] == [True] * 3 + [
         False
     ] * 3
