@@ -6,6 +6,7 @@ Nothing moves in time: sound stays on the time grid on which it was cut.
 """
 
 import math
+from functools import cache
 from typing import Literal
 
 import numpy
@@ -108,6 +109,12 @@ def _resized_crop(frames: Tensor, flip: Tensor, generator: torch.Generator) -> T
     return crops.permute(0, 2, 3, 1)
 
 
+@cache
+def _colour_axes(device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return both matrices on a device; copied once, since the host waits for a GPU at such a copy."""
+    return RGB_TO_YIQ.to(device), YIQ_TO_RGB.to(device)
+
+
 def _jitter_colour(frames: Tensor, strength: Strength, generator: torch.Generator) -> Tensor:
     """Return frames (B, H, W, 3) in 0..255 after one random linear map of RGB per frame."""
     count, device = len(frames), frames.device
@@ -120,7 +127,7 @@ def _jitter_colour(frames: Tensor, strength: Strength, generator: torch.Generato
         grey = _uniform(count, (0.0, 1.0), generator) < GREY_PROBABILITY
         saturation = saturation.masked_fill(grey, 0.0)
     # In YIQ, saturation scales the chroma and hue turns it, so all of the jitter is one 3 x 3 matrix.
-    to_yiq, to_rgb = RGB_TO_YIQ.to(device), YIQ_TO_RGB.to(device)
+    to_yiq, to_rgb = _colour_axes(device)
     yiq = torch.zeros(count, 3, 3, device=device)
     yiq[:, 0, 0] = 1.0
     yiq[:, 1, 1] = yiq[:, 2, 2] = saturation * turn.cos()

@@ -60,7 +60,8 @@ def sigmoid_loss(
     with torch.autocast(image.device.type, enabled=False):
         cosine = image.float() @ processes.gather(audio.float()).T
     logits = model.head(cosine_to_distance(cosine)) - math.log(max(excluded.shape[1] - 1, 1))
-    signs = functional.one_hot(own, excluded.shape[1]) * 2 - 1
+    is_own = torch.arange(excluded.shape[1], device=own.device) == own[:, None]  # one_hot would read the numbers
+    signs = is_own * 2 - 1
     return functional.softplus(-signs * logits).masked_fill(excluded, 0.0).sum(dim=1).mean()
 
 

@@ -3,10 +3,10 @@
 import inspect
 import logging
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from .augment import augment_audio, augment_frames, mask_spectrogram, step_generator
@@ -19,29 +19,10 @@ from .networks.network import CorrespondenceModel
 from .objective import Objective, contrastive_objective, deranged_objective, pair_objective, sigmoid_objective
 from .optimizer import build_optimizer, learning_rate, set_learning_rate
 from .settings import TrainSettings
+from .transfer import Batch, Transfer
 
 logger = logging.getLogger(__name__)
 NO_RANK = 1 << 31  # tells draws that all processes share from those of any one of them
-
-
-class Batch(Protocol):
-    """What a step reads of a batch: B pairs of a frame and a sound, this process's part of the step's pairs."""
-
-    @property
-    def frames(self) -> Tensor:
-        """RGB frames, uint8 (B, H, W, 3)."""
-
-    @property
-    def audio(self) -> Tensor:
-        """Mono PCM, int16 (B, N)."""
-
-    @property
-    def matches(self) -> Tensor:
-        """True where the sound is the frame's own, bool (B,)."""
-
-    @property
-    def videos(self) -> Tensor:
-        """Identity of the frame's source video, int64 (B,)."""
 
 
 class Judge(nn.Module):
@@ -56,21 +37,23 @@ class Judge(nn.Module):
         self.device = device
         self.precision = resolve_precision(settings.precision, device)
         self.processes = processes
+        self.transfer = Transfer(device)
 
     def forward(self, batch: Batch, step: int) -> Objective:
         """Return the objective of a batch; the random draws are a function of the seed, the step and the process."""
         model, settings = self.model, self.settings
+        if settings.objective != "pair" and not batch.matches.all():
+            raise ModelError(f"the {settings.objective} objective needs matching pairs only; set pairs.aligned: true")
+        moved = self.transfer(batch)
         generator = step_generator(settings.seed, step, self.device, self.processes.rank)
-        frames = augment_frames(batch.frames.to(self.device, non_blocking=True), settings.augment, generator)
-        audio = augment_audio(batch.audio.to(self.device, non_blocking=True), settings.augment, generator)
+        frames = augment_frames(moved.frames, settings.augment, generator)
+        audio = augment_audio(moved.audio, settings.augment, generator)
         with tower_autocast(self.device, self.precision):
             spectrogram = mask_spectrogram(model.spectrogram(audio), settings.augment, generator)
             image, sound = model.image_features(frames), model.spectrogram_features(spectrogram)
         if settings.objective == "pair":
-            return pair_objective(model, image, sound, batch.matches.to(self.device, non_blocking=True))
-        if not batch.matches.all():
-            raise ModelError(f"the {settings.objective} objective needs matching pairs only; set pairs.aligned: true")
-        videos = batch.videos.to(self.device, non_blocking=True)
+            return pair_objective(model, image, sound, moved.matches)
+        videos = moved.videos
         # Which sounds mismatch is decided over the whole batch, so alike in all processes.
         shared = step_generator(settings.seed, step, self.device, NO_RANK)
         if settings.objective == "deranged":

@@ -17,7 +17,8 @@ from .interrupt import Held, terminable, uninterrupted
 from .networks.network import CorrespondenceModel
 from .progress import Interval, Progress, Reporter
 from .settings import TrainSettings
-from .step import Batch, Stepper
+from .step import Stepper
+from .transfer import Batch
 from .watch import Watch
 
 SIGNAL_SECONDS = 0.5
