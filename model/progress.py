@@ -1,4 +1,4 @@
-"""Record of a training run: metrics.jsonl, TensorBoard scalars and a progress bar on stderr."""
+"""Record of a training run: metrics.jsonl, TensorBoard, Weights & Biases where asked for, a progress bar on stderr."""
 
 import json
 import logging
@@ -16,8 +16,11 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from .board import MAP, map_embeddings, show_pairs
 from .distributed import ALONE, Processes
 from .objective import Objective
+from .samples import Samples
+from .tracking import Tracking
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
@@ -97,8 +100,9 @@ class Progress:
     Opened at step k > 0, as by a resumed run, it removes the lines of later steps, so that no step appears twice.
     """
 
-    def __init__(self, run: Path, step: int, steps: int) -> None:
+    def __init__(self, run: Path, step: int, steps: int, tracking: Tracking | None = None) -> None:
         run.mkdir(parents=True, exist_ok=True)
+        self._run, self._tracking = run, tracking
         truncate_metrics(run / METRICS, step)
         self._file = (run / METRICS).open("a", encoding="utf-8")
         self._tensorboard = SummaryWriter(str(run / TENSORBOARD), purge_step=step + 1)
@@ -114,6 +118,8 @@ class Progress:
         self._bar.close()
         self._tensorboard.close()
         self._file.close()
+        if self._tracking:
+            self._tracking.close()
 
     def advance(self) -> None:
         """Count one step."""
@@ -126,6 +132,8 @@ class Progress:
         for name, value in metrics.items():
             if name != "step":
                 self._tensorboard.add_scalar(f"train/{name}", value, metrics["step"])
+        if self._tracking:
+            self._tracking.write(metrics)
         text = (
             f"loss {metrics['loss_mean']:.4f}, accuracy {metrics['accuracy']:.3f}, "
             f"{metrics['pairs_per_second']:.0f} pairs/s, {metrics['data_wait']:.0%} waiting for data"
@@ -136,6 +144,13 @@ class Progress:
         if self._bar.disable:
             logger.info("step %d of %d: %s", metrics["step"], self._steps, text)
         self._bar.set_postfix_str(text, refresh=False)
+
+    def show(self, samples: Samples, step: int, sample_rate: int) -> None:
+        """Show pairs and embeddings of a batch as they are after a step."""
+        show_pairs(self._tensorboard, samples, step, sample_rate)
+        map_embeddings(self._run / TENSORBOARD / MAP, samples, step)
+        if self._tracking:
+            self._tracking.show(samples, step)
 
 
 def _data_text(metrics: Mapping[str, Any]) -> str:

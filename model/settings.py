@@ -110,6 +110,10 @@ class TrainSettings(Settings):
         "auto", description="of the towers; auto: bf16 where the hardware multiplies it faster, else fp32"
     )
     log_every: int = Field(50, ge=1, description="steps between two lines of metrics.jsonl")
+    board_every: int = Field(
+        5000, ge=0, description="steps between two times that pairs and embeddings are shown on TensorBoard; 0: never"
+    )
+    wandb: str = Field("", description="project on Weights & Biases that gets the log, too; empty: none")
     plateau_steps: int = Field(
         2000, ge=0, description="steps with a loss no better than guessing before a warning says what to try; 0: never"
     )

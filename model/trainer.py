@@ -16,8 +16,10 @@ from .flops import Cost, pair_cost
 from .interrupt import Held, terminable, uninterrupted
 from .networks.network import CorrespondenceModel
 from .progress import Interval, Progress, Reporter
+from .samples import look
 from .settings import TrainSettings
 from .step import Stepper
+from .tracking import Tracking
 from .transfer import Batch
 from .watch import Watch
 
@@ -63,9 +65,9 @@ def fit(
     if start is not None:
         stepper.restore(start)
     if settings.compile:
-        _compile_towers(stepper.model, device)
+        compile_towers(stepper.model, device)
     with terminable(), uninterrupted() as held, _tuned_convolutions(device), ExitStack() as stack:
-        progress = stack.enter_context(Progress(run, stepper.done, settings.steps)) if processes.is_first else None
+        progress = stack.enter_context(_progress(stepper, run, config)) if processes.is_first else None
         loop = _Loop(stepper, progress, run, config, held, batches if isinstance(batches, Reporter) else None)
         try:
             metrics = loop.run(iter(batches))
@@ -129,6 +131,9 @@ class _Loop:
             if reports:
                 metrics = self._report(interval)
                 interval = Interval(processes)
+            if self.progress and settings.board_every and stepper.done % settings.board_every == 0:
+                rate = stepper.model.settings.spectrogram.sample_rate
+                self.progress.show(look(stepper.model, batch, stepper.device, stepper.precision), stepper.done, rate)
             if stepper.done % settings.checkpoint_every == 0 and stepper.done < settings.steps:
                 self.save()
         return metrics
@@ -162,6 +167,15 @@ class _Loop:
         return metrics
 
 
+def _progress(stepper: Stepper, run: Path, config: dict[str, Any]) -> Progress:
+    """Return the record of this call; raise ModelError where Weights & Biases is asked for and cannot be had."""
+    settings, tracking = stepper.settings, None
+    if settings.wandb:
+        run.mkdir(parents=True, exist_ok=True)
+        tracking = Tracking(run, settings.wandb, config, stepper.model.settings.spectrogram.sample_rate)
+    return Progress(run, stepper.done, settings.steps, tracking)
+
+
 def _cost(stepper: Stepper, batch: Batch) -> Cost:
     """Return what a pair of this batch costs, and say it."""
     cost = pair_cost(stepper.model, batch.frames.shape[1], batch.audio.shape[1], stepper.device, stepper.precision)
@@ -183,7 +197,7 @@ def _tuned_convolutions(device: torch.device) -> AbstractContextManager[None]:
     return torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=True)
 
 
-def _compile_towers(model: CorrespondenceModel, device: torch.device) -> None:
+def compile_towers(model: CorrespondenceModel, device: torch.device) -> None:
     """Compile the towers, or go on without if the machine lacks what torch.compile needs (a C++ compiler, Triton)."""
     try:
         torch.compile(lambda values: values * 2 + 1)(torch.ones(8, device=device))
