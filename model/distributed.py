@@ -6,6 +6,8 @@ takes part in nothing and every method returns what it was given.
 """
 
 import os
+import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -89,10 +91,40 @@ def joined(processes: Processes, device: torch.device) -> Iterator[Processes]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
+    store, rank, ranks = next(distributed.rendezvous("env://", timeout=TIMEOUT))
+    distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT, rank=rank, world_size=ranks,
+        store=_of_this_start(store, rank, ranks),
+    )  # fmt: skip
     yield replace(processes, control=distributed.new_group(backend="gloo", timeout=TIMEOUT))
     # Not after an error: the others may be in the middle of something, and to wait for them would hide it.
     distributed.destroy_process_group()
+
+
+def _of_this_start(store: Any, rank: int, ranks: int) -> Any:
+    """Return the processes' common store under a name that only those share that were started together.
+
+    torchrun keeps one store over its restarts. There a process finds the addresses that the dead ones left, and waits
+    for them until the timeout (torch 2.14, gloo). torchrun's count of restarts is each machine's own, so the first
+    process makes up a name and tells it to whoever asks under a name of his own, until all have heard it.
+    """
+    name = secrets.token_hex(8)
+    if rank > 0:
+        store.set(f"asks/{rank}", name)
+        heard = store.get(f"told/{name}").decode()  # waits
+        store.set(f"heard/{heard}/{rank}", "")
+        return distributed.PrefixStore(heard, store)
+    waiting, deadline = set(range(1, ranks)), time.monotonic() + TIMEOUT.total_seconds()
+    while waiting:
+        for other in sorted(waiting):
+            if store.check([f"asks/{other}"]):  # perhaps a dead one's question, so it is looked at again
+                store.set(f"told/{store.get(f'asks/{other}').decode()}", name)
+            if store.check([f"heard/{name}/{other}"]):
+                waiting.discard(other)
+        if time.monotonic() > deadline:
+            raise ModelError(f"processes {sorted(waiting)} of {ranks} did not come within {TIMEOUT}")
+        time.sleep(0.02)
+    return distributed.PrefixStore(name, store)
 
 
 class _Gather(torch.autograd.Function):
