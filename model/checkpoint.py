@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pydantic import ValidationError
 
 from .correspondence import make_model
 from .errors import CheckpointError
@@ -48,6 +49,8 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Write a checkpoint atomically, then remove all but the newest `keep` and the best; return its path."""
     path = checkpoint_path(run, checkpoint.step)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob("*.partial"):  # by a training that was killed while it wrote
+        left.unlink()
     temporary = path.with_suffix(".pt.partial")
     with temporary.open("wb") as file:
         torch.save({"format": FORMAT, **checkpoint._asdict()}, file)
@@ -152,13 +155,42 @@ def require_same_config(checkpoint: Checkpoint, config: Mapping[str, Any], free:
         )
 
 
+def take_over(model: CorrespondenceModel, checkpoint: Checkpoint) -> None:
+    """Give a checkpoint's weights to a model; raise CheckpointError that names what differs if it is another network.
+
+    The same configuration makes another network where the code has changed.
+    """
+    saved, here = ({name: tuple(value.shape) for name, value in state.items()}
+                   for state in (checkpoint.model, model.state_dict()))  # fmt: skip
+    differing = [
+        f"{name} (checkpoint: {saved.get(name, 'absent')}, now: {here.get(name, 'absent')})"
+        for name in sorted(saved.keys() | here.keys())
+        if saved.get(name) != here.get(name)
+    ]
+    if differing:
+        others = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise CheckpointError(
+            f"the checkpoint of step {checkpoint.step} is of another network than this version builds: "
+            f"{'; '.join(differing[:3])}{others}; use the version that wrote it, or train in a new run folder"
+        )
+    model.load_state_dict(checkpoint.model)
+
+
 def load_model(
     run: Path, device: torch.device, *, best: bool = False
 ) -> tuple[CorrespondenceModel, dict[str, Any], int]:
     """Return a run's newest or best model in evaluation mode on the device, its configuration and its step."""
     checkpoint = best_checkpoint(run) if best else latest_checkpoint(run)
-    model = make_model(ModelSettings.model_validate(checkpoint.config["model"]))
-    model.load_state_dict(checkpoint.model)
+    try:
+        settings = ModelSettings.model_validate(checkpoint.config["model"])
+    except ValidationError as error:
+        names = ", ".join(f"model.{'.'.join(map(str, problem['loc']))}" for problem in error.errors())
+        raise CheckpointError(
+            f"the checkpoint of step {checkpoint.step} has settings that this version does not know: {names}; use the "
+            "version that wrote it"
+        ) from error
+    model = make_model(settings)
+    take_over(model, checkpoint)
     model.eval().to(device).to(memory_format=torch.channels_last)
     return model, checkpoint.config, checkpoint.step
 

@@ -15,6 +15,7 @@ from model.checkpoint import (
     load_model,
     require_same_config,
     save_checkpoint,
+    take_over,
 )
 from model.correspondence import build_model
 from model.errors import CheckpointError
@@ -124,6 +125,32 @@ def test_missing_ones_are_named(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "nothing.pt")
     with pytest.raises(CheckpointError, match="holds no checkpoint; train this run first"):
         latest_checkpoint(tmp_path)
+
+
+def test_a_network_of_other_code_is_refused_by_what_differs(tmp_path: Path) -> None:
+    saved = checkpoint(7)
+    other = build_model(ModelSettings(embedding_size=16, width=8), seed=0)
+    before = other.audio_tower.fc.weight.clone()
+    shapes = r"audio_tower.fc.bias \(checkpoint: \(8,\), now: \(16,\)\); .* and 1 more; use the version that wrote it"
+    with pytest.raises(CheckpointError, match=f"step 7 is of another network than this version builds: {shapes}"):
+        take_over(other, saved)
+    assert torch.equal(other.audio_tower.fc.weight, before)
+    renamed = {("head.old" if name == "head.slope" else name): value for name, value in saved.model.items()}
+    save_checkpoint(tmp_path, saved._replace(model=renamed), keep=3)
+    with pytest.raises(CheckpointError, match=r"head.old \(checkpoint: \(\), now: absent\); head.slope"):
+        load_model(tmp_path, torch.device("cpu"))
+    later = {**saved.config, "model": {**saved.config["model"], "depth": 34}}
+    save_checkpoint(tmp_path, saved._replace(step=8, config=later), keep=3)
+    with pytest.raises(CheckpointError, match="step 8 has settings that this version does not know: model.depth; use"):
+        load_model(tmp_path, torch.device("cpu"))
+
+
+def test_what_a_kill_left_half_written_goes_with_the_next_checkpoint(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, checkpoint(1), keep=3)
+    (tmp_path / "checkpoints" / "step-00000002.pt.partial").write_bytes(b"half")
+    assert latest_checkpoint(tmp_path).step == 1
+    save_checkpoint(tmp_path, checkpoint(3), keep=3)
+    assert not list((tmp_path / "checkpoints").glob("*.partial"))
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
