@@ -16,9 +16,9 @@ def show_pairs(writer: SummaryWriter, samples: Samples, step: int, sample_rate: 
     """Write each pair as a picture and a sound, and a table of what the model thinks of them."""
     lines = ["| pair | the sound is | probability that they correspond |", "|---|---|---|"]
     for number, picture in enumerate(samples.pictures):
-        tag = f"pairs/{number + 1}"
-        writer.add_image(tag, picture, step, dataformats="HWC")
-        writer.add_audio(tag, samples.sounds[number][None], step, sample_rate)
+        writer.add_image(f"pairs/{number + 1}", picture, step, dataformats="HWC")
+        # TensorBoard shows a tag on one page only, so the sound has another one.
+        writer.add_audio(f"sounds/{number + 1}", samples.sounds[number][None], step, sample_rate)
         whose = "the frame's own" if samples.matches[number] else "another's"
         lines.append(f"| {number + 1} | {whose} | {samples.probabilities[number].item():.3f} |")
     writer.add_text("pairs", "\n".join(lines), step)

@@ -31,19 +31,31 @@ def pair_loss(logits: Tensor, matches: Tensor) -> Tensor:
 
 
 def contrastive_loss(
-    image: Tensor, audio: Tensor, videos: Tensor, temperature: float, processes: Processes = ALONE
+    image: Tensor,
+    audio: Tensor,
+    videos: Tensor,
+    temperature: float,
+    processes: Processes = ALONE,
+    smoothing: float = 0.0,
 ) -> Tensor:
     """Return the symmetric InfoNCE loss, in nats, of aligned unit vectors (B, D).
 
     Mean over both directions of the cross-entropy of cosine / temperature (van den Oord et al., 2018, eq. 4; both
     ways as in Radford et al., 2021, figure 3). Other items of the same video, ids in videos (B,), are no negatives.
+    smoothing is the share of the target that the match and all negatives share alike (Szegedy et al., 2016, section 7).
     """
     excluded, own = _grid(videos, processes)
     losses = []
     for ours, theirs in ((image, audio), (audio, image)):
         with torch.autocast(image.device.type, enabled=False):
             similarity = ours.float() @ processes.gather(theirs.float()).T / temperature
-        losses.append(functional.cross_entropy(similarity.masked_fill(excluded, -torch.inf), own))
+        similarity = similarity.masked_fill(excluded, -torch.inf)
+        loss = functional.cross_entropy(similarity, own)
+        if smoothing:
+            likelihood = functional.log_softmax(similarity, dim=1).masked_fill(excluded, 0.0)
+            shared = -(likelihood.sum(dim=1) / (~excluded).sum(dim=1)).mean()
+            loss = (1.0 - smoothing) * loss + smoothing * shared
+        losses.append(loss)
     return (losses[0] + losses[1]) / 2
 
 
@@ -97,14 +109,17 @@ def contrastive_objective(
     temperature: float,
     generator: torch.Generator,
     processes: Processes = ALONE,
+    smoothing: float = 0.0,
+    pair_weight: float = 0.0,
 ) -> Objective:
     """Judge aligned pairs against all sounds of other videos in the batch.
 
-    The head learns its slope and threshold from the aligned pairs and as many deranged ones, on detached embeddings:
-    probability 1/2 separates the two, and the towers see the contrastive gradient only.
+    The head learns its slope and threshold from the aligned pairs and as many deranged ones: probability 1/2 separates
+    the two. Of this loss the towers see the share pair_weight of the gradient, at 0 the contrastive one only.
     """
-    contrast = contrastive_loss(image, audio, videos, temperature, processes)
-    judged = _judge_deranged(model, image.detach(), audio.detach(), videos, generator, processes)
+    contrast = contrastive_loss(image, audio, videos, temperature, processes, smoothing)
+    seen = [_with_gradient(vectors, pair_weight) for vectors in (image, audio)]
+    judged = _judge_deranged(model, *seen, videos, generator, processes)
     return Objective(contrast + judged.loss, judged.accuracy, judged.loss.detach())
 
 
@@ -121,6 +136,11 @@ def sigmoid_objective(
     with torch.no_grad():
         judged = _judge_deranged(model, image, audio, videos, generator, processes)
     return Objective(loss, judged.accuracy, judged.loss)
+
+
+def _with_gradient(vectors: Tensor, share: float) -> Tensor:
+    """Return the same vectors, through which only a share of the gradient flows back."""
+    return share * vectors + (1.0 - share) * vectors.detach() if share else vectors.detach()
 
 
 def _grid(videos: Tensor, processes: Processes) -> tuple[Tensor, Tensor]:

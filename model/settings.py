@@ -90,6 +90,12 @@ class TrainSettings(Settings):
         "sigmoid: the same negatives, each pair judged on its own by the head",
     )
     temperature: float = Field(0.07, gt=0, description="divides the cosines of the contrastive objective")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="share of the contrastive target that all negatives share: some of them do belong"
+    )
+    pair_weight: float = Field(
+        0.0, ge=0, le=1, description="how much the head's own loss moves the towers beside the contrastive one; 0: not"
+    )
     schedule: Literal["constant", "cosine", "stepwise"] = Field(
         "constant", description="course of the rate after the warm-up; cosine: to 0; stepwise: by decay_factor"
     )

@@ -11,7 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from .augment import augment_audio, augment_frames, mask_spectrogram, step_generator
 from .batchnorm import synchronise
-from .checkpoint import Checkpoint, save_checkpoint
+from .checkpoint import Checkpoint, save_checkpoint, take_over
 from .device import resolve_precision, tower_autocast
 from .distributed import ALONE, Processes
 from .errors import ModelError, TrainingDiverged
@@ -60,7 +60,10 @@ class Judge(nn.Module):
             return deranged_objective(model, image, sound, videos, shared, self.processes)
         if settings.objective == "sigmoid":
             return sigmoid_objective(model, image, sound, videos, shared, self.processes)
-        return contrastive_objective(model, image, sound, videos, settings.temperature, shared, self.processes)
+        return contrastive_objective(
+            model, image, sound, videos, settings.temperature, shared, self.processes,
+            settings.label_smoothing, settings.pair_weight,
+        )  # fmt: skip
 
 
 class Stepper:
@@ -118,7 +121,7 @@ class Stepper:
             before = checkpoint.facts.get(name, now)
             if before != now:
                 logger.warning("this run began with %s %s and goes on with %s; losses may differ", name, before, now)
-        self.model.load_state_dict(checkpoint.model)
+        take_over(self.model, checkpoint)
         self.optimizer.load_state_dict(checkpoint.optimizer)
         self.done = checkpoint.step
 

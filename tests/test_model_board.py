@@ -29,9 +29,10 @@ def events(run: Path) -> EventAccumulator:
 def test_pairs_are_shown_with_their_sound(tmp_path: Path) -> None:
     train(tmp_path, settings(steps=5, board_every=2))
     found = events(tmp_path)
-    assert found.Tags()["images"] == found.Tags()["audio"] == [f"pairs/{number + 1}" for number in range(PAIRS)]
-    assert [event.step for event in found.Audio("pairs/3")] == [2, 4]
-    shown = found.Audio("pairs/3")[1]
+    assert found.Tags()["images"] == [f"pairs/{number + 1}" for number in range(PAIRS)]
+    assert found.Tags()["audio"] == [f"sounds/{number + 1}" for number in range(PAIRS)]
+    assert [event.step for event in found.Audio("sounds/3")] == [2, 4]
+    shown = found.Audio("sounds/3")[1]
     assert shown.sample_rate == MODEL.spectrogram.sample_rate
     with wave.open(BytesIO(shown.encoded_audio_string)) as sound:
         samples = torch.tensor(struct.unpack(f"<{sound.getnframes()}h", sound.readframes(sound.getnframes())))

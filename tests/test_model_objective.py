@@ -76,6 +76,35 @@ def test_contrastive_loss_of_one_video_alone_is_zero_and_has_finite_gradients() 
     assert image.grad.isfinite().all()
 
 
+def test_smoothing_shares_the_target_among_negatives_by_hand() -> None:
+    image, audio = torch.tensor([EAST, NORTH, EAST]), torch.tensor([EAST, [0.6, 0.8], EAST])
+    videos = torch.tensor([7, 8, 7])
+    sharp = contrastive_loss(image, audio, videos, 0.5)
+    smooth = contrastive_loss(image, audio, videos, 0.5, smoothing=0.3)
+    # Logits as above. What is shared: over match and one negative for the two of video 7, over all three for the other.
+    cells = [[2.0, 1.2], [1.6, 0.0, 0.0], [2.0, 1.2], [2.0, 0.0], [1.6, 1.2, 1.2], [2.0, 0.0]]
+    shared = sum(math.log(sum(map(math.exp, row))) - sum(row) / len(row) for row in cells) / 6
+    assert smooth.item() == pytest.approx(0.7 * sharp.item() + 0.3 * shared)
+    vectors = image.clone().requires_grad_()
+    contrastive_loss(vectors, audio, torch.tensor([7, 7, 7]), 0.07, smoothing=0.3).backward()
+    assert vectors.grad is not None and vectors.grad.isfinite().all()
+
+
+def test_a_share_of_the_heads_gradient_reaches_the_towers_where_asked(model: CorrespondenceModel) -> None:
+    videos = torch.arange(4)
+    audio = torch.nn.functional.normalize(torch.randn(4, 2, generator=generator(3)), dim=1)
+    found = {}
+    for weight in (0.0, 0.5, 1.0):
+        image = torch.nn.functional.normalize(torch.randn(4, 2, generator=generator(1)), dim=1).requires_grad_()
+        result = contrastive_objective(model, image, audio, videos, 0.07, generator(), pair_weight=weight)
+        (gradient,) = torch.autograd.grad(result.loss, image)
+        found[weight] = (result.loss.item(), gradient)
+    assert found[0.5][0] == pytest.approx(found[0.0][0]) and found[1.0][0] == pytest.approx(found[0.0][0])
+    difference = found[1.0][1] - found[0.0][1]
+    assert difference.abs().max() > 0.01
+    torch.testing.assert_close(found[0.5][1] - found[0.0][1], difference / 2)
+
+
 def test_head_learns_from_the_contrastive_objective_without_moving_the_towers(model: CorrespondenceModel) -> None:
     videos = torch.tensor([1, 2, 3, 4])
     image = torch.eye(4, requires_grad=True)
