@@ -1,5 +1,6 @@
 """A trained model on files, arrays and tensors; weights and card; exports of every architecture."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -214,16 +215,29 @@ def test_a_run_without_checkpoints_cannot_be_loaded(tmp_path: Path) -> None:
         product.load(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["l3net", "avolnet"])
-def test_exports_of_other_architectures_agree_with_torch(tmp_path: Path, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "export", "ending"),
+    [
+        ("l3net", export_onnx, "onnx"),
+        ("avenet", export_onnx, "onnx"),
+        ("avolnet", export_onnx, "onnx"),
+        ("l3net", export_programs, "pt2"),
+        ("avolnet", export_programs, "pt2"),
+    ],
+)
+def test_exports_of_other_architectures_agree_with_torch(
+    tmp_path: Path, kind: str, export: Callable[..., dict[str, float]], ending: str
+) -> None:
     """Sounds are tones with silence beside them, which a coarse Fourier transform fills up."""
     frames = torch.from_numpy(np.stack([picture(32, 32, seed) for seed in range(4)]))
     time = np.arange(2000) / 8000
     tones = np.stack([np.sin(speed * time) * 20000 for speed in (900, 2500, 7000, 20000)])
-    differences = export_onnx(build_model(settings(kind), seed=0), tmp_path, frames, torch.from_numpy(tones).short())
+    differences = export(build_model(settings(kind), seed=0), tmp_path, frames, torch.from_numpy(tones).short())
     assert set(differences) == {"image", "audio", "pair"}
     assert max(differences.values()) < 1e-3
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["audio.onnx", "image.onnx", "pair.onnx"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        f"{name}.{ending}" for name in ("audio", "image", "pair")
+    ]
 
 
 def test_an_export_needs_examples(tmp_path: Path) -> None:

@@ -224,6 +224,19 @@ def test_training_on_all_pairs_of_a_batch_refuses_mismatching_ones(tmp_path: Pat
         train(tmp_path, settings(objective=objective), batches(matching_only=False))
 
 
+def test_where_nothing_can_be_compiled_a_training_goes_on_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from torch._inductor import config
+
+    monkeypatch.setattr(config.cpp, "cxx", (str(tmp_path / "no-compiler"),))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    train(tmp_path / "asked", settings(steps=2, compile=True))
+    assert "torch.compile does not work here, training without it" in caplog.text
+    train(tmp_path / "plain", settings(steps=2))
+    assert losses(tmp_path / "asked") == losses(tmp_path / "plain")
+
+
 def test_bfloat16_follows_float32(tmp_path: Path) -> None:
     for precision in ("fp32", "bf16"):
         train(tmp_path / precision, settings(steps=2, precision=precision, augment="none"))
