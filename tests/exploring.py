@@ -23,7 +23,8 @@ HOSTILE_LABEL = "<img src=x onerror=alert(1)>"
 PICTURES = ("mandelbrot=size=128x96:rate=10", "testsrc2=size=128x96:rate=10", "smptebars=size=128x96:rate=10",
             "rgbtestsrc=size=128x96:rate=10", "cellauto=size=128x96:rate=10:rule=110",
             "life=size=128x96:rate=10:seed=1",
-            "sierpinski=size=128x96:rate=10", "gradients=size=128x96:rate=10:seed=3")  # fmt: skip
+            "sierpinski=size=128x96:rate=10", "gradients=size=128x96:rate=10:seed=3",
+            "testsrc=size=128x96:rate=10", "color=c=teal:size=128x96:rate=10")  # fmt: skip
 SOUNDS = ("sine=frequency=300", "anoisesrc=seed=1:amplitude=0.3", "sine=frequency=2500")
 UPLOAD_MB = 2
 
@@ -70,7 +71,7 @@ def make_dataset(folder: Path, ffmpeg: str) -> Path:
     rows = []
     for number in range(10):
         path = folder / f"video{number}.mp4"
-        words = [ffmpeg, "-v", "error", "-nostdin", "-f", "lavfi", "-i", PICTURES[number % len(PICTURES)],
+        words = [ffmpeg, "-v", "error", "-nostdin", "-f", "lavfi", "-i", PICTURES[number],
                  "-f", "lavfi", "-i", SOUNDS[number % len(SOUNDS)], "-t", "3", "-c:v", "libx264",
                  "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-c:a", "aac", "-ar", "16000", str(path)]  # fmt: skip
         subprocess.run(words, check=True, stdin=subprocess.DEVNULL)

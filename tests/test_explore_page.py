@@ -50,7 +50,7 @@ def keys(page: Page, where: str = "#hits") -> list[str]:
 
 
 def test_a_search_by_dropping_a_picture(page: Page, explored: Explored, tmp_path: Path) -> None:
-    clip = explored.ask("some")[0]
+    clip = explored.ask("clip/" + explored.ask("keys", text="video0")[0]["key"])
     time = clip["times"][6]
     (tmp_path / "mine.jpg").write_bytes(explored.send(f"/clip/{clip['key']}/frame.jpg?time={time}")[1])
     page.drop_file("#drop", tmp_path / "mine.jpg")
