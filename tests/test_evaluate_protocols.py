@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import simplejpeg
 import torch
 from pydantic import ValidationError
 
@@ -114,6 +115,9 @@ def test_a_gallery_by_list_holds_these_clips_and_their_media(named: Path, tmp_pa
             sound = whole.media([(number, time)])[number, time][1]
             assert sound[44:] == batch.audio[row].numpy().astype("<i2").tobytes()
             assert gallery.media([(clip, time)])[clip, time][1] == sound
+            seen = simplejpeg.decode_jpeg(gallery.crops([(clip, time)])[clip, time])
+            assert np.abs(seen.astype(float) - batch.frames[row].numpy()).mean() < 6
+    assert gallery.media([]) == gallery.crops([]) == {}
     path.write_text("NotHere0000_000000\n")
     with pytest.raises(PairError, match="none of the 4 clips is in the gallery of the protocol list"):
         gallery_of(named, "list/center", str(path))
