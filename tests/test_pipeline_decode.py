@@ -65,6 +65,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "late start": ("a.mp4", ("-vf", "setpts=PTS+0.4/TB",)),
     "webm": ("a.webm", ("-c:v", "libvpx", "-c:a", "libopus")),
     "avi": ("a.avi", ("-c:v", "mpeg4", "-c:a", "libmp3lame")),
+    "avi with aac": ("a.avi", ("-c:v", "mpeg4")),
 }  # fmt: skip
 
 

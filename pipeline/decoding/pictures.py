@@ -9,6 +9,7 @@ import simplejpeg
 
 from ..errors import MediaError
 from ..settings import ShardSettings
+from .choice import Clock
 
 if TYPE_CHECKING:
     import av
@@ -22,22 +23,17 @@ class Pictures:
     Args:
         stream: where they come from.
         settings: rate, size and quality.
-        seek: start of the span in seconds.
-        duration: its length in seconds.
-        shift: what makes the stream's ticks count from the container's start.
+        clock: of the stream and the span.
     """
 
-    def __init__(
-        self, stream: "av.VideoStream", settings: ShardSettings, seek: float, duration: float, shift: int
-    ) -> None:
-        self._base = stream.time_base or Fraction(1, 1_000_000)
+    def __init__(self, stream: "av.VideoStream", settings: ShardSettings, clock: Clock) -> None:
+        base = stream.time_base or Fraction(1, 1_000_000)
         self._aspect = stream.sample_aspect_ratio or Fraction(1)
-        self._step = round(1 / (stream.average_rate or 25) / self._base)
-        self._settings, self._shift = settings, shift
-        self._seek, self._end = seek, seek + duration
+        self._step = round(1 / (stream.average_rate or 25) / base)
+        self._clock, self._short_side = clock, settings.short_side
         self._quality = jpeg_quality(settings.jpeg_quality)
-        self._bucket: int | None = None
-        self._next = 0
+        self._interval: int | None = None
+        self._next = -clock.shift
         self._size = (0, 0)
         self.jpegs: list[bytes] = []
         self.times: list[float] = []
@@ -48,18 +44,18 @@ class Pictures:
     def add(self, frame: "av.VideoFrame") -> None:
         """Take the next frame; one without a time follows the one before it."""
         ticks = frame.pts if frame.pts is not None else frame.dts
-        ticks = self._next if ticks is None else ticks + self._shift
+        if ticks is None:
+            ticks = self._next
         self._next = ticks + self._step
-        micros = _round(Fraction(ticks) * self._base * 1_000_000)
-        time = micros / 1e6
-        if time >= self._end:
+        time = self._clock.seconds(ticks)
+        if time >= self._clock.end:
             self.done = True
-        elif time >= self._seek:
+        elif time >= self._clock.seek:
             self.corrupt |= bool(frame.is_corrupt)
             self.source_times.append(time)
-            bucket = floor((time - self._seek + 1e-6) * self._settings.frames_per_second)
-            if self._bucket is None or bucket > self._bucket:
-                self._bucket = bucket
+            interval = self._clock.interval(time)
+            if self._interval is None or interval > self._interval:
+                self._interval = interval
                 self.times.append(time)
                 self.jpegs.append(self._encode(frame))
 
@@ -68,20 +64,20 @@ class Pictures:
 
     def _encode(self, frame: "av.VideoFrame") -> bytes:
         turn, flip = orientation(frame)
-        width, height = frame.width * self._aspect, Fraction(frame.height)
-        if turn % 2:
-            width, height = height, width
         if not self.jpegs:
-            self._size = shown_size(width, height, self._settings.short_side)
+            width, height = frame.width * self._aspect, Fraction(frame.height)
+            if turn % 2:
+                width, height = height, width
+            self._size = shown_size(width, height, self._short_side)
         across, down = self._size[::-1] if turn % 2 else self._size
         scaled = frame.reformat(across, down, "yuvj420p", interpolation="AREA", dst_color_range="JPEG", threads=1)
         planes = []
         for plane in scaled.planes:
-            pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[
-                : plane.height, : plane.width
-            ]
-            pixels = pixels[::-1] if flip else pixels
-            planes.append(np.ascontiguousarray(np.rot90(pixels, turn)))
+            rows: Plane = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+            pixels = rows[: plane.height, : plane.width]
+            if turn or flip:
+                pixels = np.rot90(pixels[::-1] if flip else pixels, turn)
+            planes.append(np.ascontiguousarray(pixels))
         jpeg: bytes = simplejpeg.encode_jpeg_yuv_planes(*planes, quality=self._quality)
         return jpeg
 

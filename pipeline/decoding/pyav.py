@@ -4,12 +4,12 @@ Native code on hostile files may crash or hang; `workers.py` runs this in proces
 """
 
 from collections.abc import Iterator
-from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DecoderError, MediaError
 from ..settings import ShardSettings
+from .choice import MICROSECOND, Choice, Clock, rescale
 from .decoded import FORMATS, MAX_PIXELS, Decoded
 from .pictures import Pictures
 from .sound import Sound
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-_MICROSECOND = Fraction(1, 1_000_000)
 _SEEK_EARLY = 130_000
 """Microseconds: what ffmpeg takes off a seek where frames are reordered."""
 _SLACK = 10_000_000
@@ -50,6 +49,12 @@ class Pyav:
         Raises:
             MediaError: with the code `not_media`, `no_video`, `no_audio`, `encrypted` or `undecodable`.
         """
+        try:
+            return self._decode(path, settings, seek, duration, spare=not settings.skip_nonref)
+        except _NotSureError:
+            return self._decode(path, settings, seek, duration, spare=False)
+
+    def _decode(self, path: str, settings: ShardSettings, seek: float, duration: float, *, spare: bool) -> Decoded:
         av = self._av
         av.logging.set_level(av.logging.ERROR)
         with av.logging.Capture() as messages:
@@ -61,22 +66,39 @@ class Pyav:
                                  stderr=_tail(messages)) from error  # fmt: skip
             with container:
                 try:
-                    return _Span(container, settings, seek, duration).decode(messages)
+                    return _Span(container, settings, seek, duration, spare=spare).decode(messages)
                 except (av.FFmpegError, ValueError) as error:
                     message = f"FFmpeg's libraries gave up ({error})"
                     raise MediaError("undecodable", message, stderr=_tail(messages)) from error
 
 
-class _Span:
-    """One span of one open container, on a clock of microseconds that begins where the container does."""
+class _NotSureError(Exception):
+    """Frames were spared, and it cannot be told that the chosen ones are right: the file is damaged or odd."""
 
-    def __init__(self, container: "InputContainer", settings: ShardSettings, seek: float, duration: float) -> None:
+
+class _Span:
+    """One span of one open container, on a clock of microseconds that begins where the container does.
+
+    Args:
+        container: the video.
+        settings: how the clip is made.
+        seek: start of the span in seconds.
+        duration: its length in seconds.
+        spare: whether frames that are not stored and not referred to are left undecoded.
+    """
+
+    def __init__(
+        self, container: "InputContainer", settings: ShardSettings, seek: float, duration: float, *, spare: bool
+    ) -> None:
         self._container, self._settings = container, settings
         self._seek, self._duration = seek, duration
         self._video, self._audio = self._streams()
         self._origin = _origin(container, (self._video, self._audio))
-        self._pictures = Pictures(self._video, settings, seek, duration, self._shift(self._video))
-        self._sound = Sound(settings.sample_rate, seek, duration, self._shift(self._audio))
+        base, shift = self._video.time_base or MICROSECOND, self._shift(self._video)
+        clock = Clock(base, shift, settings.frames_per_second, seek, duration)
+        self._pictures = Pictures(self._video, settings, clock)
+        self._choice = Choice(clock) if spare and self._video.codec_context.name == "h264" else None
+        self._sound = Sound(self._audio, settings.sample_rate, seek, duration, self._shift(self._audio))
         self._failed, self._decoded = {0: 0, 1: 0}, {0: 0, 1: 0}
 
     def _streams(self) -> "tuple[av.VideoStream, av.AudioStream]":
@@ -91,7 +113,7 @@ class _Span:
         for stream, tag in ((video, "encv"), (audio, "enca")):
             if stream.codec_context is None:
                 raise MediaError("undecodable", f"FFmpeg's libraries lack the codec of stream {stream.index}")
-            if stream.codec_context.codec_tag == tag:
+            if _tag(stream) == tag:
                 raise MediaError("encrypted", f"stream {stream.index} is encrypted")
             stream.codec_context.thread_count = 1
         video.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
@@ -101,7 +123,7 @@ class _Span:
 
     def _shift(self, stream: "Stream") -> int:
         """Return what to add to a stream's ticks so that they count from the container's start."""
-        return rescale(-self._origin, _MICROSECOND, stream.time_base or _MICROSECOND)
+        return rescale(-self._origin, MICROSECOND, stream.time_base or MICROSECOND)
 
     def decode(self, messages: list[tuple[int, str, str]]) -> Decoded:
         """Read packets until both streams have passed the span; return what lies in it."""
@@ -111,6 +133,7 @@ class _Span:
             part = self._pictures if packet.stream is self._video else self._sound
             if not part.done:
                 self._add(packet, part)
+        source_times = self._source_times(messages)
         for which, part in ((0, self._pictures), (1, self._sound)):
             if self._failed[which] > _MAX_ERROR_RATE * max(1, self._failed[which] + self._decoded[which]):
                 raise MediaError("undecodable", f"most of the {('video', 'audio')[which]} stream cannot be decoded",
@@ -119,11 +142,20 @@ class _Span:
         video = self._video
         return Decoded(
             jpegs=tuple(self._pictures.jpegs), frame_times=tuple(self._pictures.times),
-            source_times=tuple(self._pictures.source_times), pcm=self._sound.pcm(),
+            source_times=source_times, pcm=self._sound.pcm(),
             damaged=bool(messages) or any(self._failed.values()) or self._pictures.corrupt,
             source_width=video.width or 0, source_height=video.height or 0,
             source_frame_rate=round(float(video.average_rate or 0), 2), source_sample_rate=self._audio.rate or 0,
         )  # fmt: skip
+
+    def _source_times(self, messages: list[tuple[int, str, str]]) -> tuple[float, ...]:
+        """Return the times of all frames of the span. Raises _NotSureError where frames must not have been spared."""
+        given = self._pictures.source_times
+        if self._choice is None or not self._choice.any:
+            return tuple(given)
+        if messages or self._failed[0] or self._pictures.corrupt or not self._choice.holds(self._pictures.times):
+            raise _NotSureError
+        return tuple(sorted({*given, *self._choice.spared}))
 
     def _go_to(self, target: int) -> None:
         import av
@@ -137,6 +169,10 @@ class _Span:
         import av
 
         end = round((self._seek + self._duration) * 1e6) + self._origin + _SLACK
+        ends = {
+            stream.index: rescale(end, MICROSECOND, stream.time_base or MICROSECOND)
+            for stream in (self._video, self._audio)
+        }
         packets = self._container.demux(self._video, self._audio)
         while not (self._pictures.done and self._sound.done):
             try:
@@ -146,7 +182,7 @@ class _Span:
             except av.FFmpegError:  # a damaged end
                 self._pictures.corrupt = True
                 return
-            if packet.dts is not None and rescale(packet.dts, packet.time_base or _MICROSECOND, _MICROSECOND) > end:
+            if packet.dts is not None and packet.dts > ends[packet.stream_index]:
                 return
             yield packet
 
@@ -154,6 +190,8 @@ class _Span:
         import av
 
         which = 0 if part is self._pictures else 1
+        if which == 0 and self._choice:
+            self._video.codec_context.skip_frame = "DEFAULT" if self._choice.needs(packet) else "NONREF"
         try:
             frames = packet.decode()
         except av.FFmpegError:
@@ -169,7 +207,7 @@ def _origin(container: "InputContainer", used: "tuple[Stream, Stream]") -> int:
     start = container.start_time or 0
     if container.format.flags & 0x0200:  # AVFMT_TS_DISCONT
         starts = [
-            rescale(stream.start_time, stream.time_base, _MICROSECOND)
+            rescale(stream.start_time, stream.time_base, MICROSECOND)
             for stream in used
             if stream.start_time is not None and stream.time_base is not None
         ]
@@ -177,11 +215,12 @@ def _origin(container: "InputContainer", used: "tuple[Stream, Stream]") -> int:
     return start
 
 
-def rescale(ticks: int, old: Fraction, new: Fraction) -> int:
-    """Return ticks of another time base, to the nearest, halves away from 0, as av_rescale_q does."""
-    numerator, denominator = abs(ticks) * old.numerator * new.denominator, old.denominator * new.numerator
-    value = (2 * numerator + denominator) // (2 * denominator)
-    return value if ticks >= 0 else -value
+def _tag(stream: "Stream") -> str:
+    """Return a stream's four characters, "" where they are none: PyAV cannot give AAC's in an AVI."""
+    try:
+        return str(stream.codec_context.codec_tag)
+    except UnicodeDecodeError:
+        return ""
 
 
 def _tail(messages: list[tuple[int, str, str]]) -> str:
