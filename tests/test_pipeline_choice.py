@@ -40,7 +40,13 @@ def decode(monkeypatch: pytest.MonkeyPatch) -> Decode:
 
 @pytest.mark.parametrize(
     ("file", "span"),
-    [("a.mp4", (0.0, 10.0)), ("a.mkv", (0.0, 10.0)), ("a.ts", (0.0, 10.0)), ("a.mp4", (1.3, 2.0))],
+    [
+        ("a.mp4", (0.0, 10.0)),
+        ("a.mkv", (0.0, 10.0)),
+        ("a.ts", (0.0, 10.0)),
+        ("a.mp4", (1.3, 2.0)),
+        ("a.ts", (1.3, 2.0)),
+    ],
 )
 def test_what_is_stored_is_the_same(
     tmp_path: Path, make_video: MakeVideo, decode: Decode, file: str, span: tuple[float, float]

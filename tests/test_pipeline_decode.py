@@ -104,15 +104,26 @@ def test_late_sound_stays_late(tmp_path: Path, backend: Backend, ffmpeg: str, fi
             assert abs(found - (first.time - (container.start_time or 0) / av.time_base)) < 0.07
 
 
-def test_a_span_of_a_long_video(tmp_path: Path, make_video: MakeVideo, backend: Backend) -> None:
-    path = make_video(tmp_path / "long.mp4", seconds=8, rate=24, extra=("-g", "48"))
-    clip = clip_of(path, backend, seek=3.1, duration=2.0)
-    assert clip.metadata.duration == 2.0
-    expected = [moment - 3.1 for moment in true_times(path) if 3.1 <= moment < 5.1]
-    buckets: dict[int, float] = {}
-    for moment in expected:
-        buckets.setdefault(int(np.floor(moment * 4 + 1e-6)), moment)
-    assert np.allclose(clip.metadata.frame_times, list(buckets.values()), atol=1e-5)
+SPANS: dict[str, tuple[str, ...]] = {
+    "long.mp4": ("-g", "48"),
+    "long.mkv": ("-preset", "medium", "-bf", "3", "-g", "96"),
+    "long.ts": ("-preset", "medium", "-bf", "3", "-g", "48"),
+    "long.mpg": ("-c:v", "mpeg2video", "-c:a", "mp2", "-bf", "2", "-g", "48"),
+}
+
+
+@pytest.mark.parametrize("file", SPANS)
+@pytest.mark.parametrize("seek", [1.3, 5.5])
+def test_a_span_of_a_long_video(
+    tmp_path: Path, make_video: MakeVideo, backend: Backend, file: str, seek: float
+) -> None:
+    """From its first frame on, also where a seek does not land on a key frame."""
+    path = make_video(tmp_path / file, seconds=8, rate=24, extra=SPANS[file])
+    metadata = clip_of(path, backend, seek=seek, duration=2.0).metadata
+    assert metadata.duration == 2.0 and not metadata.damaged and 47 <= metadata.frames_decoded <= 48
+    assert np.allclose(
+        metadata.frame_times, expected_times([t - seek for t in true_times(path)], seconds=2.0), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("rate", [8000, 44100, 48000])

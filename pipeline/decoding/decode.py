@@ -31,7 +31,8 @@ def read_clip(source: Source, settings: ShardSettings, backend: Backend) -> Clip
         raise MediaError("no_samples", "the audio stream gave no sample in the wanted span")
     width, height = jpeg_size(jpegs[0])
     duration = len(pcm) // 2 / settings.sample_rate
-    source_times = [time - source.seek for time in decoded.source_times if time - source.seek < wanted] or times
+    relative = [round(time - source.seek, 6) for time in decoded.source_times]
+    source_times = [time for time in relative if 0 <= time < wanted] or times
     picture = picture_quality(jpegs, times, source_times, decoded.source_frame_rate, wanted)
     metadata = ClipMetadata(
         format=FORMAT_VERSION, key=source.key, video=source.video, source=source.name, label=source.label,

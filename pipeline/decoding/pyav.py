@@ -12,6 +12,7 @@ from ..settings import ShardSettings
 from .choice import MICROSECOND, Choice, Clock, rescale
 from .decoded import FORMATS, MAX_PIXELS, Decoded
 from .pictures import Pictures
+from .seeking import NO_INDEX, seek_to_key
 from .sound import Sound
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
-_SEEK_EARLY = 130_000
-"""Microseconds: what ffmpeg takes off a seek where frames are reordered."""
 _SLACK = 10_000_000
 """Microseconds past the span after which reading stops, though one stream gave nothing that ends it."""
 _MAX_ERROR_RATE = 2 / 3
@@ -100,6 +99,7 @@ class _Span:
         self._choice = Choice(clock) if spare and self._video.codec_context.name == "h264" else None
         self._sound = Sound(self._audio, settings.sample_rate, seek, duration, self._shift(self._audio))
         self._failed, self._decoded = {0: 0, 1: 0}, {0: 0, 1: 0}
+        self._await_key = False
 
     def _streams(self) -> "tuple[av.VideoStream, av.AudioStream]":
         streams = self._container.streams
@@ -128,7 +128,8 @@ class _Span:
     def decode(self, messages: list[tuple[int, str, str]]) -> Decoded:
         """Read packets until both streams have passed the span; return what lies in it."""
         if self._seek:
-            self._go_to(round(self._seek * 1e6) + self._origin)
+            target = round(self._seek * 1e6) + self._origin
+            self._await_key = seek_to_key(self._container, self._video, self._origin, target)
         for packet in self._packets():
             part = self._pictures if packet.stream is self._video else self._sound
             if not part.done:
@@ -157,14 +158,6 @@ class _Span:
             raise _NotSureError
         return tuple(sorted({*given, *self._choice.spared}))
 
-    def _go_to(self, target: int) -> None:
-        import av
-
-        try:
-            self._container.seek(max(self._origin, target - _SEEK_EARLY), backward=True)
-        except av.FFmpegError:
-            pass  # what cannot be sought is read from its beginning
-
     def _packets(self) -> "Iterator[av.Packet[Any]]":
         import av
 
@@ -190,6 +183,10 @@ class _Span:
         import av
 
         which = 0 if part is self._pictures else 1
+        if which == 0 and self._await_key and packet.size:
+            if not packet.is_keyframe:
+                return
+            self._await_key = False
         if which == 0 and self._choice:
             self._video.codec_context.skip_frame = "DEFAULT" if self._choice.needs(packet) else "NONREF"
         try:
@@ -205,7 +202,7 @@ class _Span:
 def _origin(container: "InputContainer", used: "tuple[Stream, Stream]") -> int:
     """Return the container's start in microseconds: in a stream of packets (MPEG-TS), that of the streams used."""
     start = container.start_time or 0
-    if container.format.flags & 0x0200:  # AVFMT_TS_DISCONT
+    if container.format.flags & NO_INDEX:
         starts = [
             rescale(stream.start_time, stream.time_base, MICROSECOND)
             for stream in used
