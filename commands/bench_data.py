@@ -7,6 +7,7 @@ import sys
 from tqdm import tqdm
 
 from configs.load import load_config
+from model.device import resolve_device
 from pipeline.pairs.advice import advise, describe
 from pipeline.pairs.sampler import PairDataset
 from pipeline.pairs.speed import measure_speed
@@ -19,9 +20,11 @@ def run(arguments: argparse.Namespace) -> int:
     dataset = PairDataset(
         open_shards(arguments), config.pairs, batch_size=config.train.batch_size, seed=config.train.seed
     )
+    device = resolve_device(config.train.device) if config.pairs.decode == "device" else None
     with tqdm(unit="pair", total=arguments.pairs, disable=None, desc="bench-data", file=sys.stderr) as bar:
         speed = measure_speed(
-            dataset, seconds=arguments.seconds, pairs=arguments.pairs, rate=arguments.rate, progress=bar.update
-        )
+            dataset, seconds=arguments.seconds, pairs=arguments.pairs, rate=arguments.rate, device=device,
+            progress=bar.update,
+        )  # fmt: skip
     print(json.dumps(speed.to_json() | {"advice": advise(speed)}) if arguments.json else describe(speed))
     return 0

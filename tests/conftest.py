@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import obstore
 import pytest
 
 from finding.embed import embed_dataset
@@ -18,6 +19,7 @@ from shards.exports.dali import write_dali
 from shards.exports.energon import write_energon
 
 from .exploring import UPLOAD_MB, Explored, explore, make_dataset
+from .proxy import FaultyProxy
 from .servers import S3Server, s3_server
 
 MakeVideo = Callable[..., Path]
@@ -93,6 +95,27 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A real S3 server on loopback."""
     with s3_server(tmp_path_factory.mktemp("s3")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def proxy_of_clips(shards: Path, s3: S3Server) -> Iterator[FaultyProxy]:
+    """A proxy before the S3 server, which has the shards at s3://stages/clips."""
+    client = s3.make_bucket("stages")
+    for path in shards.rglob("*"):
+        if path.is_file():
+            obstore.put(client, f"clips/{path.relative_to(shards).as_posix()}", path)
+    proxy = FaultyProxy(("127.0.0.1", s3.port))
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def through(proxy_of_clips: FaultyProxy, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> FaultyProxy:
+    """That proxy, doing no harm yet, and what a user sets to go through it."""
+    for name, value in s3.environment(proxy_of_clips.url).items():
+        monkeypatch.setenv(name, value)
+    proxy_of_clips.reset(lambda request: None)
+    return proxy_of_clips
 
 
 @pytest.fixture

@@ -11,8 +11,7 @@ from pipeline.pairs.speed import Speed, measure_speed
 from pipeline.pairs.stages import Stages
 
 from .proxy import Fault, FaultyProxy
-from .servers import S3Server
-from .test_pairs_stages import loader_of, proxy  # noqa: F401
+from .test_pairs_stages import loader_of
 from .test_run import command
 
 SMALL = ["pairs.frame_size=32", "pairs.window_clips=4", "train.batch_size=16"]
@@ -54,12 +53,8 @@ def test_it_tells_a_person(shards: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert max(map(len, text.splitlines())) < 120
 
 
-def test_it_measures_a_bucket_with_its_retries(
-    proxy: FaultyProxy, s3: S3Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]  # noqa: F811
-) -> None:  # fmt: skip
-    for name, value in s3.environment(proxy.url).items():
-        monkeypatch.setenv(name, value)
-    proxy.reset(lambda request: Fault("status") if request.number % 7 == 6 else None)
+def test_it_measures_a_bucket_with_its_retries(through: FaultyProxy, capsys: pytest.CaptureFixture[str]) -> None:
+    through.reset(lambda request: Fault("status") if request.number % 7 == 6 else None)
     settings = [*SMALL, "pairs.workers=0"]
     assert command("bench-data", "s3://stages/clips", "--pairs", 512, settings=settings) == 0
     text = capsys.readouterr().out
@@ -74,6 +69,13 @@ def test_a_given_rate_is_kept(shards: Path) -> None:
     speed = measure_speed(loader._dataset, pairs=160, rate=200)
     assert speed.pairs_per_second < 240
     assert speed.wait < 0.9
+
+
+def test_decoding_on_the_device_is_a_stage_of_the_trainer(shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = [*SMALL, "pairs.workers=1", "pairs.decode=device", "train.device=cpu"]
+    assert command("bench-data", shards, "--pairs", 96, "--json", settings=settings) == 0
+    stages = json.loads(capsys.readouterr().out)["stages"]
+    assert stages["pairs"] == 96 and stages["device_seconds"] > 0
 
 
 @pytest.mark.parametrize(
@@ -93,6 +95,7 @@ def test_a_given_rate_is_kept(shards: Path) -> None:
         ({"read_bytes": 4 * 8000 * 48_000}, {"remote": True}, "4.0 times what is needed is moved"),
         ({"read_retries": 6}, {"remote": True}, "6 of 500 requests were repeated"),
         ({"collate_seconds": 4}, {"parts": 2}, "40% of this process's time goes into putting 2 parts a batch"),
+        ({"device_seconds": 4.0}, {}, "40% of this process's time goes into decoding on the device"),
         ({"decode_errors": 1}, {}, "shards are damaged: run.py verify ROOT --full"),
         ({"wait_seconds": 0.5}, {"rate": 800.0}, "800 pairs/s come as asked for; whoever takes them waits 5%"),
         ({}, {"workers": 0}, "without workers the training process does all this"),

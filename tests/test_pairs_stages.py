@@ -7,11 +7,9 @@ import re
 import shutil
 import threading
 import time
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-import obstore
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -22,7 +20,6 @@ from shards.errors import StoreUnreachableError
 from shards.store import Patience, Root, Traffic, open_store
 
 from .proxy import Fault, FaultyProxy
-from .servers import S3Server
 from .test_pairs_sampler import damage
 from .test_run import TINY, command
 
@@ -32,17 +29,6 @@ IMPATIENT = Patience(attempts=5, first_wait=0.01, longest_wait=0.02, stall_secon
 
 def loader_of(root: Root, *, batch_size: int = 16, **changes: object) -> PairLoader:
     return PairLoader(PairDataset(root, SETTINGS.model_copy(update=changes), batch_size=batch_size, seed=0))
-
-
-@pytest.fixture(scope="module")
-def proxy(shards: Path, s3: S3Server) -> Iterator[FaultyProxy]:
-    client = s3.make_bucket("stages")
-    for path in shards.rglob("*"):
-        if path.is_file():
-            obstore.put(client, f"clips/{path.relative_to(shards).as_posix()}", path)
-    proxy = FaultyProxy(("127.0.0.1", s3.port))
-    yield proxy
-    proxy.close()
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -78,14 +64,9 @@ def test_a_slow_trainer_finds_batches_ready_and_workers_idle(shards: Path) -> No
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_retries_are_counted_in_the_worker_that_has_them(
-    proxy: FaultyProxy, s3: S3Server, monkeypatch: pytest.MonkeyPatch, workers: int
-) -> None:
-    for name, value in s3.environment(proxy.url).items():
-        monkeypatch.setenv(name, value)
-    proxy.reset(lambda request: None)
+def test_retries_are_counted_in_the_worker_that_has_them(through: FaultyProxy, workers: int) -> None:
     loader = loader_of(open_store("s3://stages/clips", patience=IMPATIENT), workers=workers)
-    proxy.reset(lambda request: Fault("status") if request.number < 3 else None)
+    through.reset(lambda request: Fault("status") if request.number < 3 else None)
     next(iter(loader))
     figures = loader.report()
     assert figures["data_read_retries"] == 3
@@ -93,12 +74,8 @@ def test_retries_are_counted_in_the_worker_that_has_them(
     assert figures["data_read_wait_seconds"] > 0 and figures["data_in_flight"] > 0
 
 
-def test_retries_of_a_request_that_is_given_up_are_counted(
-    proxy: FaultyProxy, s3: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in s3.environment(proxy.url).items():
-        monkeypatch.setenv(name, value)
-    proxy.reset(lambda request: Fault("status"))
+def test_retries_of_a_request_that_is_given_up_are_counted(through: FaultyProxy) -> None:
+    through.reset(lambda request: Fault("status"))
     calls = (lambda s: s.read("x"), lambda s: s.size("x"), lambda s: s.list(""))
     for call in calls:
         store = open_store("s3://stages/clips", patience=IMPATIENT)

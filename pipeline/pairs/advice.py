@@ -62,6 +62,10 @@ def _table(speed: Speed) -> Iterator[str]:
             f"{'queue':10} {stages.wait_seconds:8.1f} {'':9}  {f'waited {speed.wait:.0%} of the time':{_BAR + 5}} "
             f"{speed.queue:.1f} of at most {speed.ahead} batches were ready"
         )
+    if stages.device_seconds:
+        rate = f"{stages.pairs / stages.device_seconds:,.0f}"
+        share = f"{stages.device_seconds / speed.seconds:.0%} of this process"
+        yield f"{'device':10} {stages.device_seconds:8.1f} {rate:>9}  {share:{_BAR + 5}} frames are decoded there"
 
 
 def advise(speed: Speed) -> list[str]:
@@ -92,6 +96,11 @@ def advise(speed: Speed) -> list[str]:
         lines.append(
             f"{stages.collate_seconds / speed.seconds:.0%} of this process's time goes into putting "
             f"{_count(speed.parts, 'part')} a batch together; a number of workers with fewer parts does less of that"
+        )
+    if stages.device_seconds > 0.2 * speed.seconds:
+        lines.append(
+            f"{stages.device_seconds / speed.seconds:.0%} of this process's time goes into decoding on the device, "
+            "which then does not train; pairs.decode: crop leaves it to the workers"
         )
     if stages.decode_errors or speed.bad_shards:
         lines.append("shards are damaged: run.py verify ROOT --full says which and where")

@@ -76,8 +76,12 @@ class PairLoader:
                 began = time.perf_counter()
                 batch = _join([part.pairs for part in waiting])
                 self._stages.collate_seconds += time.perf_counter() - began
+                if isinstance(batch, JpegBatch):
+                    began = time.perf_counter()
+                    batch = batch.decode(self._device)
+                    self._stages.device_seconds += time.perf_counter() - began
                 self.step += 1
-                yield batch.decode(self._device) if isinstance(batch, JpegBatch) else batch
+                yield batch
         except (PipelineError, ShardError) as error:
             message = str(error)
             if message.startswith("Caught "):  # a worker's: its traceback, then "module.Class: message"

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from shards.store import is_remote
 
@@ -103,7 +104,7 @@ class Speed:
 
 def measure_speed(
     dataset: PairDataset, *, seconds: float = 10.0, pairs: int | None = None, rate: float | None = None,
-    progress: Callable[[int], Any] = lambda _: None,
+    device: torch.device | None = None, progress: Callable[[int], Any] = lambda _: None,
 ) -> Speed:  # fmt: skip
     """Draw pairs as training does, and drop them.
 
@@ -112,13 +113,14 @@ def measure_speed(
         seconds: for how long, at least two batches.
         pairs: how many instead, rounded up to whole batches.
         rate: take no more of them a second, as a model that takes its time would.
+        device: where frames are decoded with `pairs.decode: device`.
         progress: called with the pairs of each batch that counts.
 
     Raises:
         PipelineError, ShardError: as `PairLoader` does.
     """
     settings, size = dataset.settings, dataset.order.batch_size
-    loader = PairLoader(dataset)
+    loader = PairLoader(dataset, device=device)
     batches, began = iter(loader), time.perf_counter()
     next(batches)
     start = time.perf_counter() - began

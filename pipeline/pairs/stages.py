@@ -2,7 +2,7 @@
 
     worker    draw ──> read ──> decode ──> assemble ──> idle, where enough is ready
     queue     parts that are ready when the trainer asks for the next
-    trainer   wait ──> collate
+    trainer   wait ──> collate ──> device, where frames are decoded there
 
 From a remote store, draw and read run in threads beside the others; where the worker has to wait for them, that is
 `read_wait`.
@@ -55,6 +55,8 @@ class Stages:
     """In which the loader waited for parts."""
     collate_seconds: float = 0.0
     """To put parts together to batches."""
+    device_seconds: float = 0.0
+    """In which the trainer decoded frames on its device, or waited for it to."""
 
     def add(self, other: "Stages") -> None:
         """Add what another counter has."""
