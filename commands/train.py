@@ -5,8 +5,7 @@ import json
 import logging
 from pathlib import Path
 
-from configs.load import dump_config, load_config
-from configs.schema import Config
+from configs.load import check_config, dump_config, load_config
 from model.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
 from model.correspondence import build_model
 from model.device import resolve_device
@@ -45,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     start = latest_checkpoint(folder) if resumes else None
     if start:
         # What an older checkpoint does not name was the default.
-        start = start._replace(config=Config.model_validate(start.config).model_dump())
+        saved_settings = check_config(start.config, f"the checkpoint of step {start.step}")
+        start = start._replace(config=saved_settings.model_dump())
         free = _FREE_ON_RESUME + (("train.steps",) if config.train.schedule != "cosine" else ())
         require_same_config(start, config.model_dump(), free=free)
         logger.info("going on at step %d of %d", start.step, config.train.steps)

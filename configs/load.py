@@ -29,7 +29,15 @@ def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Conf
     values = read_yaml(path) if path else {}
     for override in overrides:
         _apply(values, override)
-    origin = str(path) if path else "configuration"
+    return check_config(values, str(path) if path else "configuration")
+
+
+def check_config(values: Mapping[str, Any], origin: str) -> Config:
+    """Return values, as a file or a checkpoint holds them, as a configuration; what they do not name is the default.
+
+    Raises:
+        ConfigError: on an unknown key, a wrong type or a value out of range; each line begins with origin.
+    """
     try:
         return Config.model_validate(values)
     except ValidationError as error:

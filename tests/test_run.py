@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import run as program
+from model.checkpoint import latest_checkpoint, save_checkpoint
 
 TINY = [
     "shard.short_side=48", "pairs.frame_size=32", "pairs.aligned=true", "pairs.window_clips=0", "pairs.workers=0",
@@ -111,6 +112,18 @@ def test_another_recipe_cannot_go_on(trained: Path, shards: Path, capsys: pytest
     settings = ["train.learning_rate=0.5", "train.steps=9"]
     assert command("train", "--shards", shards, "--run", trained, "--resume", settings=settings) == 1
     assert "train.learning_rate (checkpoint: 0.001, now: 0.5)" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_a_later_version_is_refused_by_what_is_unknown(
+    tmp_path: Path, trained: Path, shards: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    newest = latest_checkpoint(run)
+    later = {**newest.config, "train": {**newest.config["train"], "momentum": 0.9}}
+    save_checkpoint(run, newest._replace(step=7, config=later), keep=3)
+    assert command("train", "--shards", shards, "--run", run, "--resume") == 1
+    assert "error: the checkpoint of step 7: unknown key train.momentum" in capsys.readouterr().err
 
 
 def test_sound_of_another_rate_is_refused(tmp_path: Path, shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
