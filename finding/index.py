@@ -11,6 +11,7 @@ of the nearest sixteenth: of millions of rows, all but a few of the true neighbo
 
 import json
 import logging
+from collections.abc import Iterator
 from math import log2, sqrt
 from pathlib import Path
 from typing import Any, Literal
@@ -28,8 +29,11 @@ INDEX = "index.json"
 FILES = ("image.faiss", "audio.faiss", "hashes.npy", "times.npy")
 EXACT_ROWS = 250_000
 """Up to so many rows are compared one by one where nothing else was asked for: some 20 ms on two cores."""
-FEW_ROWS = 20_000
+FEW_ROWS = 50_000
 """Where no more rows may be found, each of them is compared: quicker, and nothing is missed."""
+AT_ONCE = 1000
+"""Rows that are fetched and compared together: for more, faiss and BLAS wake all threads, which costs more than it
+saves where other work goes on."""
 LINKS = 32
 """Neighbours of a row in the graph of hnsw."""
 TRAINING_ROWS = 64
@@ -93,6 +97,10 @@ def _make(embeddings: EmbeddingFolder, modality: str, kind: Kind, cells: int, se
     return index
 
 
+def _pieces(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    return (rows[first : first + AT_ONCE] for first in range(0, len(rows), AT_ONCE))
+
+
 def _sizes(folder: Path) -> dict[str, int]:
     paths = [folder / name for name in FILES]
     return {path.name: path.stat().st_size for path in paths if path.is_file()}
@@ -151,8 +159,8 @@ class VectorIndex:
 
     def vectors(self, modality: str, rows: NDArray[np.int64]) -> Floats:
         """Return the vectors (B, D) of rows."""
-        found: Floats = self._indices[modality].reconstruct_batch(rows)
-        return found
+        parts = [self._indices[modality].reconstruct_batch(part) for part in _pieces(rows)]
+        return np.concatenate(parts) if parts else np.empty((0, self.dimension(modality)), np.float32)
 
     def nearest(
         self, modality: str, vector: Floats, count: int, allowed: NDArray[np.int64] | None = None
@@ -166,7 +174,9 @@ class VectorIndex:
             allowed: which rows may be found; None: all.
         """
         if allowed is not None and len(allowed) <= FEW_ROWS:
-            cosines = self.vectors(modality, allowed) @ vector.astype(np.float32)
+            query = vector.astype(np.float32)
+            parts = [self.vectors(modality, part) @ query for part in _pieces(allowed)]
+            cosines = np.concatenate(parts) if parts else np.empty(0, np.float32)
             order = np.argsort(-cosines, kind="stable")[:count]
             return allowed[order], cosines[order]
         settings: dict[str, Any] = {}
