@@ -37,7 +37,9 @@ def run(arguments: argparse.Namespace) -> int:
         logger.setLevel(logging.ERROR)
     resumes = arguments.resume and bool(list_checkpoints(folder))
     if list_checkpoints(folder) and not resumes:
-        raise CommandError(f"{run} holds checkpoints of an earlier training; go on with --resume or give another --run")
+        raise CommandError(
+            f"{folder} holds checkpoints of an earlier training; go on with --resume or give another --run"
+        )
     saved = folder / "config.yaml"
     path = saved if arguments.resume and arguments.config is None and saved.exists() else arguments.config
     config = load_config(path, arguments.set)

@@ -98,10 +98,13 @@ def test_a_run_leaves_checkpoints_metrics_and_its_configuration(trained: Path) -
     assert "batch_size: 8" in (trained / "config.yaml").read_text()
 
 
-def test_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path, shards: Path, trained: Path) -> None:
+def test_training_goes_on_as_if_it_had_not_stopped(
+    tmp_path: Path, shards: Path, trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "run"
     assert command("train", "--shards", shards, "--run", folder, settings=[*TINY, "train.steps=3"]) == 0
     assert command("train", "--shards", shards, "--run", folder) == 1  # --resume was forgotten
+    assert f"error: {folder} holds checkpoints of an earlier training; go on with --resume" in capsys.readouterr().err
     assert command("train", "--shards", shards, "--run", folder, "--resume", settings=["train.steps=6"]) == 0
     whole, parts = ((path / "metrics.jsonl").read_text().splitlines() for path in (trained, folder))
     losses = [{entry["step"]: entry["loss"] for entry in map(json.loads, lines)} for lines in (whole, parts)]
