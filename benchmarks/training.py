@@ -34,7 +34,7 @@ from model.device import has_fast_bfloat16, resolve_device
 from model.flops import forward_flops, peak_flops
 from model.spectrogram import Spectrogram
 from model.step import Stepper
-from model.trainer import compile_towers, fit
+from model.trainer import compile_towers, fit, tuned_convolutions
 from model.transfer import Moved
 from pipeline.pairs.loader import PairLoader
 from pipeline.pairs.sampler import PairDataset
@@ -92,7 +92,12 @@ def ours(config: Config, device: torch.device, precision: str, *, compiled: bool
     stepper = Stepper(build_model(config.model, 0), chosen, device)
     if compiled:
         compile_towers(stepper.model, device)
-    return stepper.step
+
+    def step(batch: Moved) -> object:
+        with tuned_convolutions(device):  # as the trainer does
+            return stepper.step(batch)
+
+    return step
 
 
 def rows(config: Config, device: torch.device, *, compiled: bool) -> Iterator[Row]:

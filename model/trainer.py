@@ -66,7 +66,7 @@ def fit(
         stepper.restore(start)
     if settings.compile:
         compile_towers(stepper.model, device)
-    with terminable(), uninterrupted() as held, _tuned_convolutions(device), ExitStack() as stack:
+    with terminable(), uninterrupted() as held, tuned_convolutions(device), ExitStack() as stack:
         progress = stack.enter_context(_progress(stepper, run, config)) if processes.is_first else None
         loop = _Loop(stepper, progress, run, config, held, batches if isinstance(batches, Reporter) else None)
         try:
@@ -190,7 +190,7 @@ def _cost(stepper: Stepper, batch: Batch) -> Cost:
     return cost
 
 
-def _tuned_convolutions(device: torch.device) -> AbstractContextManager[None]:
+def tuned_convolutions(device: torch.device) -> AbstractContextManager[None]:
     """Let cuDNN time its convolution kernels once and use the fastest; shapes never change between steps."""
     if device.type != "cuda":
         return nullcontext()
