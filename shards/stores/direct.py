@@ -76,6 +76,7 @@ class Direct:
             logger.debug("%s: no short cut", path, exc_info=True)
         whole = got == len(view)
         if not whole:
+            traffic.retries = traffic.requests  # the client asks for what is missing
             self._signed.pop(path, None)
         if connection is not None and whole and stays:
             self._idle.append((time.monotonic(), connection))
