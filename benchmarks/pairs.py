@@ -67,10 +67,10 @@ def main() -> None:
     settings = load_config(None, ["pairs.workers=0", *arguments.set]).pairs
     batch_size, meter = 256, sampler.Meter
     count = arguments.pairs // batch_size
-    batches, plain = (
-        iter(PairLoader(PairDataset(arguments.root, settings, batch_size=batch_size, seed=0))) for _ in range(2)
-    )
+    batches = iter(PairLoader(PairDataset(arguments.root, settings, batch_size=batch_size, seed=0)))
     draw(batches, count)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    plain = iter(PairLoader(PairDataset(arguments.root, settings, batch_size=batch_size, seed=0)))
     sampler.Meter = Uncounted  # type: ignore[assignment,misc]
     draw(plain, count)
     sampler.Meter = meter  # type: ignore[misc]
@@ -82,7 +82,6 @@ def main() -> None:
         print(
             f"{rates[-1]:.0f} pairs/s of CPU time, {rates[-1] * cpu / wall:.0f} of wall time; counting {costs[-1]:+.1%}"
         )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"median {statistics.median(rates):.0f} pairs/s on one core at {settings.per_clip} pairs a clip, "
         f"counting the stages {statistics.median(costs):+.2%}; {peak:.0f} MB"
