@@ -22,7 +22,7 @@ from .servers import S3Server, http_server
 from .test_pairs_sampler import damage, digest
 from .test_pairs_stages import loader_of
 from .test_run import TINY, command
-from .test_store_dataset import upload
+from .test_store_dataset import CUTS, upload
 
 PATIENT = Patience(attempts=8, first_wait=0.01, longest_wait=0.05, stall_seconds=2)
 SECOND = "train/clips-train-000001.tar"
@@ -58,6 +58,18 @@ def test_a_hundred_reads_from_a_web_server_that_hangs_up_lose_nothing(shards: Pa
             before.reset(lambda request, fault=fault: fault if request.number == 0 else None)  # type: ignore[misc]
             assert [(clip.metadata, clip.wav, clip.mjpg) for clip in read_clips(store, record)] == whole, number
         before.close()
+
+
+@pytest.mark.parametrize("name", sorted(CUTS.keys() - {"a block changed to zeros"}))
+def test_every_cut_ends_the_stream_in_one_line(tmp_path: Path, shards: Path, name: str) -> None:
+    """The rows of a table in which every other reader loses clips without a word."""
+    root = tmp_path / "root"
+    shutil.copytree(shards, root)
+    offsets = [clip.offset for clip in Index(shards).of_split("train")[1].clips]
+    (root / SECOND).write_bytes(CUTS[name]((root / SECOND).read_bytes(), offsets))
+    with pytest.raises(ShardTruncatedError, match=r"clips-train-000001\.tar has \d+ bytes; its index says") as caught:
+        list(islice(loader_of(root), 30))
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
