@@ -35,15 +35,24 @@ def clip_of(path: Path, backend: Backend, settings: ShardSettings = SETTINGS, **
     return read_clip(source(path, **span), settings, backend)
 
 
-def true_times(path: Path) -> list[float]:
+def true_times(path: Path, until: float = float("inf")) -> list[float]:
     """Return the frames' presentation times by an independent decoder, on the container's clock from 0."""
-    with av.open(str(path)) as container:
+    times: list[float] = []
+    with av.open(str(path), metadata_errors="ignore") as container:
         start = (container.start_time or 0) / av.time_base
         stream = container.streams.video[0]
-        times = [
-            float(frame.pts * stream.time_base) - start for frame in container.decode(stream) if frame.pts is not None
-        ]
+        for frame in container.decode(stream):
+            if frame.pts is not None:
+                times.append(float(frame.pts * stream.time_base) - start)
+                if times[-1] > until:
+                    break
     return sorted(times)
+
+
+def tick(path: Path) -> float:
+    """Return the seconds of one tick of the video's time base."""
+    with av.open(str(path), metadata_errors="ignore") as container:
+        return float(container.streams.video[0].time_base)
 
 
 def expected_times(times: list[float], rate: float = 4.0, seconds: float = 10.0) -> list[float]:
@@ -234,15 +243,15 @@ def test_a_playlist_named_as_a_video_reads_no_other_file(
 
 @pytest.mark.skipif(not MEDIA.is_dir(), reason="the folder of real videos is not here")
 def test_real_videos_keep_their_times(backend: Backend) -> None:
-    """Every real video whose times PyAV can tell; where the two start to count elsewhere, the gaps must agree."""
-    settings = SETTINGS.model_copy(update={"clip_seconds": 4.0})
-    compared = 0
-    for path in sorted(MEDIA.iterdir())[::6]:
-        if path.name == "mediabunny__entry18-variant1-segment1.ts":
-            continue  # its picture ends before its sound begins
-        clip = clip_of(path, backend, settings)
-        expected = expected_times(true_times(path), seconds=4.0)
-        assert len(clip.metadata.frame_times) == len(expected), path.name
-        assert np.abs(np.array(clip.metadata.frame_times) - expected).max() <= 0.0011, path.name
+    """Every real video: each stored time is within a tick of what an independent decoder tells of the same frame."""
+    settings, compared = SETTINGS.model_copy(update={"clip_seconds": 2.0}), 0
+    for path in sorted(MEDIA.iterdir()):
+        expected = expected_times(true_times(path, until=3.0), seconds=2.0)
+        if not expected:
+            assert reason(path, backend, settings) == "no_frames", path.name
+            continue
+        times = clip_of(path, backend, settings).metadata.frame_times
+        assert len(times) == len(expected), path.name
+        assert np.abs(np.array(times) - expected).max() <= tick(path) + 1e-6, path.name
         compared += 1
-    assert compared >= 20
+    assert compared >= 0.9 * len(list(MEDIA.iterdir()))
