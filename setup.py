@@ -67,6 +67,7 @@ setup(
         "umap": ["umap-learn>=0.5.7"],  # eval.projection: umap
         "test": [
             "umap-learn>=0.5.7",
+            "axe-core-python>=0.1.0",  # rules of accessible pages, run in Chromium
             "onnx>=1.17",
             "onnxruntime>=1.20",
             "onnxscript>=0.5",

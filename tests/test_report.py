@@ -111,7 +111,7 @@ def test_the_headline_shows_interval_chance_and_counts(page: Page, run: Path):
     assert "chance 50.0 %" in text
     row = metrics["retrieval"]["audio_to_image"]
     assert f"A sound finds its class first {100 * row['recall_at_1']:.1f} %" in text
-    assert "48 sounds, each among 48 frames" in text
+    assert "48 sounds, each among 48 frames, its own too" in text
     assert "after 4,000 training steps" in text
     assert metrics["gallery_sha256"] in text
 

@@ -46,7 +46,7 @@ def headlines(metrics: Metrics) -> list[Headline]:
         ("instance_recall_at_1", "A sound finds its own frame first", "gallery"),
     ):
         if figure in row:
-            of = f"{row[count]:,} sounds, each among {row['gallery']:,} frames"
+            of = f"{row[count]:,} sounds, each among {row['gallery']:,} frames, its own too"
             return [*found, Headline(name, row[figure], row["interval"][figure], row["chance"][figure], of)]
     return found
 
