@@ -5,7 +5,8 @@
 ROOT is a dataset made of the videos in DIR. All readers give the same pair: a random frame of a random clip decoded and
 cropped to 224 pixels, and one second of sound. Others' formats are written to a temporary folder first, from the clips
 in ROOT: webdataset's ordinary layout (one JPEG member a frame, FLAC), and our packed layout with FLAC for litdata and
-mosaicml-streaming. What is not installed is left out and named. CPU seconds of this process, rounds interleaved.
+mosaicml-streaming; Megatron Energon reads our shards. What is not installed is left out and named. CPU seconds of this
+process, rounds interleaved. `--only` keeps the readers whose names hold a text, beside the floor.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import functools
 import io
 import itertools
 import json
+import os
 import random
 import shutil
 import statistics
@@ -21,6 +23,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +34,18 @@ import soundfile
 import torch
 import webdataset
 
+from pipeline.errors import PairError
 from pipeline.pairs.loader import PairLoader
 from pipeline.pairs.sampler import PairDataset
 from pipeline.pairs.views import decode_frame, decode_frames
 from pipeline.settings import PairSettings
 from shards.clip import Clip
+from shards.exports.energon import write_energon
 from shards.index import Index
 from shards.reader import read_clips
 
 SIZE, RATE = 224, 16000
+FLOOR = "floor: JPEG decode, crop, PCM slice"
 Pairs = Iterator[Any]
 
 
@@ -75,9 +81,9 @@ def floor(clips: list[Clip]) -> Pairs:
         yield from range(256)
 
 
-def ours(root: Path, per_clip: int, window_clips: int) -> Pairs:
+def ours(root: Path, per_clip: int, window_clips: int, decode: str = "frame") -> Pairs:
     """Our loader in this process."""
-    settings = PairSettings(per_clip=per_clip, window_clips=window_clips, workers=0)
+    settings = PairSettings(per_clip=per_clip, window_clips=window_clips, workers=0, decode=decode)
     for batch in PairLoader(PairDataset(root, settings, batch_size=256, seed=0)):
         yield from range(len(batch.frames))
 
@@ -123,6 +129,44 @@ def from_samples(read: Callable[[], Any], per_clip: int) -> Pairs:
             yield from packed(dataset[number], per_clip)
 
 
+def energon(root: Path, folder: Path, per_clip: int) -> Pairs:
+    """Megatron Energon on our shards, one clip behind the other; the pairs are drawn where it cooks a sample."""
+    from megatron.energon import (
+        Cooker,
+        DefaultTaskEncoder,
+        TextSample,
+        WorkerConfig,
+        basic_sample_keys,
+        get_loader,
+        get_train_dataset,
+        stateless,
+    )
+
+    target = folder / "energon"
+    if not target.exists():
+        shutil.copytree(root, target, copy_function=os.link)
+        write_energon(target)
+
+    @stateless
+    def cook(sample: dict[str, Any]) -> Any:
+        for _ in packed(sample, per_clip):
+            pass
+        return TextSample(**basic_sample_keys(sample), text="")
+
+    class Encoder(DefaultTaskEncoder):
+        cookers = (Cooker(cook),)
+        decoder = None
+
+    workers = WorkerConfig(rank=0, world_size=1, num_workers=0)
+    dataset = get_train_dataset(
+        target, split_part="train", worker_config=workers, batch_size=1, task_encoder=Encoder(),
+        shuffle_buffer_size=None, max_samples_per_sequence=None,
+    )  # fmt: skip
+    samples = iter(get_loader(dataset))  # without end
+    next(samples)  # what is not installed shows here
+    return (number for _ in samples for number in range(per_clip))
+
+
 def from_mp4(videos: list[Path], decode: Callable[[Path], Any]) -> Pairs:
     """Random access into the source videos."""
     while True:
@@ -163,6 +207,20 @@ def torchcodec_(path: Path) -> Any:
         time - 0.5, time + 0.5
     )
     return torch.nn.functional.interpolate(frame[None].float(), scale_factor=256 / min(frame.shape[1:])), sound.data
+
+
+def decord_(path: Path) -> Any:
+    """The same with decord."""
+    import decord
+
+    video = decord.VideoReader(str(path), num_threads=1)
+    times = video.get_frame_timestamp(range(len(video)))[:, 0]
+    number = random.choice(np.flatnonzero((times >= 0.5) & (times <= times[-1] - 0.5)).tolist() or [0])
+    frame = torch.from_numpy(video[number].asnumpy()).permute(2, 0, 1)
+    sound = decord.AudioReader(str(path), sample_rate=RATE, mono=True)
+    start = first_sample(float(times[number]), sound.shape[1])
+    samples = sound[start : start + RATE].asnumpy()
+    return torch.nn.functional.interpolate(frame[None].float(), scale_factor=256 / min(frame.shape[1:])), samples
 
 
 def write_ordinary(clips: list[Clip], folder: Path) -> list[str]:
@@ -216,10 +274,12 @@ def find_readers(root: Path, clips: list[Clip], videos: list[Path], folder: Path
     """Return every reader that can run here; name the others."""
     tars = [str(root / record.path) for record in Index(root).of_split("train")]
     plain = write_ordinary(clips, folder)
-    readers: dict[str, Pairs] = {"floor: JPEG decode, crop, PCM slice": floor(clips)}
+    readers: dict[str, Pairs] = {FLOOR: floor(clips)}
     for count in (1, 4, 8):
         readers[f"avcorr, windows of 64 clips, {count} a clip"] = ours(root, count, 64)
     readers["avcorr, global shuffle"] = ours(root, 1, 0)
+    with suppress(PairError):  # libjpeg-turbo 3 may not be there
+        readers["avcorr, windows of 64 clips, 4 a clip, `decode: crop`"] = ours(root, 4, 64, "crop")
     for count in (1, 4, 8):
         readers[f"webdataset, our shards, {count} a clip"] = wds_packed(tars, count)
     for count in (1, 4):
@@ -233,7 +293,13 @@ def find_readers(root: Path, clips: list[Clip], videos: list[Path], folder: Path
             continue
         for count in (1, 8):
             readers[f"{name}, packed JPEG + FLAC, {count} a clip"] = from_samples(read, count)
-    for name, decode in (("PyAV", pyav), ("torchcodec", torchcodec_)):
+    for count in (1, 8):
+        try:
+            readers[f"Megatron Energon, our shards, {count} a clip"] = energon(root, folder, count)
+        except Exception as error:
+            print(f"left out: Megatron Energon: {type(error).__name__}: {str(error).splitlines()[0][:120]}")
+            break
+    for name, decode in (("PyAV", pyav), ("torchcodec", torchcodec_), ("decord", decord_)):
         try:
             good = [path for path in videos if works(decode, path)]
             readers[f"mp4, {name}"] = from_mp4(good, decode)
@@ -261,6 +327,7 @@ def main() -> None:
     parser.add_argument("--videos", type=Path, required=True)
     parser.add_argument("--pairs", type=int, default=3000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="part of the readers' names")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     records = Index(arguments.root).of_split("train")
@@ -268,20 +335,24 @@ def main() -> None:
     if min(clip.metadata.duration for clip in clips) < 2:
         sys.exit(f"{arguments.root} has clips shorter than 2 s, from which others' readers cannot draw: leave them out")
     folder = Path(tempfile.mkdtemp(prefix="readers-"))
+    for name in ("DATA_OPTIMIZER_CACHE_FOLDER", "DATA_OPTIMIZER_DATA_CACHE_FOLDER"):
+        os.environ[name] = str(folder / "litdata-cache")  # litdata empties its default, a folder of the system's
     try:
         readers = find_readers(arguments.root, clips, sorted(arguments.videos.glob("*.mp4")), folder)
+        readers = {name: read for name, read in readers.items() if arguments.only in name or name == FLOOR}
         rates: dict[str, list[float]] = {name: [] for name in readers}
-        for turn in range(arguments.rounds + 1):
-            for name, pairs in readers.items():
-                count = arguments.pairs if not name.startswith("mp4") else max(20, arguments.pairs // 60)
-                began = time.process_time()
-                for _ in itertools.islice(pairs, count):
-                    pass
-                if turn:
-                    rates[name].append(count / (time.process_time() - began))
+        for slow in (False, True):  # last: threads of others' decoders go on for a while, and would be counted
+            for turn, (name, pairs) in itertools.product(range(arguments.rounds + 1), readers.items()):
+                if name.startswith("mp4") == slow:
+                    count = max(20, arguments.pairs // 60) if slow else arguments.pairs
+                    began = time.process_time()
+                    for _ in itertools.islice(pairs, count):
+                        pass
+                    if turn:
+                        rates[name].append(count / (time.process_time() - began))
     finally:
         shutil.rmtree(folder)
-    base = statistics.median(rates["floor: JPEG decode, crop, PCM slice"])
+    base = statistics.median(rates[FLOOR])
     print(f"{len(clips)} clips, {arguments.rounds} rounds of {arguments.pairs} pairs, one core\n")
     print("| reader | pairs/s | of the floor |\n|---|---|---|")
     for name, values in rates.items():
