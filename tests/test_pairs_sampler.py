@@ -331,13 +331,21 @@ def test_the_budget_is_for_all_workers_together(tmp_path: Path, shards: Path) ->
         batches(root, 30, max_bad_shards=5)
 
 
-def test_open_files_stay_few_over_many_epochs_left_early(shards: Path) -> None:
-    loader = loader_of(shards)
-    list(islice(loader, 2))
+@pytest.mark.parametrize(
+    ("decode", "workers", "times"), [("frame", 0, 100), ("crop", 0, 100), ("frame", 1, 12), ("device", 1, 5)]
+)
+def test_open_files_stay_few_over_many_epochs_left_early(shards: Path, decode: str, workers: int, times: int) -> None:
+    loader = loader_of(shards, decode=decode, workers=workers)
+    for batch in loader:
+        if loader.step == 3:  # the first epoch has two steps
+            break
     before = len(list(Path("/proc/self/fd").iterdir()))
-    for _ in range(100):
-        next(iter(loader))
+    for _ in range(times):
+        for batch in loader:
+            assert len(batch.frames) == 16
+            break
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    assert loader.step == 3 + times
 
 
 def test_a_gallery_holds_each_clip_once(shards: Path) -> None:
