@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from model.checkpoint import latest_checkpoint
+from model.saving.checkpoint import latest_checkpoint
 
 SMALL = [
     "pairs.frame_size=32", "pairs.workers=1", "model.width=8", "model.spectrogram.mel_bins=32", "train.batch_size=16",

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from model.correspondence import build_model
 from model.settings import ModelSettings, SpectrogramSettings, TrainSettings
-from model.step import Stepper
+from model.training.step import Stepper
 
 
 class Pairs(NamedTuple):

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from configs.load import load_config
 from model.correspondence import build_model
-from model.flops import forward_flops
+from model.training.flops import forward_flops
 
 HERE = Path(__file__).parents[1]
 QUICK = {

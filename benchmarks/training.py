@@ -31,11 +31,11 @@ from configs.load import load_config
 from configs.schema import Config
 from model.correspondence import build_model
 from model.device import has_fast_bfloat16, resolve_device
-from model.flops import forward_flops, peak_flops
-from model.spectrogram import Spectrogram
-from model.step import Stepper
-from model.trainer import compile_towers, fit, tuned_convolutions
-from model.transfer import Moved
+from model.networks.spectrogram import Spectrogram
+from model.training.flops import forward_flops, peak_flops
+from model.training.step import Stepper
+from model.training.trainer import compile_towers, fit, tuned_convolutions
+from model.training.transfer import Moved
 from pipeline.pairs.loader import PairLoader
 from pipeline.pairs.sampler import PairDataset
 

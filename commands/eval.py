@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from configs.load import load_config
-from model.checkpoint import load_model
 from model.device import resolve_device
-from model.embed import embed
-from model.evaluate import Plan, evaluate, write_evaluation
-from model.judge import judge_of
-from model.pairing import first_negatives
-from model.relevance import SharedLabels
-from model.sanity import Check, check_all
-from model.table import table
+from model.embedding.embed import embed
+from model.evaluation.evaluate import Plan, evaluate, write_evaluation
+from model.evaluation.judge import judge_of
+from model.evaluation.pairing import first_negatives
+from model.evaluation.relevance import SharedLabels
+from model.evaluation.sanity import Check, check_all
+from model.evaluation.table import table
+from model.saving.checkpoint import load_model
 from pipeline.errors import PairError
 from pipeline.pairs.gallery import Gallery
 from pipeline.pairs.protocols import Protocol

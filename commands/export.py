@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from configs.load import load_config
-from model.checkpoint import load_model
-from model.export import export_onnx, export_programs
-from model.weights import write_weights
+from model.saving.checkpoint import load_model
+from model.saving.export import export_onnx, export_programs
+from model.saving.weights import write_weights
 from pipeline.pairs.gallery import Gallery
 
 from .dataset import open_shards, require_rate

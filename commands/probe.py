@@ -10,13 +10,13 @@ import torch
 from tqdm import tqdm
 
 from configs.load import load_config
-from model.checkpoint import load_model
 from model.device import resolve_device
-from model.embed import embed
-from model.embedder import Embedder
-from model.esc50 import cross_validate, embed_sounds, read_folder
-from model.evaluate import gallery_hash, pool
-from model.probe import Items, held_out, table, with_both
+from model.embedding.embed import embed
+from model.embedding.embedder import Embedder
+from model.evaluation.esc50 import cross_validate, embed_sounds, read_folder
+from model.evaluation.evaluate import gallery_hash, pool
+from model.evaluation.probe import Items, held_out, table, with_both
+from model.saving.checkpoint import load_model
 from pipeline.pairs.gallery import Gallery
 from shards.index import require_dataset, write_json
 

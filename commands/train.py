@@ -6,11 +6,11 @@ import logging
 from pathlib import Path
 
 from configs.load import check_config, dump_config, load_config
-from model.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
 from model.correspondence import build_model
 from model.device import resolve_device
-from model.distributed import joined, named
-from model.trainer import fit
+from model.saving.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
+from model.training.distributed import joined, named
+from model.training.trainer import fit
 from pipeline.pairs.loader import PairLoader
 from pipeline.pairs.sampler import PairDataset
 from shards.index import Index, write_atomically

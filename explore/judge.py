@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.device import tower_autocast
-from model.embedder import Embedder
+from model.embedding.embedder import Embedder
 from model.networks.avolnet import AvolNet
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from model.embed import embed
-from model.embedder import Embedder
+from model.embedding.embed import embed
+from model.embedding.embedder import Embedder
 from pipeline.pairs.batches import ViewBatch
 from pipeline.pairs.gallery import Gallery
 from shards.manifest import read_manifest

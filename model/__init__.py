@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .embedder import Embedder
+    from .embedding.embedder import Embedder
 
 __all__ = ["load"]
 
@@ -20,6 +20,6 @@ def load(source: str | Path, *, best: bool = False, device: str = "auto") -> "Em
     source is a run folder, whose newest checkpoint is read, or its best, or a folder that `run.py export` wrote.
     Raises model.errors.CheckpointError if there is none that can be read.
     """
-    from .embedder import load_embedder  # torch takes seconds to import, and settings need none
+    from .embedding.embedder import load_embedder  # torch takes seconds to import, and settings need none
 
     return load_embedder(source, best=best, device=device)

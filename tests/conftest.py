@@ -10,7 +10,7 @@ import pytest
 
 from finding.embed import embed_dataset
 from finding.index import build_index
-from model.embedder import Embedder, load_embedder
+from model.embedding.embedder import Embedder, load_embedder
 from pipeline.decoding.ffmpeg import find_ffmpeg
 from pipeline.packing.pack import pack
 from pipeline.settings import ShardSettings

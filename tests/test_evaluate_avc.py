@@ -4,10 +4,10 @@ import torch
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error
 
-from model.avc import Decisions, Head, correspondence, distances, judge_pairs
-from model.bootstrap import intervals, weighted_mean, weighted_median
 from model.errors import EvaluationError
-from model.pairing import APART_SECONDS, derange, draw_negatives
+from model.evaluation.avc import Decisions, Head, correspondence, distances, judge_pairs
+from model.evaluation.bootstrap import intervals, weighted_mean, weighted_median
+from model.evaluation.pairing import APART_SECONDS, derange, draw_negatives
 
 HEAD = Head(slope=5.0, bias=6.0)
 

@@ -12,8 +12,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import run as program
 from model.errors import EvaluationError
-from model.esc50 import Sound, cross_validate, read_folder
-from model.probe import Items, classify, commonest, figures, held_out, with_both
+from model.evaluation.esc50 import Sound, cross_validate, read_folder
+from model.evaluation.probe import Items, classify, commonest, figures, held_out, with_both
 from pipeline.packing.pack import pack
 from pipeline.sources.find import find_sources
 

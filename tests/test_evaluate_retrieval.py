@@ -14,11 +14,11 @@ from torchmetrics.functional.retrieval import (
     retrieval_reciprocal_rank,
 )
 
-from model import retrieval as module
 from model.errors import EvaluationError
-from model.ranking import chance_of_scores, ndcg, scores
-from model.relevance import Ontology, SameLabel, SharedLabels
-from model.retrieval import DIRECTIONS, by_relevance, instance_metrics, nearest, own_ranks, retrieval
+from model.evaluation import retrieval as module
+from model.evaluation.ranking import chance_of_scores, ndcg, scores
+from model.evaluation.relevance import Ontology, SameLabel, SharedLabels
+from model.evaluation.retrieval import DIRECTIONS, by_relevance, instance_metrics, nearest, own_ranks, retrieval
 
 LINE = np.array([[0.0], [1.0], [2.1], [3.3]], np.float32)
 

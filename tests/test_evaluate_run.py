@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from model.avc import Head
 from model.correspondence import build_model
-from model.embed import Embeddings, embed
+from model.embedding.embed import Embeddings, embed
 from model.errors import EvaluationError
-from model.evaluate import Evaluation, Plan, evaluate, pool, write_evaluation
-from model.judge import judge_of
-from model.sanity import Check
+from model.evaluation.avc import Head
+from model.evaluation.evaluate import Evaluation, Plan, evaluate, pool, write_evaluation
+from model.evaluation.judge import judge_of
+from model.evaluation.sanity import Check
+from model.evaluation.table import RED, table
 from model.settings import EvalSettings, ModelSettings, SpectrogramSettings
-from model.table import RED, table
 
 HEAD = Head(slope=5.0, bias=6.0)
 CPU = torch.device("cpu")

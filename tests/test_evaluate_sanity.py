@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from model.avc import Head
-from model.embed import embed
-from model.pairing import Pairs, first_negatives
-from model.sanity import Check, batch_invariance, check_all, constant_inputs, shuffled_pairs, shuffled_retrieval
+from model.embedding.embed import embed
+from model.evaluation.avc import Head
+from model.evaluation.pairing import Pairs, first_negatives
+from model.evaluation.sanity import (
+    Check,
+    batch_invariance,
+    check_all,
+    constant_inputs,
+    shuffled_pairs,
+    shuffled_retrieval,
+)
 from pipeline.errors import PairError
 from pipeline.pairs.batches import ViewBatch
 from pipeline.pairs.shortcuts import Glimpses

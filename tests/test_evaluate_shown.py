@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from model import projection
-from model.avc import Head, Verdict
 from model.correspondence import build_model
-from model.embed import Embeddings, embed
+from model.embedding.embed import Embeddings, embed
 from model.errors import EvaluationError
-from model.evaluate import Plan, evaluate
-from model.heat import HEAT_MAPS
-from model.judge import judge_of
-from model.mistakes import MISTAKES, mistakes
-from model.pairing import Pairs
+from model.evaluation import projection
+from model.evaluation.avc import Head, Verdict
+from model.evaluation.evaluate import Plan, evaluate
+from model.evaluation.heat import HEAT_MAPS
+from model.evaluation.judge import judge_of
+from model.evaluation.mistakes import MISTAKES, mistakes
+from model.evaluation.pairing import Pairs
+from model.evaluation.shown import Shown
 from model.settings import EvalSettings, ModelSettings, SpectrogramSettings
-from model.shown import Shown
 
 from .test_evaluate_run import Batch
 

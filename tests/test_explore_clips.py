@@ -21,7 +21,7 @@ from finding.embed import embed_dataset
 from finding.folder import EmbeddingFolder
 from finding.index import build_index
 from finding.search import Searcher
-from model.embedder import Embedder, load_embedder
+from model.embedding.embedder import Embedder, load_embedder
 from shards.errors import ShardTruncatedError
 from shards.store import open_store
 

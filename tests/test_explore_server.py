@@ -16,7 +16,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from model.embedder import load_embedder
+from model.embedding.embedder import load_embedder
 from pipeline.pairs.views import decode_frames
 from shards.index import Index
 from shards.reader import read_clips

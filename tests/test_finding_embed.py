@@ -11,7 +11,7 @@ import model as product
 from finding.embed import digest_of, embed_dataset
 from finding.errors import FindingError
 from finding.folder import EmbeddingFolder
-from model.embedder import Embedder
+from model.embedding.embedder import Embedder
 from pipeline.pairs.gallery import Gallery
 from shards.errors import ShardError
 

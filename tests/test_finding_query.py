@@ -15,7 +15,7 @@ from finding.folder import EmbeddingFolder
 from finding.likeness import BITS, picture_hashes
 from finding.query import file_query
 from finding.search import Searcher
-from model.embedder import Embedder
+from model.embedding.embedder import Embedder
 from pipeline.decoding.ffmpeg import Ffmpeg, find_ffmpeg
 from pipeline.decoding.media import Media, read_media
 from pipeline.errors import MediaError

@@ -13,8 +13,8 @@ from finding.folder import EmbeddingFolder, Parts
 from finding.index import Kind, build_index, cells_for
 from finding.query import Query, clip_query
 from finding.search import Searcher
-from model.relevance import SameLabel
-from model.retrieval import retrieval
+from model.evaluation.relevance import SameLabel
+from model.evaluation.retrieval import retrieval
 
 from .embeddings import Made, make_embeddings, unit
 

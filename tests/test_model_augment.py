@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.augment import Strength, augment_audio, augment_frames, mask_spectrogram, step_generator
+from model.training.augment import Strength, augment_audio, augment_frames, mask_spectrogram, step_generator
 
 CPU = torch.device("cpu")
 

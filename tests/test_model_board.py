@@ -10,12 +10,12 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from model.checkpoint import latest_checkpoint
 from model.correspondence import build_model
 from model.errors import ModelError
 from model.networks.avolnet import AvolNet
-from model.samples import PAIRS, THUMBNAIL, look
+from model.saving.checkpoint import latest_checkpoint
 from model.settings import ModelSettings
+from model.training.samples import PAIRS, THUMBNAIL, look
 from tests.test_model_networks import KINDS, TINY
 from tests.test_model_trainer import CPU, MODEL, assert_same_state, batch, batches, losses, settings, train
 

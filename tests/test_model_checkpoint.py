@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import (
+from model.correspondence import build_model
+from model.errors import CheckpointError
+from model.saving.checkpoint import (
     Checkpoint,
     best_checkpoint,
     latest_checkpoint,
@@ -17,8 +19,6 @@ from model.checkpoint import (
     save_checkpoint,
     take_over,
 )
-from model.correspondence import build_model
-from model.errors import CheckpointError
 from model.settings import ModelSettings
 
 SETTINGS = ModelSettings(embedding_size=8, width=8)

@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 import torch
 
-from model.checkpoint import latest_checkpoint
 from model.correspondence import build_model
 from model.device import resolve_device, resolve_precision
-from model.distributed import ALONE, Processes, joined, named
 from model.errors import ModelError
 from model.networks.network import CorrespondenceModel
-from model.objective import Objective, pair_objective
-from model.optimizer import build_optimizer
+from model.saving.checkpoint import latest_checkpoint
 from model.settings import TrainSettings
-from model.step import Stepper
-from model.trainer import fit
+from model.training.distributed import ALONE, Processes, joined, named
+from model.training.objective import Objective, pair_objective
+from model.training.optimizer import build_optimizer
+from model.training.step import Stepper
+from model.training.trainer import fit
 from tests.test_model_trainer import MODEL, PairBatch, batch, losses, read_metrics, settings
 
 ROOT = Path(__file__).parents[1]

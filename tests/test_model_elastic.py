@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from torch import distributed
 
-from model.distributed import _of_this_start
+from model.training.distributed import _of_this_start
 from tests.test_run import TINY
 from tests.test_run_processes import ROOT, losses, wait_for_steps, words
 

@@ -12,13 +12,13 @@ from PIL import Image
 from scipy.signal import resample_poly
 
 import model as product
-from model.checkpoint import Checkpoint, save_checkpoint
 from model.correspondence import build_model
-from model.embedder import Embedder
+from model.embedding.embedder import Embedder
 from model.errors import CheckpointError, ModelError
-from model.export import export_onnx, export_programs
+from model.saving.checkpoint import Checkpoint, save_checkpoint
+from model.saving.export import export_onnx, export_programs
+from model.saving.weights import read_weights, write_weights
 from model.settings import ModelSettings, SpectrogramSettings
-from model.weights import read_weights, write_weights
 
 TINY = SpectrogramSettings(sample_rate=8000, window=256, hop=64, mel_bins=32)
 KINDS: dict[str, dict[str, Any]] = {

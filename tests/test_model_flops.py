@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from model.correspondence import build_model
-from model.flops import Cost, forward_flops, pair_cost, peak_by_name
 from model.settings import ModelSettings, SpectrogramSettings
+from model.training.flops import Cost, forward_flops, pair_cost, peak_by_name
 
 SECOND = SpectrogramSettings(window=160, hop=80, transform=512)  # 257 x 199
 VGG = [(3, 64), (64, 64), (64, 128), (128, 128), (128, 256), (256, 256), (256, 512), (512, 512)]

@@ -12,8 +12,8 @@ from model.errors import ModelError
 from model.networks.avolnet import AvolNet
 from model.networks.distance import TwoWayHead
 from model.networks.network import CorrespondenceModel
+from model.networks.spectrogram import Spectrogram
 from model.settings import ModelSettings, SpectrogramSettings
-from model.spectrogram import Spectrogram
 from tests.test_model_trainer import PairBatch, batch, read_metrics, settings, train
 
 TINY = SpectrogramSettings(sample_rate=8000, window=256, hop=64, mel_bins=32)

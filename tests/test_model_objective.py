@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.correspondence import build_model
-from model.negatives import derange
 from model.networks.network import CorrespondenceModel
-from model.objective import (
+from model.settings import ModelSettings
+from model.training.negatives import derange
+from model.training.objective import (
     contrastive_loss,
     contrastive_objective,
     deranged_objective,
@@ -19,7 +20,6 @@ from model.objective import (
     sigmoid_loss,
     sigmoid_objective,
 )
-from model.settings import ModelSettings
 
 EAST, NORTH = [1.0, 0.0], [0.0, 1.0]
 

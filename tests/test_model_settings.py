@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from model.correspondence import build_model
 from model.device import resolve_device, resolve_precision
 from model.errors import ModelError
-from model.optimizer import CONTRASTIVE_HEAD_RATE, build_optimizer, learning_rate, set_learning_rate
 from model.settings import ModelSettings, SpectrogramSettings, TrainSettings
+from model.training.optimizer import CONTRASTIVE_HEAD_RATE, build_optimizer, learning_rate, set_learning_rate
 
 
 def test_settings_load_without_torch() -> None:

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from model.errors import ModelError
+from model.networks.spectrogram import ProductSpectrogram, Spectrogram, hz_to_mel, mel_filterbank, mel_to_hz
 from model.settings import SpectrogramSettings
-from model.spectrogram import ProductSpectrogram, Spectrogram, hz_to_mel, mel_filterbank, mel_to_hz
 
 
 def noise(items: int, samples: int) -> torch.Tensor:

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from model.correspondence import build_model
-from model.progress import Interval
-from model.step import Stepper
+from model.training.progress import Interval
+from model.training.step import Stepper
 from tests.test_model_trainer import CPU, MODEL, PairBatch, batch, settings
 
 OBJECTIVES = ("pair", "deranged", "contrastive", "sigmoid")

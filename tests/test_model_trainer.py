@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.checkpoint import latest_checkpoint, list_checkpoints
 from model.correspondence import build_model
 from model.errors import ModelError, TrainingDiverged
-from model.interrupt import uninterrupted
 from model.networks.network import CorrespondenceModel
+from model.saving.checkpoint import latest_checkpoint, list_checkpoints
 from model.settings import ModelSettings, SpectrogramSettings, TrainSettings
-from model.trainer import Summary, fit
+from model.training.interrupt import uninterrupted
+from model.training.trainer import Summary, fit
 
 CPU = torch.device("cpu")
 MODEL = ModelSettings(

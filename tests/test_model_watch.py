@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import best_checkpoint, latest_checkpoint
+from model.saving.checkpoint import best_checkpoint, latest_checkpoint
 from model.settings import TrainSettings
-from model.watch import Watch, chance_loss
+from model.training.watch import Watch, chance_loss
 from tests.test_model_trainer import PairBatch, batch, read_metrics, settings, train
 
 LN2 = math.log(2)
@@ -20,7 +20,7 @@ LN2 = math.log(2)
 def follow(losses: list[float], caplog: pytest.LogCaptureFixture, **changes: object) -> list[str]:
     """Show a watch these losses, 100 steps apart, and return its warnings."""
     watch = Watch(TrainSettings.model_validate({"plateau_steps": 1000, **changes}), 0)
-    with caplog.at_level(logging.WARNING, "model.watch"):
+    with caplog.at_level(logging.WARNING, "model.training.watch"):
         for number, loss in enumerate(losses, 1):
             watch.see({"step": 100 * number, "loss_mean": loss, "pair_loss": LN2})
     return [record.getMessage() for record in caplog.records]
@@ -79,7 +79,7 @@ def test_training_on_unrelated_sounds_stays_at_chance_and_says_so(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     chosen = settings(steps=120, log_every=20, plateau_steps=60)
-    with caplog.at_level(logging.WARNING, "model.watch"):
+    with caplog.at_level(logging.WARNING, "model.training.watch"):
         train(tmp_path, chosen, (unrelated(step) for step in range(120)))
     assert read_metrics(tmp_path)[-1]["loss_mean"] > 0.65
     assert "nothing is learned" in caplog.text
@@ -94,7 +94,7 @@ def test_training_whose_data_turn_says_that_it_diverges(tmp_path: Path, caplog: 
             yield pairs if step < 40 else pairs._replace(matches=~pairs.matches)
 
     chosen = settings(steps=60, log_every=2, learning_rate=3e-3, checkpoint_every=20, keep_checkpoints=1)
-    with caplog.at_level(logging.WARNING, "model.watch"):
+    with caplog.at_level(logging.WARNING, "model.training.watch"):
         train(tmp_path, chosen, turning())
     (record,) = caplog.records
     assert re.match(r"step (4[6-9]|5\d): the loss diverges", record.getMessage())
@@ -103,6 +103,6 @@ def test_training_whose_data_turn_says_that_it_diverges(tmp_path: Path, caplog: 
 
 def test_training_that_learns_is_left_in_peace(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     chosen = settings(steps=60, log_every=5, plateau_steps=40, learning_rate=3e-3)
-    with caplog.at_level(logging.WARNING, "model.watch"):
+    with caplog.at_level(logging.WARNING, "model.training.watch"):
         train(tmp_path, chosen)
     assert caplog.text == ""

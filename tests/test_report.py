@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from model.errors import EvaluationError, ModelError
-from model.evaluate import write_evaluation
-from model.mistakes import MISTAKES
+from model.evaluation.evaluate import write_evaluation
+from model.evaluation.mistakes import MISTAKES
+from model.evaluation.retrieval import RANKS
+from model.evaluation.sanity import Check
+from model.evaluation.table import share
 from model.report.figures import per_class, percent
 from model.report.page import write_report
 from model.report.plots import compact, histogram, line_chart, scatter, ticks
-from model.retrieval import RANKS
-from model.sanity import Check
-from model.table import share
 
 from .reports import fabricate_evaluation, fabricate_run
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import run as program
-from model.checkpoint import latest_checkpoint, save_checkpoint
+from model.saving.checkpoint import latest_checkpoint, save_checkpoint
 
 TINY = [
     "shard.short_side=48", "pairs.frame_size=32", "pairs.aligned=true", "pairs.window_clips=0", "pairs.workers=0",

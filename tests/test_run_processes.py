@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import latest_checkpoint
+from model.saving.checkpoint import latest_checkpoint
 from tests.test_run import TINY, command
 
 ROOT = Path(__file__).parents[1]

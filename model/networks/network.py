@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from ..settings import ModelSettings
-from ..spectrogram import Spectrogram
 from .distance import unit
+from .spectrogram import Spectrogram
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..retrieval import RANKS
-from ..table import NAMES, share
+from ..evaluation.retrieval import RANKS
+from ..evaluation.table import NAMES, share
 
 TITLES = {"mrr": "MRR", "map": "mAP", "first_rank": "Median rank of the first"}
 CLASSES_SHOWN = 12  # the worst and the best; of more classes the others are behind a click

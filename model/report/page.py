@@ -14,8 +14,8 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ..compare import PAPER_TABLE, read_evaluation
 from ..errors import EvaluationError
+from ..evaluation.compare import PAPER_TABLE, read_evaluation
 from . import figures, plots
 from .media import read_media
 from .overlay import located

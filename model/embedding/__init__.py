@@ -1,0 +1,1 @@
+"""A trained model on frames and sounds: files, arrays, batches."""

@@ -1,0 +1,108 @@
+"""ESC-50, or a folder laid out like it: sounds in five folds, for the probe.
+
+DIR/meta/esc50.csv      with the columns filename, fold, category, and src_file where several are of one recording
+DIR/audio/*.wav         (K. J. Piczak, ESC: Dataset for Environmental Sound Classification, 2015)
+"""
+
+import csv
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..embedding.embedder import Embedder
+from ..embedding.sound import read_sound
+from ..errors import EvaluationError, ModelError
+from .probe import Items, classify, commonest, figures
+
+
+@dataclass(frozen=True)
+class Sound:
+    """One row of the table."""
+
+    path: Path
+    fold: str
+    label: str
+    source: str
+    """The recording that it was cut from."""
+
+
+def read_folder(folder: Path) -> list[Sound]:
+    """Return the sounds of a folder in the order of its table. Raises EvaluationError where it is not as said above."""
+    table = folder / "meta" / "esc50.csv"
+    try:
+        with table.open(encoding="utf-8", newline="") as file:
+            sounds = [
+                Sound(
+                    folder / "audio" / row["filename"],
+                    row["fold"],
+                    row["category"],
+                    row.get("src_file") or row["filename"],
+                )
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError) as error:
+        raise EvaluationError(
+            f"{table} cannot be read ({error!r}); ESC-50 has it, with the columns filename, fold and category"
+        ) from error
+    if len({sound.fold for sound in sounds}) < 2:
+        raise EvaluationError(
+            f"{table} has {len(sounds)} sounds in fewer than two folds; a probe learns from the others"
+        )
+    return sounds
+
+
+def embed_sounds(
+    embedder: Embedder, sounds: Sequence[Sound], windows: int, progress: Callable[[], object] = lambda: None
+) -> np.ndarray:
+    """Return a unit vector of each sound, float32 (M, D): the mean over `windows` windows evenly over it.
+
+    Raises ModelError on a file that is no sound, or shorter than the model's window.
+    """
+    vectors = []
+    for sound in sounds:
+        wave = read_sound(sound.path, embedder.sample_rate)
+        room = len(wave) - embedder.samples
+        if room < 0:
+            needed = embedder.samples / embedder.sample_rate
+            raise ModelError(f"{sound.path} is shorter than the model's window of {needed:g} s")
+        starts = np.rint(room * (np.arange(windows) + 0.5) / windows).astype(int)
+        parts = embedder.embed_audio(np.stack([wave[start : start + embedder.samples] for start in starts]))
+        mean = parts.double().mean(dim=0).numpy()
+        vectors.append(mean / max(float(np.linalg.norm(mean)), 1e-12))
+        progress()
+    return np.array(vectors, np.float32)
+
+
+def cross_validate(sounds: Sequence[Sound], vectors: np.ndarray, bootstrap: int, seed: int) -> dict[str, Any]:
+    """Judge every sound by classifiers that learnt from the other folds, and return what `probe.table` lays out."""
+    labels, folds = (np.array([getattr(sound, name) for sound in sounds]) for name in ("label", "fold"))
+    owners = np.array([sound.source for sound in sounds])
+    classes = np.unique(labels)
+    scores: dict[str, np.ndarray] = {}
+    for fold in np.unique(folds):
+        learnt, judged = (
+            Items({"audio": vectors[rows]}, labels[rows], owners[rows]) for rows in (folds != fold, folds == fold)
+        )
+        columns = np.searchsorted(classes, np.unique(learnt.labels))
+        for classifier, found in classify(learnt, judged)["audio"].items():
+            table = scores.setdefault(classifier, np.zeros((len(sounds), len(classes))))
+            table[np.ix_(np.flatnonzero(folds == fold), columns)] = found
+    items, chance = Items({"audio": vectors}, labels, owners), commonest(labels, labels)
+    results = {}
+    for classifier, table in scores.items():
+        right = classes[table.argmax(axis=1)] == labels
+        results[classifier] = figures(table, classes, items, chance, bootstrap, seed) | {
+            "folds": {str(fold): float(right[folds == fold].mean()) for fold in np.unique(folds)}
+        }
+    names = sorted(sound.path.name for sound in sounds)
+    return {
+        "train_items": f"{len(sounds)} less a fold",
+        "test_items": len(sounds),
+        "classes": len(classes),
+        "gallery_sha256": hashlib.sha256("\n".join(names).encode()).hexdigest(),
+        "results": {"audio": results},
+    }

@@ -1,0 +1,57 @@
+"""The judge of an evaluation: the model's own head."""
+
+import numpy as np
+import torch
+
+from ..networks.avolnet import AvolNet
+from ..networks.distance import DistanceHead, TwoWayHead
+from ..networks.network import CorrespondenceModel
+from .avc import Head, Judge
+
+PAIRS_AT_ONCE = 1024
+
+
+class NetworkJudge:
+    """A judge by a network that is no function of a distance; its gap is the negated logit."""
+
+    slope = 1.0
+    bias = 0.0
+    threshold = 0.0
+
+    def __init__(self, model: CorrespondenceModel, device: torch.device) -> None:
+        self.model = model
+        self.device = device
+
+    @torch.inference_mode()
+    def gaps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Give the negated logits of rows of features."""
+        logits = []
+        for start in range(0, len(image), PAIRS_AT_ONCE):
+            rows = slice(start, start + PAIRS_AT_ONCE)
+            features = (torch.from_numpy(part[rows]).to(self.device).float() for part in (image, audio))
+            logits.append(self.model.logits(*features).double().cpu().numpy())
+        return -np.concatenate(logits)
+
+
+class LocatingJudge(NetworkJudge):
+    """A judge that says where in the frame the sound is; its gap is the negated logit of the best place."""
+
+    def __init__(self, model: AvolNet, device: torch.device) -> None:
+        super().__init__(model, device)
+        self._located = model
+
+    @torch.inference_mode()
+    def heat_maps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Give the probability (M, H', W') of each place for maps (M, D, H', W') and vectors (M, D)."""
+        pair = (torch.from_numpy(part).to(self.device).float() for part in (image, audio))
+        maps: np.ndarray = self._located.location_logits(*pair).sigmoid().cpu().numpy()
+        return maps
+
+
+def judge_of(model: CorrespondenceModel, device: torch.device) -> Judge:
+    """Return the judge that decides as the model does."""
+    if isinstance(model.head, DistanceHead | TwoWayHead):
+        return Head(*model.head.coefficients())
+    if isinstance(model, AvolNet):
+        return LocatingJudge(model, device)
+    return NetworkJudge(model, device)

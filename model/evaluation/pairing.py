@@ -1,0 +1,109 @@
+"""The pairs of the correspondence figures: which sound each frame is set against, by kind of negative.
+
+Pure numpy. Every clip gives one positive and one negative pair for each seed: its frame of that seed with its own
+sound, and the same frame with another sound. The kinds of negative are apart, as they are of unlike difficulty:
+
+- `other_video`: the sound of another source video, the task of the papers;
+- `same_clip`: a sound of the same clip, at least `APART_SECONDS` from the frame;
+- `same_class`: the sound of another source video of the same label.
+
+The first and the last are derangements: every frame and every sound occurs once among the positives and once among the
+negatives, so neither alone tells the two apart (the shortcut of Arandjelovic and Zisserman 2018, section 3.3, is closed
+by construction).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import EvaluationError
+
+KINDS = ("other_video", "same_clip", "same_class")
+APART_SECONDS = 2.0
+
+
+class Pairs(NamedTuple):
+    """M negative pairs; the positive pair to each is frame and sound of the same view."""
+
+    frames: np.ndarray
+    """int64 (M,), the view whose frame it is."""
+    sounds: np.ndarray
+    """int64 (M,), the view whose sound it is."""
+    clips: np.ndarray
+    """int64 (M,), the clip of the frame."""
+    seeds: np.ndarray
+    """int64 (M,), the seed that drew it."""
+
+
+def draw_negatives(
+    drawn: np.ndarray, times: np.ndarray, videos: np.ndarray, labels: np.ndarray, seed: int
+) -> dict[str, Pairs]:
+    """Draw the negative pairs of C clips by S seeds, for each of `KINDS`; a kind may have none.
+
+    drawn: int64 (C, S), the view of each clip that each seed takes. times: float64, seconds of every view in its clip.
+    videos, labels: (C,) source video and label of each clip, "" if unknown. The seeds are seed, seed + 1, ...
+    Raises EvaluationError if a video owns over half of the clips.
+    """
+    found: dict[str, list[Pairs]] = {kind: [] for kind in KINDS}
+    for place, views in enumerate(drawn.T):
+        number = seed + place
+        chosen = {
+            "other_video": views[derange(videos, np.random.default_rng(number))],
+            "same_clip": _elsewhere(drawn, times, place, np.random.default_rng([number, 1])),
+            "same_class": _of_same_class(views, videos, labels, np.random.default_rng([number, 2])),
+        }
+        for kind, sounds in chosen.items():
+            clips = np.flatnonzero(sounds >= 0)
+            found[kind].append(Pairs(views[clips], sounds[clips], clips, np.full(len(clips), number)))
+    return {kind: Pairs(*map(np.concatenate, zip(*parts, strict=True))) for kind, parts in found.items()}
+
+
+def first_negatives(drawn: np.ndarray, videos: np.ndarray, seed: int) -> Pairs:
+    """Return the pairs of another video that the first seed draws, for the C clips in their order."""
+    unlabelled = np.full(len(videos), "")
+    return draw_negatives(drawn[:, :1], np.zeros(int(drawn.max()) + 1), videos, unlabelled, seed)["other_video"]
+
+
+def derange(videos: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Draw a permutation p of M items with videos[p[i]] != videos[i] for every i.
+
+    A uniform permutation is repaired by swaps. An item i whose partner is of its own video v swaps partners with an
+    item j that is not of v and has no partner of v. If v owns g <= M / 2 items, at most 2g - 1 < M items are unfit, so
+    j exists; the swap settles i and unsettles nothing. Raises EvaluationError if a video owns over half of the items.
+    """
+    count = len(videos)
+    owners, sizes = np.unique(videos, return_counts=True)
+    if count == 0 or sizes.max() * 2 > count:
+        largest = f"video '{owners[sizes.argmax()]}' owns {sizes.max()}" if count else "there is none"
+        raise EvaluationError(
+            f"cannot give each of {count} clips the sound of another video: {largest}; "
+            "evaluate on at least two videos, none of which holds more than half of the clips"
+        )
+    partners = generator.permutation(count)
+    for item in np.flatnonzero(videos[partners] == videos):
+        video = videos[item]
+        if videos[partners[item]] != video:
+            continue  # an earlier swap settled it
+        fit = np.flatnonzero((videos != video) & (videos[partners] != video))
+        other = generator.choice(fit)
+        partners[[item, other]] = partners[[other, item]]
+    return partners
+
+
+def _elsewhere(drawn: np.ndarray, times: np.ndarray, place: int, generator: np.random.Generator) -> np.ndarray:
+    """Choose for each clip one of its views that is far from the view at `place`, or -1 where there is none."""
+    far = np.abs(times[drawn] - times[drawn[:, place]][:, None]) >= APART_SECONDS
+    best = np.argmax(far * generator.uniform(0.5, 1.0, drawn.shape), axis=1)
+    return np.where(far.any(axis=1), np.take_along_axis(drawn, best[:, None], axis=1)[:, 0], -1)
+
+
+def _of_same_class(
+    views: np.ndarray, videos: np.ndarray, labels: np.ndarray, generator: np.random.Generator
+) -> np.ndarray:
+    """Choose for each clip a view of its label and another video, or -1 in classes where not all clips can have one."""
+    sounds = np.full(len(views), -1)
+    for label in np.unique(labels[labels != ""]):
+        members = np.flatnonzero(labels == label)
+        if np.unique(videos[members], return_counts=True)[1].max() * 2 <= len(members):
+            sounds[members] = views[members[derange(videos[members], generator)]]
+    return sounds

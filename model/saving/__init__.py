@@ -1,0 +1,1 @@
+"""A model on disk: checkpoints, weights for others, exports."""

@@ -1,0 +1,205 @@
+"""Checkpoints of a run: written whole or not at all, checked before they are read, never unpickled.
+
+RUN/checkpoints/step-00001234.pt holds the state after 1234 steps: weights, optimiser, configuration, and facts about
+the training. It holds no state of a random generator, since every draw of a step is a function of seed and step. The
+newest are kept, and the best: the one before which the pairs' cross-entropy was lowest, named in best.json.
+"""
+
+import json
+import logging
+import os
+import re
+import zipfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from pydantic import ValidationError
+
+from ..correspondence import make_model
+from ..errors import CheckpointError
+from ..networks.network import CorrespondenceModel
+from ..settings import ModelSettings
+
+FORMAT = 1
+FOLDER = "checkpoints"
+NAME = re.compile(r"step-(\d{8,})\.pt")
+BEST = "best.json"
+
+logger = logging.getLogger(__name__)
+
+
+class Checkpoint(NamedTuple):
+    """State of a training run after `step` optimiser steps."""
+
+    step: int
+    model: dict[str, Any]  # state dict
+    optimizer: dict[str, Any]  # state dict
+    config: dict[str, Any]  # the whole configuration of the run, JSON-able
+    facts: dict[str, Any] = {}  # what the training was like, JSON-able; "pair_loss" decides which is the best
+
+
+def checkpoint_path(run: Path, step: int) -> Path:
+    """Return where the checkpoint of a step lies."""
+    return run / FOLDER / f"step-{step:08d}.pt"
+
+
+def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
+    """Write a checkpoint atomically, then remove all but the newest `keep` and the best; return its path."""
+    path = checkpoint_path(run, checkpoint.step)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob("*.partial"):  # by a training that was killed while it wrote
+        left.unlink()
+    temporary = path.with_suffix(".pt.partial")
+    with temporary.open("wb") as file:
+        torch.save({"format": FORMAT, **checkpoint._asdict()}, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+    loss, best = checkpoint.facts.get("pair_loss"), _read_best(run)
+    if loss is not None and (best is None or loss <= best["pair_loss"]):
+        best = {"file": path.name, "pair_loss": loss}
+        partial = path.with_name(BEST + ".partial")
+        partial.write_text(json.dumps(best) + "\n", encoding="utf-8")
+        os.replace(partial, path.with_name(BEST))
+    for old in list_checkpoints(run)[keep:]:
+        if best is None or old.name != best["file"]:
+            old.unlink()
+    return path
+
+
+def best_checkpoint(run: Path) -> Checkpoint:
+    """Return the checkpoint before which the pairs' cross-entropy was lowest, or the newest readable one.
+
+    Raises CheckpointError if there is none.
+    """
+    best = _read_best(run)
+    if best is not None:
+        try:
+            return load_checkpoint(run / FOLDER / best["file"])
+        except CheckpointError as error:
+            logger.warning("passing over the best checkpoint: %s", error)
+    return latest_checkpoint(run)
+
+
+def _read_best(run: Path) -> dict[str, Any] | None:
+    """Return what best.json says, or None where it is missing, damaged, or names a checkpoint that has gone."""
+    try:
+        best = json.loads((run / FOLDER / BEST).read_bytes())
+        if NAME.fullmatch(best["file"]) and isinstance(best["pair_loss"], float):
+            return best if (run / FOLDER / best["file"]).is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint onto the CPU; raise CheckpointError if it is missing, damaged or of another format."""
+    if not path.is_file():
+        raise CheckpointError(f"no checkpoint at {path}; give the path of a file RUN/{FOLDER}/step-*.pt")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()  # torch itself does not compare the checksums
+        if broken is not None:
+            raise zipfile.BadZipFile(f"wrong checksum of {broken}")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds on a damaged file
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"{path} is damaged ({reason}); delete it and use an earlier one") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        found = content.get("format") if isinstance(content, dict) else type(content).__name__
+        raise CheckpointError(f"{path} is no checkpoint of format {FORMAT}: found {found}; train again")
+    content.setdefault("facts", {})  # absent in the first version of format 1
+    return Checkpoint(*(content[field] for field in Checkpoint._fields))
+
+
+def list_checkpoints(run: Path) -> list[Path]:
+    """Return the run's checkpoints, newest first."""
+    found = [(int(match[1]), path) for path in (run / FOLDER).glob("*.pt") if (match := NAME.fullmatch(path.name))]
+    return [path for _, path in sorted(found, reverse=True)]
+
+
+def latest_checkpoint(run: Path) -> Checkpoint:
+    """Return the newest readable checkpoint; a damaged one is passed over with a warning.
+
+    Raises CheckpointError if there is none.
+    """
+    paths = list_checkpoints(run)
+    for path in paths:
+        try:
+            return load_checkpoint(path)
+        except CheckpointError as error:
+            logger.warning("passing over a checkpoint: %s", error)
+    state = f"{len(paths)} checkpoints, none of them readable" if paths else "no checkpoint"
+    raise CheckpointError(f"{run / FOLDER} holds {state}; train this run first")
+
+
+def require_same_config(checkpoint: Checkpoint, config: Mapping[str, Any], free: Collection[str] = ()) -> None:
+    """Raise CheckpointError that names the fields in which config differs from the checkpoint's.
+
+    free: dotted names, of a field or of a whole section, that may differ.
+    """
+    saved, current = _flatten(checkpoint.config), _flatten(config)
+    absent = "absent"
+    differing = [
+        f"{name} (checkpoint: {saved.get(name, absent)}, now: {current.get(name, absent)})"
+        for name in sorted(saved.keys() | current.keys())
+        if saved.get(name, absent) != current.get(name, absent)
+        and not any(name == other or name.startswith(f"{other}.") for other in free)
+    ]
+    if differing:
+        raise CheckpointError(
+            f"the checkpoint of step {checkpoint.step} belongs to another configuration: {'; '.join(differing)}; "
+            "restore these values or train in a new run folder"
+        )
+
+
+def take_over(model: CorrespondenceModel, checkpoint: Checkpoint) -> None:
+    """Give a checkpoint's weights to a model; raise CheckpointError that names what differs if it is another network.
+
+    The same configuration makes another network where the code has changed.
+    """
+    saved, here = ({name: tuple(value.shape) for name, value in state.items()}
+                   for state in (checkpoint.model, model.state_dict()))  # fmt: skip
+    differing = [
+        f"{name} (checkpoint: {saved.get(name, 'absent')}, now: {here.get(name, 'absent')})"
+        for name in sorted(saved.keys() | here.keys())
+        if saved.get(name) != here.get(name)
+    ]
+    if differing:
+        others = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
+        raise CheckpointError(
+            f"the checkpoint of step {checkpoint.step} is of another network than this version builds: "
+            f"{'; '.join(differing[:3])}{others}; use the version that wrote it, or train in a new run folder"
+        )
+    model.load_state_dict(checkpoint.model)
+
+
+def load_model(
+    run: Path, device: torch.device, *, best: bool = False
+) -> tuple[CorrespondenceModel, dict[str, Any], int]:
+    """Return a run's newest or best model in evaluation mode on the device, its configuration and its step."""
+    checkpoint = best_checkpoint(run) if best else latest_checkpoint(run)
+    try:
+        settings = ModelSettings.model_validate(checkpoint.config["model"])
+    except ValidationError as error:
+        names = ", ".join(f"model.{'.'.join(map(str, problem['loc']))}" for problem in error.errors())
+        raise CheckpointError(
+            f"the checkpoint of step {checkpoint.step} has settings that this version does not know: {names}; use the "
+            "version that wrote it"
+        ) from error
+    model = make_model(settings)
+    take_over(model, checkpoint)
+    model.eval().to(device).to(memory_format=torch.channels_last)
+    return model, checkpoint.config, checkpoint.step
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat

@@ -1,0 +1,150 @@
+"""Training in several processes: who takes part, and what they tell each other.
+
+torchrun starts the processes and names them by RANK, WORLD_SIZE and LOCAL_RANK. Each trains on its share of every
+batch; the gradients are averaged, so that all hold the same weights. One process alone needs none of this: `ALONE`
+takes part in nothing and every method returns what it was given.
+"""
+
+import os
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+
+import torch
+from torch import Tensor, distributed
+
+from ..errors import ModelError
+
+NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+TIMEOUT = timedelta(minutes=30)
+"""How long a process waits for the others, as while the first one reads its data."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """The processes of a training, as one of them sees them."""
+
+    rank: int = 0
+    ranks: int = 1
+    local_rank: int = 0
+    """Number of this process on its machine: which of the machine's GPUs it computes on."""
+    control: Any = field(default=None, repr=False)
+    """A gloo group, so that agreeing on something never waits for a GPU."""
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes the run's files."""
+        return self.rank == 0
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Return the tensors (B, ...) of all processes, (ranks * B, ...), in order of rank; gradients flow back."""
+        return tensor if self.ranks == 1 else _Gather.apply(tensor, self)
+
+    def mean(self, tensor: Tensor) -> Tensor:
+        """Return the mean of all processes' tensors, without a gradient."""
+        if self.ranks == 1:
+            return tensor
+        total = tensor.detach().clone()
+        distributed.all_reduce(total)
+        return total / self.ranks
+
+    def agree(self, flag: bool) -> bool:
+        """Return whether any process raised the flag; all get the same answer at the same step."""
+        if self.ranks == 1:
+            return flag
+        raised = torch.tensor(int(flag))
+        distributed.all_reduce(raised, distributed.ReduceOp.MAX, group=self.control)
+        return bool(raised)
+
+    def wait(self) -> None:
+        """Wait until all processes have come here."""
+        if self.ranks > 1:
+            distributed.barrier(group=self.control)
+
+
+ALONE = Processes()
+
+
+def named(environment: Mapping[str, str] = os.environ) -> Processes:
+    """Return who this process is by torchrun's names in the environment; without them, it is alone.
+
+    Raises ModelError if some of the names are there and others are not.
+    """
+    given = {name: environment[name] for name in NAMES if name in environment}
+    if len(given) not in (0, len(NAMES)):
+        missing = ", ".join(name for name in NAMES if name not in given)
+        raise ModelError(f"the environment names {', '.join(given)}, but not {missing}; start with torchrun")
+    if int(given.get("WORLD_SIZE", 1)) == 1:
+        return ALONE
+    return Processes(*(int(given[name]) for name in NAMES))
+
+
+@contextmanager
+def joined(processes: Processes, device: torch.device) -> Iterator[Processes]:
+    """Meet the other processes: by nccl for tensors on GPUs, by gloo for others. Alone, there is nobody to meet."""
+    if processes.ranks == 1:
+        yield processes
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    store, rank, ranks = next(distributed.rendezvous("env://", timeout=TIMEOUT))
+    distributed.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT, rank=rank, world_size=ranks,
+        store=_of_this_start(store, rank, ranks),
+    )  # fmt: skip
+    yield replace(processes, control=distributed.new_group(backend="gloo", timeout=TIMEOUT))
+    # Not after an error: the others may be in the middle of something, and to wait for them would hide it.
+    distributed.destroy_process_group()
+
+
+def _of_this_start(store: Any, rank: int, ranks: int) -> Any:
+    """Return the processes' common store under a name that only those share that were started together.
+
+    torchrun keeps one store over its restarts. There a process finds the addresses that the dead ones left, and waits
+    for them until the timeout (torch 2.14, gloo). torchrun's count of restarts is each machine's own, so the first
+    process makes up a name and tells it to whoever asks under a name of his own, until all have heard it.
+    """
+    name = secrets.token_hex(8)
+    if rank > 0:
+        store.set(f"asks/{rank}", name)
+        heard = store.get(f"told/{name}").decode()  # waits
+        store.set(f"heard/{heard}/{rank}", "")
+        return distributed.PrefixStore(heard, store)
+    waiting, deadline = set(range(1, ranks)), time.monotonic() + TIMEOUT.total_seconds()
+    while waiting:
+        for other in sorted(waiting):
+            if store.check([f"asks/{other}"]):  # perhaps a dead one's question, so it is looked at again
+                store.set(f"told/{store.get(f'asks/{other}').decode()}", name)
+            if store.check([f"heard/{name}/{other}"]):
+                waiting.discard(other)
+        if time.monotonic() > deadline:
+            raise ModelError(f"processes {sorted(waiting)} of {ranks} did not come within {TIMEOUT}")
+        time.sleep(0.02)
+    return distributed.PrefixStore(name, store)
+
+
+class _Gather(torch.autograd.Function):
+    """All processes' tensors forward; backward, the sum over processes of the gradient of one's own part.
+
+    Each process then holds the gradient of the sum of all losses, and the mean that DistributedDataParallel takes of
+    them is the gradient of the mean loss: that of one process with the whole batch.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, processes: Processes) -> Tensor:
+        ctx.processes = processes
+        ctx.length = len(tensor)
+        parts = [torch.empty_like(tensor) for _ in range(processes.ranks)]
+        distributed.all_gather(parts, tensor.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        total = gradients[0].contiguous()
+        distributed.all_reduce(total)
+        start = ctx.processes.rank * ctx.length
+        return total[start : start + ctx.length], None

@@ -1,0 +1,50 @@
+"""Adam with decay on weights only, and the learning rate as a pure function of the step."""
+
+import math
+
+import torch
+
+from ..networks.network import CorrespondenceModel
+from ..settings import TrainSettings
+
+# The contrastive objective trains the head's two scalars apart from the towers, so they must follow a threshold that
+# the towers move, and Adam moves a parameter by about its rate per step. Measured after 200 steps on weakly related
+# made-up pairs, where the best threshold separated 68 %: factor 1 separated 50 %, 10 58 %, 30 67 %, 100 67 %.
+CONTRASTIVE_HEAD_RATE = 30.0
+
+
+def build_optimizer(model: CorrespondenceModel, settings: TrainSettings) -> torch.optim.Optimizer:
+    """Return Adam (Kingma and Ba, 2015) with decay of convolution and linear weights.
+
+    Biases, batch normalisation and the head do not decay. Each group's `rate` is its multiple of the learning rate.
+    """
+    towers = [*model.image_tower.parameters(), *model.audio_tower.parameters()]
+    weights = [parameter for parameter in towers if parameter.ndim > 1]
+    others = [parameter for parameter in towers if parameter.ndim <= 1]
+    head_rate = CONTRASTIVE_HEAD_RATE if settings.objective == "contrastive" else 1.0
+    groups = [
+        {"params": weights, "weight_decay": settings.weight_decay, "rate": 1.0},
+        {"params": others, "weight_decay": 0.0, "rate": 1.0},
+        {"params": list(model.head.parameters()), "weight_decay": 0.0, "rate": head_rate},
+    ]
+    kind = torch.optim.AdamW if settings.decay == "decoupled" else torch.optim.Adam
+    return kind(groups, lr=settings.learning_rate, fused=True)
+
+
+def learning_rate(step: int, settings: TrainSettings) -> float:
+    """Return the rate of step 0, 1, ...: a linear rise, then constant, falling by steps, or half a cosine to 0."""
+    if step < settings.warmup_steps:
+        return settings.learning_rate * (step + 1) / settings.warmup_steps
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    if settings.schedule == "stepwise":
+        falls = (step - settings.warmup_steps) // settings.decay_every
+        return settings.learning_rate * settings.decay_factor**falls
+    done = (step - settings.warmup_steps) / (settings.steps - settings.warmup_steps)
+    return settings.learning_rate * (1.0 + math.cos(math.pi * done)) / 2.0
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group its multiple of the rate."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["rate"]

@@ -1,0 +1,208 @@
+"""The training loop: batches in, checkpoints and metrics out; knows nothing of where the batches come from."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from ..errors import ModelError
+from ..networks.network import CorrespondenceModel
+from ..saving.checkpoint import Checkpoint, checkpoint_path
+from ..settings import TrainSettings
+from .distributed import ALONE, Processes
+from .flops import Cost, pair_cost
+from .interrupt import Held, terminable, uninterrupted
+from .progress import Interval, Progress, Reporter
+from .samples import look
+from .step import Stepper
+from .tracking import Tracking
+from .transfer import Batch
+from .watch import Watch
+
+SIGNAL_SECONDS = 0.5
+"""How long a signal may take to arrive after the failure that it caused."""
+
+logger = logging.getLogger(__name__)
+
+
+class Summary(NamedTuple):
+    """What a call of `fit` did; loss and accuracy are None if no step was left to do."""
+
+    step: int
+    loss: float | None  # of the last step
+    accuracy: float | None  # mean since the last line of metrics but one
+    seconds: float
+    checkpoint: Path
+
+
+def fit(
+    model: CorrespondenceModel,
+    batches: Iterable[Batch],
+    settings: TrainSettings,
+    run: Path,
+    *,
+    config: dict[str, Any],
+    start: Checkpoint | None = None,
+    device: torch.device,
+    processes: Processes = ALONE,
+) -> Summary:
+    """Train until `settings.steps`; leave checkpoints/, metrics.jsonl and tensorboard/ in the run folder.
+
+    batches must begin with the batch of step `start.step` (0 without start) and hold this process's part of each. Where
+    they are a Reporter, each line of metrics has its figures, too.
+    config is stored in each checkpoint. A new run takes the spectrogram's mean and deviation from its first batch.
+    With several processes the first one writes, and all must call this alike.
+
+    Raises TrainingDiverged if the loss is not finite and ModelError if the batches end early. On Ctrl-C and on SIGTERM
+    it saves the last whole step and raises KeyboardInterrupt, or Terminated, which is one.
+    """
+    began = time.perf_counter()
+    stepper = Stepper(model, settings, device, processes)
+    if start is not None:
+        stepper.restore(start)
+    if settings.compile:
+        compile_towers(stepper.model, device)
+    with terminable(), uninterrupted() as held, tuned_convolutions(device), ExitStack() as stack:
+        progress = stack.enter_context(_progress(stepper, run, config)) if processes.is_first else None
+        loop = _Loop(stepper, progress, run, config, held, batches if isinstance(batches, Reporter) else None)
+        try:
+            metrics = loop.run(iter(batches))
+        except KeyboardInterrupt:
+            # Again, because the signal may have come while what holds signals back was being put in place.
+            with uninterrupted():
+                logger.warning("interrupted after step %d; saving it", stepper.done)
+                loop.save()
+                processes.wait()  # the others end only when it is saved, lest their end ends the first
+            held.dismiss_workers()
+            raise
+        path = loop.save()
+        processes.wait()
+    return Summary(stepper.done, metrics.get("loss"), metrics.get("accuracy"), time.perf_counter() - began, path)
+
+
+class _Loop:
+    """The steps of one call of `fit`."""
+
+    def __init__(
+        self, stepper: Stepper, progress: Progress | None, run: Path, config: dict[str, Any], held: Held,
+        reporter: Reporter | None,
+    ) -> None:  # fmt: skip
+        self.stepper = stepper
+        self.held = held
+        self.progress = progress
+        self.folder = run
+        self.config = config
+        self.reporter = reporter
+        self.watch = Watch(stepper.settings, stepper.done)
+        self.cost: Cost | None = None
+
+    def run(self, batches: Iterator[Batch]) -> dict[str, Any]:
+        """Do the steps that are left and return the last line of metrics; raise KeyboardInterrupt after a signal."""
+        stepper, settings, processes = self.stepper, self.stepper.settings, self.stepper.processes
+        metrics: dict[str, Any] = {}
+        interval = Interval(processes)
+        while stepper.done < settings.steps:
+            with interval.waiting():
+                batch, error = self._next(batches)
+            # Alone, a signal takes effect where the next batch is waited for; together, all end after the same step.
+            if processes.ranks > 1 and processes.agree(bool(self.held)):
+                raise self.held.error()
+            if error is not None:
+                raise error
+            if batch is None:
+                raise ModelError(
+                    f"the batches ended after step {stepper.done} of {settings.steps}; give an endless stream"
+                )
+            if self.cost is None:
+                self.cost = _cost(stepper, batch)
+            if stepper.done == 0:
+                stepper.calibrate(batch)
+            interval.add(stepper.step(batch), pairs=len(batch.frames))
+            if self.progress:
+                self.progress.advance()
+            reports = stepper.done % settings.log_every == 0 or stepper.done == settings.steps
+            # Reading the loss makes the host wait for a GPU, so there it is read only when it is reported.
+            if (reports or stepper.device.type == "cpu") and not interval.is_finite():
+                raise stepper.diverged("loss")
+            if reports:
+                metrics = self._report(interval)
+                interval = Interval(processes)
+            if self.progress and settings.board_every and stepper.done % settings.board_every == 0:
+                rate = stepper.model.settings.spectrogram.sample_rate
+                self.progress.show(look(stepper.model, batch, stepper.device, stepper.precision), stepper.done, rate)
+            if stepper.done % settings.checkpoint_every == 0 and stepper.done < settings.steps:
+                self.save()
+        return metrics
+
+    def save(self) -> Path:
+        """Write a checkpoint, in the first process, and return its path."""
+        if self.progress is None:
+            return checkpoint_path(self.folder, self.stepper.done)
+        return self.stepper.save(self.folder, self.config)
+
+    def _next(self, batches: Iterator[Batch]) -> tuple[Batch | None, Exception | None]:
+        """Return the next batch, or why there is none: workers that load die of the signal that ends all processes."""
+        try:
+            with self.held.let_through() if self.stepper.processes.ranks == 1 else nullcontext():
+                return next(batches, None), None
+        except Exception as error:
+            time.sleep(SIGNAL_SECONDS)
+            if self.stepper.processes.ranks == 1 and self.held:
+                raise self.held.error() from None
+            return None, error
+
+    def _report(self, interval: Interval) -> dict[str, Any]:
+        """Write the interval's line of metrics."""
+        stepper = self.stepper
+        metrics: dict[str, Any] = interval.metrics(stepper.done, stepper.optimizer)
+        if self.progress and self.cost:
+            metrics |= self.reporter.report() if self.reporter else {}
+            metrics |= self.cost.utilisation(metrics["pairs_per_second"] / stepper.processes.ranks)
+            self.progress.write(metrics)
+            self.watch.see(metrics)
+        return metrics
+
+
+def _progress(stepper: Stepper, run: Path, config: dict[str, Any]) -> Progress:
+    """Return the record of this call; raise ModelError where Weights & Biases is asked for and cannot be had."""
+    settings, tracking = stepper.settings, None
+    if settings.wandb:
+        run.mkdir(parents=True, exist_ok=True)
+        tracking = Tracking(run, settings.wandb, config, stepper.model.settings.spectrogram.sample_rate)
+    return Progress(run, stepper.done, settings.steps, tracking)
+
+
+def _cost(stepper: Stepper, batch: Batch) -> Cost:
+    """Return what a pair of this batch costs, and say it."""
+    cost = pair_cost(stepper.model, batch.frames.shape[1], batch.audio.shape[1], stepper.device, stepper.precision)
+    if not stepper.processes.is_first:
+        return cost
+    logger.info(
+        "%s, %s: a pair costs %.2f GFLOP forward, %.2f in training; share of the peak: %s",
+        stepper.device.type, "bfloat16" if stepper.precision == torch.bfloat16 else "float32",
+        cost.forward / 1e9, cost.training / 1e9,
+        f"of {cost.peak / 1e12:.0f} TFLOP/s" if cost.peak else "not known for this device",
+    )  # fmt: skip
+    return cost
+
+
+def tuned_convolutions(device: torch.device) -> AbstractContextManager[None]:
+    """Let cuDNN time its convolution kernels once and use the fastest; shapes never change between steps."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True, deterministic=False, allow_tf32=True)
+
+
+def compile_towers(model: CorrespondenceModel, device: torch.device) -> None:
+    """Compile the towers, or go on without if the machine lacks what torch.compile needs (a C++ compiler, Triton)."""
+    try:
+        torch.compile(lambda values: values * 2 + 1)(torch.ones(8, device=device))
+    except Exception as error:  # each back end fails in its own way
+        logger.warning("torch.compile does not work here, training without it: %s", str(error).splitlines()[0])
+        return
+    model.image_tower.compile(dynamic=False)
+    model.audio_tower.compile(dynamic=False)
