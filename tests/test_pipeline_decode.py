@@ -72,6 +72,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "variable mkv": ("a.mkv", ("-vf", VARIABLE, "-fps_mode", "vfr")),
     "transport stream": ("a.ts", ("-vf", VARIABLE, "-fps_mode", "vfr")),
     "late start": ("a.mp4", ("-vf", "setpts=PTS+0.4/TB",)),
+    "starts at 5 s": ("a.mkv", ("-output_ts_offset", "5")),
     "webm": ("a.webm", ("-c:v", "libvpx", "-c:a", "libopus")),
     "avi": ("a.avi", ("-c:v", "mpeg4", "-c:a", "libmp3lame")),
     "avi with aac": ("a.avi", ("-c:v", "mpeg4")),
@@ -87,6 +88,18 @@ def test_frame_times_are_the_containers(tmp_path: Path, make_video: MakeVideo, b
     assert len(clip.metadata.frame_times) == len(expected)
     assert np.abs(np.array(clip.metadata.frame_times) - expected).max() <= 1e-5
     assert len(expected) >= 13
+
+
+def test_an_edit_list_is_obeyed(tmp_path: Path, make_video: MakeVideo, backend: Backend, ffmpeg: str) -> None:
+    """A cut without encoding begins inside a group of pictures: the list hides the frames before it."""
+    whole = make_video(tmp_path / "whole.mp4", seconds=5, rate=24, extra=("-preset", "medium", "-bf", "3", "-g", "48"))
+    path = tmp_path / "cut.mp4"
+    command = [ffmpeg, "-v", "error", "-ss", "1.3", "-i", str(whole), "-c", "copy", str(path)]
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+    with av.open(str(path)) as container:
+        assert any(packet.is_discard for packet in container.demux(video=0))
+    times = clip_of(path, backend).metadata.frame_times
+    assert np.abs(np.array(times) - expected_times(true_times(path))).max() <= 1e-5 and len(times) >= 14
 
 
 def onset(clip: Clip) -> float:
