@@ -5,15 +5,21 @@
 Whole path of a training pair: range reads, JPEG decode, crop, window of sound, batch; one process and one thread, CPU
 seconds of the process. The shards should lie in the page cache; the first round is not counted. Beside each round one
 without the counts of the stages, to see what counting costs.
+
+    python benchmarks/pairs.py ROOT --scaling [--pairs 20000]
+
+CPU time a pair of one worker and of two, without their start, and of the process that takes the batches: what a second
+core would give if nobody else wanted it, which the clock of a busy machine does not tell.
 """
 
 import argparse
+import os
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,15 +61,49 @@ def draw(batches: Iterator[PairBatch], count: int) -> tuple[float, float]:
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
+def children_seconds() -> float:
+    """Return the CPU time of this process's workers so far."""
+    total = 0
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = path.read_text().rpartition(")")[2].split()
+            total += (int(fields[11]) + int(fields[12])) * (int(fields[1]) == os.getpid())
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def scaling(root: Path, pairs: int, rounds: int) -> None:
+    """Print CPU time a pair for one worker and for two."""
+    costs: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+    for _ in range(rounds):
+        for workers, rows in costs.items():
+            settings = load_config(None, [f"pairs.workers={workers}"]).pairs
+            batches = iter(PairLoader(PairDataset(root, settings, batch_size=256, seed=0)))
+            for _ in range(8):
+                next(batches)
+            before = children_seconds(), time.process_time()
+            for _ in range(pairs // 256):
+                next(batches)
+            used = children_seconds() - before[0], time.process_time() - before[1]
+            rows.append((1e6 * used[0] / pairs, 1e6 * used[1] / pairs))
+            del batches
+    one, two = (tuple(map(statistics.median, zip(*rows, strict=True))) for rows in costs.values())
+    print(f"us a pair: one worker {one[0]:.0f}, two {two[0]:.0f}; the taking process {one[1]:.0f} and {two[1]:.0f}")
+    print(f"two workers give {2 * one[0] / two[0]:.2f} times the pairs of one where each has a core")
+
+
 def main() -> None:
     """Print pairs a second of CPU time for each round and their median."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("root", type=Path)
     parser.add_argument("--pairs", type=int, default=20000, help="in each round")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scaling", action="store_true", help="compare one worker with two")
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
+    if arguments.scaling:
+        scaling(arguments.root, arguments.pairs, arguments.rounds)
+        return
     settings = load_config(None, ["pairs.workers=0", *arguments.set]).pairs
     batch_size, meter = 256, sampler.Meter
     count = arguments.pairs // batch_size
