@@ -67,6 +67,7 @@ class PairLoader:
             dataset, batch_size=None, num_workers=workers, prefetch_factor=_prefetch(workers) if workers else None,
             multiprocessing_context=self._start_method or _start_method(dataset) if workers else None,
             worker_init_fn=_expect_desertion if workers else None,
+            pin_memory=workers > 0 and self.parts == 1 and torch.cuda.is_available(),  # in a thread, a batch ahead
         )  # fmt: skip
         items, taken = iter(loader), count()
         try:
@@ -187,10 +188,11 @@ def _prefetch(workers: int) -> int:
 
 def _join(parts: Sequence[PairBatch | JpegBatch]) -> PairBatch | JpegBatch:
     """Put the parts of a batch together, in pinned memory where a GPU waits for them."""
-    if len(parts) == 1 and not torch.cuda.is_available():
+    waits = torch.cuda.is_available()
+    if len(parts) == 1 and (not waits or parts[0].audio.is_pinned()):
         return parts[0]
     columns, kind = zip(*parts, strict=True), type(parts[0])
-    if not torch.cuda.is_available():
+    if not waits:
         return kind(*(torch.cat(column) for column in columns))
     joined = []
     for column in columns:
