@@ -342,7 +342,7 @@ def test_open_files_stay_few_over_many_epochs_left_early(shards: Path, decode: s
         for batch in loader:
             assert len(batch.frames) == 16
             break
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2  # of a worker's tensors, some may be on their way
     assert loader.step == 3 + times
 
 
