@@ -28,7 +28,7 @@ from pipeline.pairs.loader import PairLoader
 from pipeline.pairs.sampler import PairDataset
 from pipeline.settings import PairSettings
 from shards.manifest import read_manifest, write_manifest
-from shards.store import open_store
+from shards.stores.open import open_store
 from tests.servers import s3_server
 
 CASES = {"4 pairs a clip, windows of 64": (4, 64), "1 pair a clip, windows of 64": (1, 64), "global shuffle": (1, 0)}

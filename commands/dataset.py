@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from pipeline.pairs.catalogue import video_number
-from shards.store import Cache, open_store
+from shards.stores.open import Cache, open_store
 
 from .errors import CommandError
 from .versions import version_of

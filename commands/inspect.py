@@ -3,7 +3,7 @@
 import argparse
 
 from shards.lookup import choose_clips, find_clips, iter_places, read_clips_at
-from shards.store import open_store
+from shards.stores.open import open_store
 
 from .draw import draw
 

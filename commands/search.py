@@ -11,7 +11,7 @@ from finding.folder import EmbeddingFolder
 from finding.query import clip_query, file_query
 from finding.search import Searcher
 from shards.lookup import find_clips, read_clips_at
-from shards.store import open_store
+from shards.stores.open import open_store
 
 from .draw import draw
 from .errors import CommandError

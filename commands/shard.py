@@ -14,7 +14,7 @@ from pipeline.packing.repair import remember_sources
 from pipeline.packing.upload import Upload, default_work_folder
 from shards.exports.dali import write_dali
 from shards.exports.energon import write_energon
-from shards.store import is_remote, open_store
+from shards.stores.open import is_remote, open_store
 
 from .errors import CommandError
 

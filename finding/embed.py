@@ -16,7 +16,8 @@ from model.embedding.embedder import Embedder
 from pipeline.pairs.batches import ViewBatch
 from pipeline.pairs.gallery import Gallery
 from shards.manifest import read_manifest
-from shards.store import Root, is_remote, open_store
+from shards.store import Root
+from shards.stores.open import is_remote, open_store
 
 from .errors import FindingError
 from .folder import EmbeddedClip, Parts

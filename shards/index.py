@@ -20,7 +20,8 @@ from .clip import FORMAT_VERSION
 from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from .ledger import write_sorted
 from .record import IndexedClip, ShardName, ShardRecord, parse_record, read_record
-from .store import Root, Store, open_store
+from .store import Root, Store
+from .stores.open import open_store
 
 __all__ = [
     "HIDDEN", "MANIFEST", "Index", "IndexedClip", "ShardName", "ShardRecord", "columns_path", "is_json_of",

@@ -12,7 +12,8 @@ from typing import Any
 from .clip import FORMAT_VERSION
 from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from .index import HIDDEN, MANIFEST, ShardRecord, read_record, require_dataset, write_json
-from .store import Root, open_store
+from .store import Root
+from .stores.open import open_store
 
 
 @dataclass(frozen=True, slots=True)

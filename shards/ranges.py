@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from .columns import Columns
 from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from .manifest import read_manifest
-from .store import ByteRange, Root, open_store
+from .store import ByteRange, Root
+from .stores.open import open_store
 
 __all__ = ["ByteRange", "ClipIndex"]
 

@@ -11,7 +11,8 @@ from typing import BinaryIO
 from .clip import MEMBERS, Clip, ClipMetadata
 from .errors import MissingObjectError, ShardFormatError, ShardTruncatedError
 from .index import ShardRecord
-from .store import ByteRange, Root, open_store
+from .store import ByteRange, Root
+from .stores.open import open_store
 from .tar import BLOCK, iter_members
 
 

@@ -16,7 +16,8 @@ from .columns import ColumnsWriter
 from .errors import ShardFormatError
 from .index import IndexedClip
 from .problem import Problem
-from .store import Root, open_store
+from .store import Root
+from .stores.open import open_store
 from .tar import BLOCK, RECORD, Member, encode_header
 
 _CHUNK_BYTES = 1 << 20

@@ -1,11 +1,10 @@
-"""Where the files of a dataset lie: a folder, an object store or an HTTP server, read in one way.
+"""What a store of a dataset's files is, wherever they lie: in a folder, an object store or behind HTTP.
 
-    open_store("data/shards" | "file:///…" | "s3://…" | "gs://…" | "az://…" | "https://…")
-        ──> read        a whole small file
-            size        its length
-            read_ranges pieces of files, many in flight
-            stream      a large piece, in order, resumed where it breaks off
-            list        the names below a folder (not over HTTP)
+    store ──> read        a whole small file
+              size        its length
+              read_ranges pieces of files, many in flight
+              stream      a large piece, in order, resumed where it breaks off
+              list        the names below a folder (not over HTTP)
 
 A store is small and picklable. It opens nothing before the first byte is asked for, and then once a process.
 """
@@ -16,12 +15,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import BinaryIO, NamedTuple, Protocol, TypeAlias
-from urllib.parse import unquote, urlsplit
-
-from .errors import StoreError
-
-REMOTE = ("s3", "s3a", "gs", "az", "abfs", "abfss", "http", "https")
-"""Schemes of addresses that are no local files."""
 
 
 class ByteRange(NamedTuple):
@@ -72,15 +65,6 @@ class Patience:
     floor: int = 16 * 1024
     """So is one that gives fewer bytes a second than this over `floor_seconds` of waiting."""
     floor_seconds: float = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Cache:
-    """A folder on a local disk for what was fetched from remote stores; many processes may share it."""
-
-    folder: Path
-    limit: int
-    """Bytes of all it keeps."""
 
 
 class Store(Protocol):
@@ -135,51 +119,3 @@ class Store(Protocol):
 
 Root: TypeAlias = str | Path | Store
 """A dataset's root as the functions of this package take it."""
-
-
-def is_remote(root: str | Path) -> bool:
-    """Return whether an address names an object store or an HTTP server."""
-    return isinstance(root, str) and urlsplit(root).scheme in REMOTE and "://" in root
-
-
-def open_store(root: Root, *, patience: Patience | None = None, cache: Cache | None = None) -> Store:
-    """Return the store behind a path or an address; nothing is opened or asked yet.
-
-    Args:
-        root: a path, file://PATH, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, http(s)://HOST/PATH;
-            a store is returned as it is.
-        patience: how long a remote store is waited for.
-        cache: before a remote store; local files need none.
-
-    Raises:
-        StoreError: when the address has another scheme or is not complete.
-    """
-    if not isinstance(root, str | Path):
-        return root
-    from .stores.local import LocalStore
-
-    parts = urlsplit(str(root))
-    if isinstance(root, Path) or "://" not in root:
-        if parts.scheme in REMOTE and str(root).startswith(f"{parts.scheme}:/"):
-            raise StoreError(f"{root} is an address that was taken for a path; give it as a text, with ://")
-        return LocalStore(Path(root))
-    if parts.scheme == "file":
-        if parts.netloc not in ("", "localhost"):
-            raise StoreError(f"{root} names a file on another host; write file:///{parts.netloc}{parts.path}")
-        return LocalStore(Path(unquote(parts.path)))
-    if parts.scheme not in REMOTE:
-        known = ", ".join(f"{scheme}://" for scheme in ("file", *REMOTE))
-        raise StoreError(f"{root} begins with {parts.scheme}://; shards are read from a path, {known}")
-    if not parts.netloc:
-        raise StoreError(f"{root} names no {'host' if parts.scheme.startswith('http') else 'bucket'}")
-    if parts.query or parts.fragment:
-        raise StoreError(f"{root} has a query; give the plain address of the folder that holds .avcorr/")
-    from .stores.remote import RemoteStore
-
-    store = RemoteStore(root, patience or Patience())
-    if cache is None:
-        return store
-    from .stores.cache import CachedStore
-    from .stores.space import Space
-
-    return CachedStore(store, Space(cache.folder, cache.limit))

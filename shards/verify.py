@@ -20,7 +20,8 @@ from .exports.audit import Others, audit_exports, find_others
 from .index import HIDDEN, MANIFEST, ShardName, iter_ledger, record_names, require_dataset
 from .manifest import load_manifest
 from .problem import Problem
-from .store import Root, Store, is_remote, open_store
+from .store import Root, Store
+from .stores.open import is_remote, open_store
 
 __all__ = ["Audit", "Problem", "verify"]
 

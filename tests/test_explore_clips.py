@@ -23,7 +23,7 @@ from finding.index import build_index
 from finding.search import Searcher
 from model.embedding.embedder import Embedder, load_embedder
 from shards.errors import ShardTruncatedError
-from shards.store import open_store
+from shards.stores.open import open_store
 
 from .conftest import MakeVideo
 from .servers import S3Server

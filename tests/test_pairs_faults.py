@@ -15,7 +15,8 @@ from pipeline.pairs.batches import PairBatch
 from shards.errors import MissingObjectError, ObjectChangedError, ShardError, ShardTruncatedError
 from shards.index import Index
 from shards.reader import read_clips
-from shards.store import Patience, open_store
+from shards.store import Patience
+from shards.stores.open import open_store
 
 from .proxy import Fault, FaultyProxy, Request
 from .servers import S3Server, http_server

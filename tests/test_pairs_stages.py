@@ -17,7 +17,8 @@ from pipeline.pairs.loader import PairLoader
 from pipeline.pairs.sampler import PairDataset
 from pipeline.settings import PairSettings
 from shards.errors import StoreUnreachableError
-from shards.store import Patience, Root, Traffic, open_store
+from shards.store import Patience, Root, Traffic
+from shards.stores.open import open_store
 
 from .proxy import Fault, FaultyProxy
 from .test_pairs_sampler import damage

@@ -20,7 +20,7 @@ from shards.errors import DatasetMismatchError
 from shards.index import Index
 from shards.lookup import choose_clips, find_clips, iter_places, read_clips_at
 from shards.reader import read_clips
-from shards.store import open_store
+from shards.stores.open import open_store
 
 from .browser import chromium
 from .servers import S3Server

@@ -11,8 +11,9 @@ import obstore
 import pytest
 
 from shards.errors import ShardTruncatedError, StoreUnreachableError
-from shards.store import ByteRange, Cache, Patience, Store, open_store
+from shards.store import ByteRange, Patience, Store
 from shards.stores.cache import CachedStore
+from shards.stores.open import Cache, open_store
 from shards.stores.remote import RemoteStore
 from shards.stores.space import Space
 

@@ -19,7 +19,8 @@ from shards.errors import ShardError, ShardTruncatedError, StoreUnreachableError
 from shards.index import Index, ShardRecord
 from shards.ranges import ClipIndex
 from shards.reader import iter_clips, read_clips
-from shards.store import Patience, Root, open_store
+from shards.store import Patience, Root
+from shards.stores.open import open_store
 from shards.summary import summarise
 from shards.tar import BLOCK
 from shards.verify import verify

@@ -10,7 +10,8 @@ import obstore
 import pytest
 
 from shards.errors import ObjectChangedError, ShardTruncatedError, StoreAccessError, StoreUnreachableError
-from shards.store import ByteRange, Patience, Store, open_store
+from shards.store import ByteRange, Patience, Store
+from shards.stores.open import open_store
 from shards.stores.remote import RemoteStore
 
 from .proxy import Fault, FaultyProxy, Plan, Request

@@ -12,7 +12,8 @@ import obstore
 import pytest
 
 from shards.errors import ObjectChangedError, StoreAccessError, StoreError, StoreUnreachableError
-from shards.store import ByteRange, Patience, Store, open_store
+from shards.store import ByteRange, Patience, Store
+from shards.stores.open import open_store
 
 from .proxy import Fault, FaultyProxy, Plan, Request
 from .servers import S3Server

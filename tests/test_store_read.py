@@ -19,7 +19,8 @@ from shards.errors import (
     StoreError,
     StoreUnreachableError,
 )
-from shards.store import ByteRange, Patience, Store, open_store
+from shards.store import ByteRange, Patience, Store
+from shards.stores.open import open_store
 
 from .servers import S3Server, http_server
 

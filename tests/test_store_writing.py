@@ -15,8 +15,9 @@ import obstore
 import pytest
 
 from shards.errors import ShardFormatError, StoreError
-from shards.store import Patience, open_store
+from shards.store import Patience
 from shards.stores.bucket import Bucket
+from shards.stores.open import open_store
 from shards.verify import verify
 
 from .proxy import Fault, FaultyProxy

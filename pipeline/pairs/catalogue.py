@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from shards.columns import Columns
 from shards.errors import DatasetMismatchError, ShardFormatError
 from shards.manifest import ShardEntry, read_manifest
-from shards.store import ByteRange, Root, open_store
+from shards.store import ByteRange, Root
+from shards.stores.open import open_store
 
 from ..errors import PairError
 

@@ -12,7 +12,8 @@ import soundfile
 import torch
 
 from shards.manifest import ShardEntry
-from shards.store import Root, open_store
+from shards.store import Root
+from shards.stores.open import open_store
 
 from ..errors import PairError
 from .ahead import map_ahead

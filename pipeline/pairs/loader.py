@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from shards.errors import DatasetMismatchError, ShardError
-from shards.store import is_remote
+from shards.stores.open import is_remote
 
 from ..errors import PairError, PipelineError
 from .batches import PairBatch

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from shards.store import Root, is_remote, open_store
+from shards.store import Root
+from shards.stores.open import is_remote, open_store
 
 from ..errors import PairError
 from ..settings import PairSettings

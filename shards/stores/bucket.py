@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import MissingObjectError, ShardFormatError, StoreError
-from ..store import Patience, open_store
+from ..store import Patience
 from .attempts import Attempts
 from .client import client_errors, open_client
 from .faults import Remedy
+from .open import open_store
 from .remote import RemoteStore
 
 _PART_BYTES = 8 << 20
