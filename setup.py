@@ -31,6 +31,7 @@ setup(
         "explore",
         "configs",
         "commands",
+        "commands.options",
     ],
     package_data={
         "pipeline.sheets": ["*.jinja"],

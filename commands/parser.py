@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from importlib import import_module
 
-from .options import add_options
+from .options import checking, finding, learning, making
 
 COMMANDS = {
     "corpus": "Render a procedural corpus of videos with sound.",
@@ -53,5 +53,6 @@ def build_parser() -> argparse.ArgumentParser:
         added.add_argument("--debug", action="store_true", help="show the traceback of an error, and a fuller log")
         return added
 
-    add_options(add)
+    for part in (making, checking, learning, finding):
+        part.add_options(add)
     return parser
