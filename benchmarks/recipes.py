@@ -3,7 +3,7 @@
     python benchmarks/recipes.py ROOT --runs DIR [--recipes vggsound,l3net,avenet,strong] [--seeds 3] [--steps 180]
 
 Each run is `run.py train` and `run.py eval` with configs/<recipe>.yaml at the size of the quickstart: frames of 64
-pixels, batches of 64, `--steps` steps, and its spectrogram for the recipes with ResNets. A recipe may carry changes:
+pixels, its spectrogram of 64 x 24, batches of 64, `--steps` steps. A recipe may carry changes:
 `strong+train.objective=sigmoid`. Runs that are there already are not made again. Held-out AVC accuracy, its deviation
 over the seeds, recall of the label in the first result, parameters, GFLOP forward a pair, pairs/s.
 """
@@ -26,8 +26,9 @@ HERE = Path(__file__).parents[1]
 QUICK = {
     "pairs.frame_size": "64", "pairs.window_clips": "0", "pairs.workers": "1", "train.batch_size": "64",
     "train.log_every": "10", "train.checkpoint_every": "60", "eval.views_per_clip": "5",
+    "model.spectrogram.window": "1024", "model.spectrogram.hop": "640", "model.spectrogram.transform": "0",
+    "model.spectrogram.mel_bins": "64",
 }  # fmt: skip
-COARSE = {"model.spectrogram.window": "1024", "model.spectrogram.hop": "640", "model.spectrogram.mel_bins": "64"}
 ONE_DEVICE = {"strong": {"train.warmup_steps": "10"}}
 """What a recipe of 400,000 steps needs at a few hundred: a warm-up as long as the quickstart's."""
 
@@ -36,7 +37,6 @@ def options(recipe: str, steps: int, seed: int) -> list[str]:
     """Return the words of the command line that describe a run."""
     name, *changes = recipe.split("+")
     values = QUICK | {"train.steps": str(steps), "train.seed": str(seed)}
-    values |= COARSE if name in ("vggsound", "strong") else {}
     values |= ONE_DEVICE.get(name, {}) | dict(change.split("=", 1) for change in changes)
     settings = [word for key, value in values.items() for word in ("--set", f"{key}={value}")]
     return ["--config", str(HERE / "configs" / f"{name}.yaml"), *settings]
