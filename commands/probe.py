@@ -17,7 +17,7 @@ from model.evaluation.esc50 import cross_validate, embed_sounds, read_folder
 from model.evaluation.evaluate import gallery_hash, pool
 from model.evaluation.probe import Items, held_out, table, with_both
 from model.saving.checkpoint import load_model
-from pipeline.pairs.gallery import Gallery
+from pipeline.pairs.gallery import Gallery, Pooling
 from shards.index import require_dataset, write_json
 
 from .dataset import decoders, open_shards, refuse_trained, require_rate
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     device = resolve_device(config.train.device)
     model, saved, step = load_model(folder, device, best=arguments.best)
     kind = "esc50" if arguments.esc50 else "shards"
-    pooling = arguments.pooling or ("mean10" if arguments.esc50 else "center")
+    pooling: Pooling = arguments.pooling or ("mean10" if arguments.esc50 else "center")
     if arguments.esc50:
         result = _probe_esc50(arguments.esc50, pooling, model, saved, step, device, config.eval)
     else:
@@ -47,7 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _probe_shards(arguments: argparse.Namespace, pooling: str, model: Any, device: Any, config: Any) -> dict[str, Any]:
+def _probe_shards(
+    arguments: argparse.Namespace, pooling: Pooling, model: Any, device: Any, config: Any
+) -> dict[str, Any]:
     store, settings = open_shards(arguments), config.eval
     judged, learnt = (
         Gallery(

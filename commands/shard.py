@@ -14,6 +14,7 @@ from pipeline.packing.repair import remember_sources
 from pipeline.packing.upload import Upload, default_work_folder
 from shards.exports.dali import write_dali
 from shards.exports.energon import write_energon
+from shards.stores.local import LocalStore
 from shards.stores.open import is_remote, open_store
 
 from .errors import CommandError
@@ -24,9 +25,8 @@ logger = logging.getLogger(__name__)
 def run(arguments: argparse.Namespace) -> int:
     settings = load_config(arguments.config, arguments.set).shard
     retry = _codes(arguments.retry)
-    remote = is_remote(arguments.out)
-    root: Path = arguments.work or default_work_folder(arguments.out) if remote else open_store(arguments.out).root
-    with Upload(arguments.out, root) if remote else nullcontext() as upload:
+    root = _folder(arguments)
+    with Upload(arguments.out, root) if is_remote(arguments.out) else nullcontext() as upload:
         if upload and not arguments.dry_run:
             upload.begin()
         sources = read_sources(
@@ -59,6 +59,15 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.strict and summary.failed:
         raise CommandError(f"{summary.failed} inputs failed and --strict was given; the ledger says why")
     return 0
+
+
+def _folder(arguments: argparse.Namespace) -> Path:
+    """Return the folder in which the shards are made."""
+    if is_remote(arguments.out):
+        return arguments.work or default_work_folder(arguments.out)
+    store = open_store(arguments.out)
+    assert isinstance(store, LocalStore)
+    return store.root
 
 
 def _codes(text: str) -> frozenset[str]:

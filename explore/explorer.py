@@ -151,7 +151,7 @@ class Explorer:
         room = line.samples - self._judge.samples
         if room < 0:
             raise ExploreError(f"the sound of {key} is shorter than the {self._judge.seconds:g} s of the model")
-        return min(max(round(start * line.rate), 0), room)
+        return int(min(max(round(start * line.rate), 0), room))
 
     def window(self, key: str, start: float) -> tuple[NDArray[np.int16], int]:
         """Return the samples of the model's window from a time on, fewer of a shorter clip, and their rate."""

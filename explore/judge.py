@@ -40,7 +40,7 @@ class Judge:
     @property
     def seconds(self) -> float:
         """How long the model listens."""
-        return self.samples / self.sample_rate
+        return float(self.samples / self.sample_rate)
 
     def embed_images(self, images: Any) -> torch.Tensor:
         """Do as Embedder.embed_images."""

@@ -192,7 +192,7 @@ class VectorIndex:
         elif self.kind == "hnsw":
             # Rows that are not allowed are walked through, too, and take their place among those kept in sight.
             share = 1.0 if allowed is None else len(allowed) / self._rows
-            parameters = faiss.SearchParametersHNSW(efSearch=int(4 * count / share), **settings)  # type: ignore[call-arg]
+            parameters = faiss.SearchParametersHNSW(efSearch=int(4 * count / share), **settings)  # type: ignore[attr-defined]
         else:
             # The fewer rows are allowed, the more cells must be looked through to meet enough of them.
             probes = min(self._cells, max(16, round(self._cells * max(1 / 16, wanted))))

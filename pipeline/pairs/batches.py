@@ -43,5 +43,6 @@ def empty(*shape: int, dtype: torch.dtype) -> Tensor:
     """
     if get_worker_info() is None:
         return torch.empty(shape, dtype=dtype)
-    storage = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)  # as default_collate does
-    return torch.empty(0, dtype=dtype).set_(storage, 0, shape)
+    # As default_collate does it.
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=dtype).set_(storage, 0, shape)  # type: ignore[no-any-return, call-overload]

@@ -52,7 +52,7 @@ class JpegBatch(NamedTuple):
             ShardFormatError: when a frame cannot be decoded.
         """
         try:
-            images = _decode(self.jpegs.split(self.lengths.tolist()), device)
+            images = _decode(torch.split(self.jpegs, self.lengths.tolist()), device)
         except RuntimeError as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise

@@ -62,7 +62,7 @@ class PairLoader:
         """
         dataset, workers = self._dataset, self._dataset.settings.workers
         dataset.start = self.step
-        dataset.made = made = torch.zeros(max(workers, 1), dtype=torch.int64).share_memory_()
+        dataset.made = made = torch.zeros(max(workers, 1), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         loader = DataLoader(
             dataset, batch_size=None, num_workers=workers, prefetch_factor=_prefetch(workers) if workers else None,
             multiprocessing_context=self._start_method or _start_method(dataset) if workers else None,

@@ -123,11 +123,11 @@ class PairDataset(IterableDataset[Part]):
         try:
             for row in zip(*lanes, strict=True):
                 pairs = self._decode(reader, meter, row)
-                part = Part(pairs, reader.bad, meter.take(len(pairs.matches)))
+                made = Part(pairs, reader.bad, meter.take(len(pairs.matches)))
                 if self.made is not None:
                     self.made[worker] += 1
                 began = time.perf_counter()
-                yield part
+                yield made
                 meter.add("idle", time.perf_counter() - began)
         finally:
             threads.shutdown(cancel_futures=True)  # nobody wants the windows that are fetched ahead any more
@@ -151,7 +151,8 @@ class PairDataset(IterableDataset[Part]):
             first = here.stop
         columns = [torch.from_numpy(column) for column in (kinds == MATCH, videos, kinds)]
         if later:
-            return JpegBatch(*(torch.cat(column) for column in zip(*placed, strict=True)), audio, *columns)
+            jpegs = [torch.cat(column) for column in zip(*placed, strict=True)]
+            return JpegBatch(*[*jpegs, audio, *columns])
         return PairBatch(frames, audio, *columns)
 
     def _lane(

@@ -155,4 +155,4 @@ def _needed_bytes(catalogue: Catalogue) -> float:
     clips = rng.integers(len(catalogue), size=_SAMPLE)
     frames = (catalogue.frames[clips] * rng.random(_SAMPLE)).astype(np.int64)
     sizes = [picture.stop - picture.start for picture in catalogue.pictures(clips, frames)]
-    return float(np.mean(sizes)) + 2 * catalogue.window
+    return float(np.mean(sizes) + 2 * catalogue.window)

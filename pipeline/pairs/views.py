@@ -44,7 +44,8 @@ def decode_frames(
             image = _decode(jpeg, size)
         except ValueError as error:
             raise ValueError(str(error), number) from error
-        top, left = place_crop(*image.shape[:2], size, down, right)
+        height, width = image.shape[:2]
+        top, left = place_crop(height, width, size, down, right)
         out[number] = image[top : top + size, left : left + size]
 
 
@@ -56,7 +57,8 @@ def decode_frame(jpeg: bytes, frame_size: int) -> NDArray[Any]:
         PairError: when it is smaller than the crop.
     """
     image = _decode(jpeg, frame_size)
-    place_crop(*image.shape[:2], frame_size, 0, 0)
+    height, width = image.shape[:2]
+    place_crop(height, width, frame_size, 0, 0)
     return image
 
 
