@@ -13,7 +13,7 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from recipes import folder_name, run
+from recipes import DIRECTIONS, folder_name, recall_at_1, run
 
 ROWS = {
     "strong": "strong",
@@ -32,7 +32,6 @@ ROWS = {
     "embeddings of 256": "strong+model.embedding_size=256",
     "the paper's run": "vggsound",
 }
-DIRECTIONS = ("image_to_audio", "audio_to_image")
 
 
 def figures(found: dict[str, Any]) -> list[float]:
@@ -40,8 +39,7 @@ def figures(found: dict[str, Any]) -> list[float]:
 
     Recall is that of the label, and of the very clip where the shards hold no labels.
     """
-    ways = [found["eval"]["retrieval"][direction] for direction in DIRECTIONS]
-    recall = [way.get("recall_at_1", way["instance_recall_at_1"]) for way in ways]
+    recall = [recall_at_1(found["eval"], direction) for direction in DIRECTIONS]
     return [100.0 * value for value in (found["eval"]["avc"]["accuracy"], *recall)]
 
 
