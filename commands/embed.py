@@ -7,10 +7,11 @@ from typing import Any
 from tqdm import tqdm
 
 import model
-from finding.embed import embed_dataset
+from finding.embed import digest_of, embed_dataset
 from finding.index import build_index
 
 from .dataset import open_shards
+from .errors import CommandError
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -21,6 +22,15 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     print(f"{told}: {arguments.out}")
     return 0
+
+
+def require_own(embedder: Any, searcher: Any, folder: Path, run: Path, way_out: str) -> None:
+    """Refuse embeddings of another model, and say what to do besides giving the run that made them."""
+    if digest_of(embedder.model) != searcher.embeddings.identity["model"]:
+        raise CommandError(
+            f"{folder} was made by another model than {run} (step {embedder.step}) is now; {way_out} or give the run, "
+            "and --best, that it was made with"
+        )
 
 
 def embed(store: Any, embedder: Any, out: Path, *, kind: Any = None, **about: Any) -> str:

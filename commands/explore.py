@@ -12,14 +12,13 @@ from explore.explorer import Explorer
 from explore.judge import Judge
 from explore.serve import is_local, serve
 from explore.web import LOCAL, Application
-from finding.embed import digest_of
 from finding.errors import FindingError
 from finding.folder import MANIFEST, EmbeddingFolder, read_manifest
 from finding.index import build_index
 from finding.search import Searcher
 
 from .dataset import open_shards
-from .embed import embed
+from .embed import embed, require_own
 from .errors import CommandError
 
 VIEWS = 10
@@ -31,11 +30,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.index or arguments.run / "embeddings"
     _make_embeddings(arguments, embedder, folder)
     searcher = Searcher(EmbeddingFolder(folder))
-    if digest_of(embedder.model) != searcher.embeddings.identity["model"]:
-        raise CommandError(
-            f"{folder} was made by another model than {arguments.run} (step {embedder.step}) is now; delete it to make "
-            "it again, give another folder with --index, or the run, and --best, that it was made with"
-        )
+    way_out = "delete it to make it again, name another folder with --index,"
+    require_own(embedder, searcher, folder, arguments.run, way_out)
     arguments.shards = arguments.shards or searcher.embeddings.shards
     clips = Clips(open_shards(arguments), searcher.embeddings)
     limit = round(arguments.upload_mb * 1e6)

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import model
 from finding.answer import SIDES, ask
-from finding.embed import digest_of
 from finding.folder import EmbeddingFolder
 from finding.query import clip_query, file_query
 from finding.search import Searcher
@@ -50,12 +50,8 @@ def _file_query(arguments: argparse.Namespace, searcher: Any) -> Any:
     """Return the query of a file, which needs the model that made the index."""
     if arguments.run is None:
         raise CommandError(f"{arguments.query} is a file: give the model that made the index, too, with --run RUN")
-    import model  # torch takes seconds, and a clip's key does not need it
+    from .embed import require_own  # torch takes seconds, and a clip's key does not need it
 
     embedder = model.load(arguments.run, best=arguments.best)
-    if digest_of(embedder.model) != searcher.embeddings.identity["model"]:
-        raise CommandError(
-            f"{arguments.index} was made by another model than {arguments.run} (step {embedder.step}) is now; "
-            "embed again into another folder, or give the run, and --best, that it was made with"
-        )
+    require_own(embedder, searcher, arguments.index, arguments.run, "embed again into another folder,")
     return file_query(Path(arguments.query), embedder)

@@ -70,6 +70,12 @@ def test_help_loads_nothing_heavy(command: str) -> None:
     assert "example: run.py" in result.stdout
 
 
+def test_a_search_by_a_key_does_not_wait_for_torch() -> None:
+    code = "import sys, commands.search; assert not {'torch', 'torchvision'} & set(sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_nothing_is_unpickled_or_run_through_a_shell() -> None:
     for package in (*ALLOWED, "."):
         pattern = "*.py" if package == "." else "**/*.py"
