@@ -1,55 +1,11 @@
-"""The command line: parse, call one command, turn errors into exit codes.
+"""The command line without an install: `python run.py COMMAND` is `avcorr COMMAND`, from any folder."""
 
-Results go to stdout, the log and progress to stderr. Exit codes: 0 done, 1 a known error in one line, 2 usage, 130
-interrupted, 143 by SIGTERM. Nothing heavy is imported before a command needs it.
-"""
-
-import logging
 import sys
-from collections.abc import Sequence
+from pathlib import Path
 
-from commands.parser import call, parse
+sys.path.insert(0, str(Path(__file__).resolve().parent / "src"))
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code."""
-    arguments = parse(argv)
-    _show_log(logging.DEBUG if arguments.debug else logging.INFO)
-    try:
-        return call(arguments)
-    except KeyboardInterrupt as interrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
-        return 143 if type(interrupt).__name__ == "Terminated" else 130  # by SIGTERM, which only training outlives
-    except BrokenPipeError:
-        sys.stdout = None  # the reader has gone; there is nobody to tell
-        return 0
-    except Exception as error:
-        if arguments.debug or not isinstance(error, _known_errors()):
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-
-
-def _show_log(level: int) -> None:
-    """Show what we log from this level on, and of others only warnings."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
-    for name in ("commands", "pipeline", "model", "shards", "configs", "finding", "explore"):
-        logging.getLogger(name).setLevel(level)
-
-
-def _known_errors() -> tuple[type[Exception], ...]:
-    """Return the errors that are told in one line; imported only once something went wrong."""
-    from commands.errors import CommandError
-    from configs.load import ConfigError
-    from explore.errors import ExploreError
-    from finding.errors import FindingError
-    from model.errors import ModelError
-    from pipeline.errors import PipelineError
-    from shards.errors import ShardError
-
-    ours = (CommandError, ConfigError, PipelineError, ShardError, ModelError, FindingError, ExploreError)
-    return *ours, OSError
-
+from avcorr.commands.main import main  # noqa: E402
 
 if __name__ == "__main__":
     sys.exit(main())

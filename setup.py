@@ -1,44 +1,26 @@
 """Packages and dependencies; settings of the tools are in pyproject.toml."""
 
-from setuptools import setup
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+VERSION = re.search(r'__version__ = "(.+)"', Path("src/avcorr/__init__.py").read_text())
 
 setup(
     name="avcorr",
-    version="0.1.0",
+    version=VERSION[1],
     description="Learn what sight and sound have in common, from sharded video",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=[
-        "shards",
-        "shards.exports",
-        "shards.stores",
-        "pipeline",
-        "pipeline.sources",
-        "pipeline.decoding",
-        "pipeline.packing",
-        "pipeline.pairs",
-        "pipeline.corpus",
-        "pipeline.corpus.classes",
-        "pipeline.sheets",
-        "model",
-        "model.networks",
-        "model.training",
-        "model.saving",
-        "model.embedding",
-        "model.evaluation",
-        "model.report",
-        "finding",
-        "explore",
-        "configs",
-        "commands",
-        "commands.options",
-    ],
+    package_dir={"": "src"},
+    packages=find_packages("src"),  # src/avcorr holds a link to each room
     package_data={
-        "pipeline.sheets": ["*.jinja"],
-        "model.report": ["*.jinja", "*.css", "*.js"],
-        "explore": ["*.jinja", "page/*"],
-        "configs": ["*.yaml"],
+        "avcorr": ["py.typed"],
+        "avcorr.pages": ["**/*.jinja", "**/*.css", "**/*.js"],
+        "avcorr.configs": ["*.yaml"],
     },
+    entry_points={"console_scripts": ["avcorr = avcorr.commands.main:main"]},
     install_requires=[
         "torch>=2.11",
         "torchvision>=0.26",

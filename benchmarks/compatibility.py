@@ -21,11 +21,11 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from shards.index import HIDDEN
-from shards.manifest import read_manifest
-from shards.ranges import ClipIndex
+from avcorr.shards.index import HIDDEN
+from avcorr.shards.manifest import read_manifest
+from avcorr.shards.ranges import ClipIndex
 
 Found = dict[str, tuple[int, int]]
 """Of each key: bytes of its wav and its mjpg."""

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 import torch
 from torch import Tensor, nn
 
-from model.networks.convolution import LateConvolution
+from avcorr.model.networks.convolution import LateConvolution
 
 
 def least_seconds(layer: Callable[[Tensor], Tensor], features: Tensor) -> float:

@@ -15,15 +15,15 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 import numpy as np
 import torch
 
-from pipeline.pairs.jpegs import JpegBatch, place_crops
-from pipeline.pairs.views import decode_frames
-from shards.index import Index
-from shards.reader import read_clips
+from avcorr.pipeline.pairs.jpegs import JpegBatch, place_crops
+from avcorr.pipeline.pairs.views import decode_frames
+from avcorr.shards.index import Index
+from avcorr.shards.reader import read_clips
 
 COUNT = 256
 WAYS = ("frame", "crop", "device: worker", "device: trainer")

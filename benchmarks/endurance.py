@@ -13,11 +13,11 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from configs.load import load_config
-from pipeline.pairs.loader import PairLoader
-from pipeline.pairs.sampler import PairDataset
+from avcorr.configs.load import load_config
+from avcorr.pipeline.pairs.loader import PairLoader
+from avcorr.pipeline.pairs.sampler import PairDataset
 
 
 def children() -> list[int]:

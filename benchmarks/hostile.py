@@ -23,10 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from pipeline.sources.find import VIDEO_SUFFIXES
-from shards.index import HIDDEN
+from avcorr.pipeline.sources.find import VIDEO_SUFFIXES
+from avcorr.shards.index import HIDDEN
 from tests.hostile import NAMES, claim, cut, flip, make_nodes, misdate, run_shard, widen
 
 WITNESS = "sound-witness"

@@ -19,11 +19,11 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 import torch
 
-from model.saving.checkpoint import latest_checkpoint
+from avcorr.model.saving.checkpoint import latest_checkpoint
 
 SMALL = [
     "pairs.frame_size=32", "pairs.workers=1", "model.width=8", "model.spectrogram.mel_bins=32", "train.batch_size=16",

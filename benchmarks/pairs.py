@@ -23,16 +23,16 @@ from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 import torch
 
-from configs.load import load_config
-from pipeline.pairs import sampler
-from pipeline.pairs.batches import PairBatch
-from pipeline.pairs.loader import PairLoader
-from pipeline.pairs.sampler import PairDataset
-from pipeline.pairs.stages import Stages
+from avcorr.configs.load import load_config
+from avcorr.pipeline.pairs import sampler
+from avcorr.pipeline.pairs.batches import PairBatch
+from avcorr.pipeline.pairs.loader import PairLoader
+from avcorr.pipeline.pairs.sampler import PairDataset
+from avcorr.pipeline.pairs.stages import Stages
 
 
 class Uncounted:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 
-from pipeline.settings import ShardSettings
+from avcorr.pipeline.settings import ShardSettings
 
 Way = Callable[[Path, ShardSettings, tuple[int, int]], None]
 QUALITY = 87

@@ -11,14 +11,14 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 import torch
 from torch import Tensor
 
-from model.correspondence import build_model
-from model.settings import ModelSettings, SpectrogramSettings, TrainSettings
-from model.training.step import Stepper
+from avcorr.model.correspondence import build_model
+from avcorr.model.settings import ModelSettings, SpectrogramSettings, TrainSettings
+from avcorr.model.training.step import Stepper
 
 
 class Pairs(NamedTuple):

@@ -27,22 +27,22 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 import numpy as np
 import soundfile
 import torch
 import webdataset
 
-from pipeline.errors import PairError
-from pipeline.pairs.loader import PairLoader
-from pipeline.pairs.sampler import PairDataset
-from pipeline.pairs.views import decode_frame, decode_frames
-from pipeline.settings import PairSettings
-from shards.clip import Clip
-from shards.exports.energon import write_energon
-from shards.index import Index
-from shards.reader import read_clips
+from avcorr.pipeline.errors import PairError
+from avcorr.pipeline.pairs.loader import PairLoader
+from avcorr.pipeline.pairs.sampler import PairDataset
+from avcorr.pipeline.pairs.views import decode_frame, decode_frames
+from avcorr.pipeline.settings import PairSettings
+from avcorr.shards.clip import Clip
+from avcorr.shards.exports.energon import write_energon
+from avcorr.shards.index import Index
+from avcorr.shards.reader import read_clips
 
 SIZE, RATE = 224, 16000
 FLOOR = "floor: JPEG decode, crop, PCM slice"

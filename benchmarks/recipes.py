@@ -16,11 +16,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from configs.load import load_config
-from model.correspondence import build_model
-from model.training.flops import forward_flops
+from avcorr.configs.load import load_config
+from avcorr.model.correspondence import build_model
+from avcorr.model.training.flops import forward_flops
 
 HERE = Path(__file__).parents[1]
 QUICK = {

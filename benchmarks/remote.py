@@ -19,16 +19,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 import obstore
 import torch
 
-from pipeline.pairs.loader import PairLoader
-from pipeline.pairs.sampler import PairDataset
-from pipeline.settings import PairSettings
-from shards.manifest import read_manifest, write_manifest
-from shards.stores.open import open_store
+from avcorr.pipeline.pairs.loader import PairLoader
+from avcorr.pipeline.pairs.sampler import PairDataset
+from avcorr.pipeline.settings import PairSettings
+from avcorr.shards.manifest import read_manifest, write_manifest
+from avcorr.shards.stores.open import open_store
 from tests.servers import s3_server
 
 CASES = {"4 pairs a clip, windows of 64": (4, 64), "1 pair a clip, windows of 64": (1, 64), "global shuffle": (1, 0)}

@@ -26,11 +26,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
+from avcorr.pipeline.decoding.ffmpeg import find_ffmpeg
+from avcorr.pipeline.settings import ShardSettings
 from benchmarks.shard import bare, cpu_seconds
-from pipeline.decoding.ffmpeg import find_ffmpeg
-from pipeline.settings import ShardSettings
 
 ROOT = Path(__file__).parents[1]
 RESULT = re.compile(r"packed (\d+) .*in ([\d.]+) s:", re.S)

@@ -15,14 +15,14 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 import faiss
 import numpy as np
 
-from finding.folder import EmbeddedClip, EmbeddingFolder, Parts
-from finding.index import build_index
-from finding.search import Searcher
+from avcorr.retrieval.folder import EmbeddedClip, EmbeddingFolder, Parts
+from avcorr.retrieval.index import build_index
+from avcorr.retrieval.search import Searcher
 
 SIZE, CLASSES, PER_PART = 128, 309, 256
 

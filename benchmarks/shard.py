@@ -14,14 +14,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from configs.load import load_config
-from pipeline.decoding.decode import read_clip
-from pipeline.decoding.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg
-from pipeline.settings import ShardSettings
-from pipeline.sources.source import Source
-from shards.tar import encode_member
+from avcorr.configs.load import load_config
+from avcorr.pipeline.decoding.decode import read_clip
+from avcorr.pipeline.decoding.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg
+from avcorr.pipeline.settings import ShardSettings
+from avcorr.pipeline.sources.source import Source
+from avcorr.shards.tar import encode_member
 
 
 def cpu_seconds() -> float:

@@ -20,24 +20,24 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 import torch
 from torch import nn
 from torch.nn import functional
 from torchvision.models import resnet18
 
-from configs.load import load_config
-from configs.schema import Config
-from model.correspondence import build_model
-from model.device import has_fast_bfloat16, resolve_device
-from model.networks.spectrogram import Spectrogram
-from model.training.flops import forward_flops, peak_flops
-from model.training.step import Stepper
-from model.training.trainer import compile_towers, fit, tuned_convolutions
-from model.training.transfer import Moved
-from pipeline.pairs.loader import PairLoader
-from pipeline.pairs.sampler import PairDataset
+from avcorr.configs.load import load_config
+from avcorr.configs.schema import Config
+from avcorr.model.correspondence import build_model
+from avcorr.model.device import has_fast_bfloat16, resolve_device
+from avcorr.model.networks.spectrogram import Spectrogram
+from avcorr.model.training.flops import forward_flops, peak_flops
+from avcorr.model.training.step import Stepper
+from avcorr.model.training.trainer import compile_towers, fit, tuned_convolutions
+from avcorr.model.training.transfer import Moved
+from avcorr.pipeline.pairs.loader import PairLoader
+from avcorr.pipeline.pairs.sampler import PairDataset
 
 HERE = Path(__file__).parents[1]
 SIZES = {"paper": "vggsound", "quick": "quickstart"}

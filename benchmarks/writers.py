@@ -20,17 +20,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
+from avcorr.pipeline.decoding.decode import read_clip
+from avcorr.pipeline.decoding.decoded import Backend
+from avcorr.pipeline.decoding.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg
+from avcorr.pipeline.decoding.pyav import Pyav
+from avcorr.pipeline.settings import ShardSettings
+from avcorr.pipeline.sources.find import Source
+from avcorr.shards.tar import encode_member
 from benchmarks.peers import peers
 from benchmarks.shard import bare, cpu_seconds
-from pipeline.decoding.decode import read_clip
-from pipeline.decoding.decoded import Backend
-from pipeline.decoding.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg
-from pipeline.decoding.pyav import Pyav
-from pipeline.settings import ShardSettings
-from pipeline.sources.find import Source
-from shards.tar import encode_member
 
 SIZES = {"256p": (340, 256, "350k"), "360p": (640, 360, "600k"), "720p": (1280, 720, "2M")}
 PICTURES = (

@@ -1,1 +1,1 @@
-"""One file a command of run.py: it calls the parts and prints what they found. Imported when the command is used."""
+"""One file a command: it calls the parts and prints what they found. Imported when the command is used."""

@@ -6,11 +6,11 @@ import sys
 
 from tqdm import tqdm
 
-from configs.load import load_config
-from model.device import resolve_device
-from pipeline.pairs.advice import advise, describe
-from pipeline.pairs.sampler import PairDataset
-from pipeline.pairs.speed import measure_speed
+from avcorr.configs.load import load_config
+from avcorr.model.device import resolve_device
+from avcorr.pipeline.pairs.advice import advise, describe
+from avcorr.pipeline.pairs.sampler import PairDataset
+from avcorr.pipeline.pairs.speed import measure_speed
 
 from .dataset import open_shards
 

@@ -5,10 +5,10 @@ import json
 from dataclasses import asdict
 from itertools import islice
 
-from configs.load import load_config
-from pipeline.pairs.loader import PairLoader
-from pipeline.pairs.sampler import PairDataset
-from pipeline.pairs.shortcuts import describe, find_shortcuts
+from avcorr.configs.load import load_config
+from avcorr.pipeline.pairs.loader import PairLoader
+from avcorr.pipeline.pairs.sampler import PairDataset
+from avcorr.pipeline.pairs.shortcuts import describe, find_shortcuts
 
 from .dataset import open_shards
 

@@ -3,8 +3,8 @@
 import argparse
 import json
 
-from model.evaluation.compare import compare as side_by_side
-from model.evaluation.compare import table
+from avcorr.model.evaluation.compare import compare as side_by_side
+from avcorr.model.evaluation.compare import table
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -4,8 +4,8 @@ import argparse
 
 from tqdm import tqdm
 
-from pipeline.corpus.render import render_corpus
-from pipeline.decoding.ffmpeg import find_ffmpeg
+from avcorr.corpus.render import render_corpus
+from avcorr.pipeline.decoding.ffmpeg import find_ffmpeg
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from pipeline.pairs.catalogue import video_number
-from shards.stores.open import Cache, open_store
+from avcorr.pipeline.pairs.catalogue import video_number
+from avcorr.shards.stores.open import Cache, open_store
 
 from .errors import CommandError
 from .versions import version_of

@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     ]
     for number, step in enumerate(steps, 1):
         words = [str(word) for word in step]
-        print(f"[{number}/{len(steps)}] python run.py {' '.join(words)}", flush=True)
+        print(f"[{number}/{len(steps)}] avcorr {' '.join(words)}", flush=True)
         if call(parse(words)):
             raise CommandError(f"the demo stopped at {words[0]}")
     print(f"open {folder / 'report.html'} in a browser")

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.sheets.page import write_page
-from pipeline.sheets.sheet import clip_sheet, rows_sheet, write_picture
+from avcorr.pages.sheets.page import write_page
+from avcorr.pages.sheets.sheet import clip_sheet, rows_sheet, write_picture
 
 from .errors import CommandError
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from tqdm import tqdm
 
-import model
-from finding.embed import digest_of, embed_dataset
-from finding.index import build_index
+from avcorr import model
+from avcorr.retrieval.embed import digest_of, embed_dataset
+from avcorr.retrieval.index import build_index
 
 from .dataset import open_shards
 from .errors import CommandError

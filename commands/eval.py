@@ -9,21 +9,21 @@ from typing import Any
 
 import numpy as np
 
-from configs.load import load_config
-from model.device import resolve_device
-from model.embedding.embed import embed
-from model.evaluation.evaluate import Plan, evaluate, write_evaluation
-from model.evaluation.judge import judge_of
-from model.evaluation.pairing import first_negatives
-from model.evaluation.relevance import SharedLabels
-from model.evaluation.sanity import Check, check_all
-from model.evaluation.table import table
-from model.saving.checkpoint import load_model
-from pipeline.errors import PairError
-from pipeline.pairs.gallery import Gallery
-from pipeline.pairs.protocols import Protocol
-from pipeline.pairs.shortcuts import Glimpses
-from shards.index import require_dataset
+from avcorr.configs.load import load_config
+from avcorr.model.device import resolve_device
+from avcorr.model.embedding.embed import embed
+from avcorr.model.evaluation.evaluate import Plan, evaluate, write_evaluation
+from avcorr.model.evaluation.judge import judge_of
+from avcorr.model.evaluation.pairing import first_negatives
+from avcorr.model.evaluation.relevance import SharedLabels
+from avcorr.model.evaluation.sanity import Check, check_all
+from avcorr.model.evaluation.table import table
+from avcorr.model.saving.checkpoint import load_model
+from avcorr.pipeline.errors import PairError
+from avcorr.pipeline.pairs.gallery import Gallery
+from avcorr.pipeline.pairs.protocols import Protocol
+from avcorr.pipeline.pairs.shortcuts import Glimpses
+from avcorr.shards.index import require_dataset
 
 from .dataset import decoders, open_shards, refuse_trained, require_rate
 from .run_folder import saved_config, trained_videos

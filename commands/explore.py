@@ -6,16 +6,16 @@ import webbrowser
 from pathlib import Path
 from typing import Any
 
-import model
-from explore.clips import Clips
-from explore.explorer import Explorer
-from explore.judge import Judge
-from explore.serve import is_local, serve
-from explore.web import LOCAL, Application
-from finding.errors import FindingError
-from finding.folder import MANIFEST, EmbeddingFolder, read_manifest
-from finding.index import build_index
-from finding.search import Searcher
+from avcorr import model
+from avcorr.pages.explore.clips import Clips
+from avcorr.pages.explore.explorer import Explorer
+from avcorr.pages.explore.judge import Judge
+from avcorr.pages.explore.serve import is_local, serve
+from avcorr.pages.explore.web import LOCAL, Application
+from avcorr.retrieval.errors import FindingError
+from avcorr.retrieval.folder import MANIFEST, EmbeddingFolder, read_manifest
+from avcorr.retrieval.index import build_index
+from avcorr.retrieval.search import Searcher
 
 from .dataset import open_shards
 from .embed import embed, require_own

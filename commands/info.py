@@ -3,7 +3,7 @@
 import argparse
 import json
 
-from shards.summary import describe, summarise
+from avcorr.shards.summary import describe, summarise
 
 
 def run(arguments: argparse.Namespace) -> int:

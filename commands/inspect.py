@@ -2,8 +2,8 @@
 
 import argparse
 
-from shards.lookup import choose_clips, find_clips, iter_places, read_clips_at
-from shards.stores.open import open_store
+from avcorr.shards.lookup import choose_clips, find_clips, iter_places, read_clips_at
+from avcorr.shards.stores.open import open_store
 
 from .draw import draw
 

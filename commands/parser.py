@@ -43,13 +43,13 @@ def call(arguments: argparse.Namespace) -> int:
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
-        prog="run.py", description="Shard videos with sound, stream pairs from the shards, learn what belongs together."
+        prog="avcorr", description="Shard videos with sound, stream pairs from the shards, learn what belongs together."
     )
     group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, example: str) -> argparse.ArgumentParser:
         summary = COMMANDS[name]
-        added = group.add_parser(name, help=summary, description=summary, epilog=f"example: run.py {example}")
+        added = group.add_parser(name, help=summary, description=summary, epilog=f"example: avcorr {example}")
         added.add_argument("--debug", action="store_true", help="show the traceback of an error, and a fuller log")
         return added
 

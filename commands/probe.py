@@ -9,16 +9,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from configs.load import load_config
-from model.device import resolve_device
-from model.embedding.embed import embed
-from model.embedding.embedder import Embedder
-from model.evaluation.esc50 import cross_validate, embed_sounds, read_folder
-from model.evaluation.evaluate import gallery_hash, pool
-from model.evaluation.probe import Items, held_out, table, with_both
-from model.saving.checkpoint import load_model
-from pipeline.pairs.gallery import Gallery, Pooling
-from shards.index import require_dataset, write_json
+from avcorr.configs.load import load_config
+from avcorr.model.device import resolve_device
+from avcorr.model.embedding.embed import embed
+from avcorr.model.embedding.embedder import Embedder
+from avcorr.model.evaluation.esc50 import cross_validate, embed_sounds, read_folder
+from avcorr.model.evaluation.evaluate import gallery_hash, pool
+from avcorr.model.evaluation.probe import Items, held_out, table, with_both
+from avcorr.model.saving.checkpoint import load_model
+from avcorr.pipeline.pairs.gallery import Gallery, Pooling
+from avcorr.shards.index import require_dataset, write_json
 
 from .dataset import decoders, open_shards, refuse_trained, require_rate
 from .errors import CommandError

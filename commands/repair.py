@@ -4,9 +4,9 @@ import argparse
 import logging
 from pathlib import Path
 
-from pipeline.packing.prepare import read_sources
-from pipeline.packing.repair import recall_sources, repair_settings
-from pipeline.packing.repair import repair as mend
+from avcorr.pipeline.packing.prepare import read_sources
+from avcorr.pipeline.packing.repair import recall_sources, repair_settings
+from avcorr.pipeline.packing.repair import repair as mend
 
 from .errors import CommandError
 

@@ -9,7 +9,7 @@ from .errors import CommandError
 def saved_config(run: Path) -> Path:
     path = run / "config.yaml"
     if not path.exists():
-        raise CommandError(f"{run} is no run folder (no config.yaml); make one with: run.py train --run {run}")
+        raise CommandError(f"{run} is no run folder (no config.yaml); make one with: avcorr train --run {run}")
     return path
 
 

@@ -5,13 +5,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-import model
-from finding.answer import SIDES, ask
-from finding.folder import EmbeddingFolder
-from finding.query import clip_query, file_query
-from finding.search import Searcher
-from shards.lookup import find_clips, read_clips_at
-from shards.stores.open import open_store
+from avcorr import model
+from avcorr.retrieval.answer import SIDES, ask
+from avcorr.retrieval.folder import EmbeddingFolder
+from avcorr.retrieval.query import clip_query, file_query
+from avcorr.retrieval.search import Searcher
+from avcorr.shards.lookup import find_clips, read_clips_at
+from avcorr.shards.stores.open import open_store
 
 from .draw import draw
 from .errors import CommandError

@@ -5,17 +5,17 @@ import logging
 from contextlib import nullcontext
 from pathlib import Path
 
-from configs.load import load_config
-from pipeline.errors import REASONS
-from pipeline.packing.estimate import estimate
-from pipeline.packing.pack import pack
-from pipeline.packing.prepare import read_sources
-from pipeline.packing.repair import remember_sources
-from pipeline.packing.upload import Upload, default_work_folder
-from shards.exports.dali import write_dali
-from shards.exports.energon import write_energon
-from shards.stores.local import LocalStore
-from shards.stores.open import is_remote, open_store
+from avcorr.configs.load import load_config
+from avcorr.pipeline.errors import REASONS
+from avcorr.pipeline.packing.estimate import estimate
+from avcorr.pipeline.packing.pack import pack
+from avcorr.pipeline.packing.prepare import read_sources
+from avcorr.pipeline.packing.repair import remember_sources
+from avcorr.pipeline.packing.upload import Upload, default_work_folder
+from avcorr.shards.exports.dali import write_dali
+from avcorr.shards.exports.energon import write_energon
+from avcorr.shards.stores.local import LocalStore
+from avcorr.shards.stores.open import is_remote, open_store
 
 from .errors import CommandError
 

@@ -5,15 +5,15 @@ import json
 import logging
 from pathlib import Path
 
-from configs.load import check_config, dump_config, load_config
-from model.correspondence import build_model
-from model.device import resolve_device
-from model.saving.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
-from model.training.distributed import joined, named
-from model.training.trainer import fit
-from pipeline.pairs.loader import PairLoader
-from pipeline.pairs.sampler import PairDataset
-from shards.index import Index, write_atomically
+from avcorr.configs.load import check_config, dump_config, load_config
+from avcorr.model.correspondence import build_model
+from avcorr.model.device import resolve_device
+from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
+from avcorr.model.training.distributed import joined, named
+from avcorr.model.training.trainer import fit
+from avcorr.pipeline.pairs.loader import PairLoader
+from avcorr.pipeline.pairs.sampler import PairDataset
+from avcorr.shards.index import Index, write_atomically
 
 from .dataset import open_shards, require_rate
 from .errors import CommandError
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     processes = named()
     if not processes.is_first:
         logging.getLogger().setLevel(logging.ERROR)  # the first process speaks for all
-        logging.getLogger("model").setLevel(logging.ERROR)
+        logging.getLogger("avcorr.model").setLevel(logging.ERROR)
         logger.setLevel(logging.ERROR)
     resumes = arguments.resume and bool(list_checkpoints(folder))
     if list_checkpoints(folder) and not resumes:

@@ -7,8 +7,8 @@ from collections import Counter
 
 from tqdm import tqdm
 
-from shards.verify import Audit
-from shards.verify import verify as find_problems
+from avcorr.shards.verify import Audit
+from avcorr.shards.verify import verify as find_problems
 
 from .errors import CommandError
 
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         }}))  # fmt: skip
     if problems:
         raise CommandError(f"{problems} problems in {arguments.root}; docs/verify.md explains each code, "
-                           "and run.py repair mends what can be mended")  # fmt: skip
+                           "and avcorr repair mends what can be mended")  # fmt: skip
     if not arguments.json:
         depth = "every byte" if arguments.full else "sizes, ends and index; --full reads every byte"
         print(f"all well: {total['shards']} shards, {total['clips']} clips ({depth})")

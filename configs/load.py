@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from avcorr.errors import Error
+
 from .schema import Config
 
 
-class ConfigError(Exception):
+class ConfigError(Error):
     """A configuration that cannot be used; the message has one line a problem, with its dotted path."""
 
 

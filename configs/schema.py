@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model.settings import EvalSettings, ModelSettings, TrainSettings
-from pipeline.settings import PairSettings, ShardSettings
+from avcorr.model.settings import EvalSettings, ModelSettings, TrainSettings
+from avcorr.pipeline.settings import PairSettings, ShardSettings
 
 
 class Config(BaseModel):

@@ -1,6 +1,6 @@
 """Two-tower audio-visual correspondence model: towers, objectives, training, evaluation and report.
 
-import model
+from avcorr import model
 towers = model.load("runs/a")
 towers.embed_images(["frame.jpg"]) @ towers.embed_audio(["sound.wav"]).T
 """
@@ -17,7 +17,7 @@ __all__ = ["load"]
 def load(source: str | Path, *, best: bool = False, device: str = "auto") -> "Embedder":
     """Return a trained model with `embed_images`, `embed_audio` and `probability`.
 
-    source is a run folder, whose newest checkpoint is read, or its best, or a folder that `run.py export` wrote.
+    source is a run folder, whose newest checkpoint is read, or its best, or a folder that `avcorr export` wrote.
     Raises model.errors.CheckpointError if there is none that can be read.
     """
     from .embedding.embedder import load_embedder  # torch takes seconds to import, and settings need none

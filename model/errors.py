@@ -6,8 +6,10 @@ ModelError
 └── EvaluationError     embeddings or clips that cannot be evaluated
 """
 
+from avcorr.errors import Error
 
-class ModelError(Exception):
+
+class ModelError(Error):
     """A known failure of building, training or evaluating a model; its message says what to do."""
 
 

@@ -10,8 +10,10 @@ PipelineError
 └── CorpusError     a corpus that cannot be rendered
 """
 
+from avcorr.errors import Error
 
-class PipelineError(Exception):
+
+class PipelineError(Error):
     """Anything wrong in the data pipeline."""
 
 

@@ -227,4 +227,4 @@ def repair_columns(root: Path, record_file: Path) -> None:
 
 
 def _damaged(path: Path | str, what: str) -> str:
-    return f"the columns {path} are missing or damaged ({what}); make them again from their shard with: run.py repair"
+    return f"the columns {path} are missing or damaged ({what}); make them again from their shard with: avcorr repair"

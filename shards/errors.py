@@ -12,8 +12,10 @@ ShardError
     └── StoreUnreachableError    no answer, or too slow a one, after all retries
 """
 
+from avcorr.errors import Error
 
-class ShardError(Exception):
+
+class ShardError(Error):
     """Anything wrong with a shard or a folder of shards."""
 
 

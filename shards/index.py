@@ -134,7 +134,7 @@ def require_dataset(root: Root) -> dict[str, Any]:
     dataset = read_dataset(store)
     if dataset is None:
         raise DatasetMismatchError(
-            f"{store.url} holds no shards (no {HIDDEN}/dataset.json); make some with: run.py shard"
+            f"{store.url} holds no shards (no {HIDDEN}/dataset.json); make some with: avcorr shard"
         )
     return dataset
 

@@ -66,7 +66,7 @@ def find_clips(store: Store, keys: Sequence[str], *, shards: Collection[str] = (
                 break
     for key in keys:
         if key not in found:
-            raise DatasetMismatchError(f"{store.url} has no clip with the key {key!r}; run.py info says what it has")
+            raise DatasetMismatchError(f"{store.url} has no clip with the key {key!r}; avcorr info says what it has")
     return [found[key] for key in keys]
 
 

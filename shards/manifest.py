@@ -89,10 +89,10 @@ def load_manifest(root: Root) -> tuple[tuple[ShardEntry, ...], list[str]]:
         require_dataset(store)
         raise DatasetMismatchError(
             f"{store.url} has no {HIDDEN}/{MANIFEST}: its sharding did not reach the end; "
-            "run the same run.py shard again"
+            "run the same avcorr shard again"
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ShardFormatError(f"the index {path} is damaged ({error}); write it again with: run.py repair") from error
+        raise ShardFormatError(f"the index {path} is damaged ({error}); write it again with: avcorr repair") from error
 
 
 def _entry(values: Mapping[str, Any]) -> ShardEntry:

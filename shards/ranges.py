@@ -69,7 +69,7 @@ class ClipIndex:
                     raise ShardFormatError(f"{entry.columns} has {columns.clips} clips; the index says {entry.clips}")
                 self._columns[number] = columns
         except MissingObjectError as error:
-            raise ShardFormatError(f"columns are missing ({error}); make them again with: run.py repair") from error
+            raise ShardFormatError(f"columns are missing ({error}); make them again with: avcorr repair") from error
 
     def frame(self, clip: int, frame: int) -> ByteRange:
         """Return where a frame's JPEG lies. Raises IndexError where there is none."""

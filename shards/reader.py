@@ -84,4 +84,4 @@ def iter_clips(file: BinaryIO, where: str) -> Iterator[Clip]:
     except ShardTruncatedError as error:
         raise ShardTruncatedError(f"{where}: {error}: copy or make it again") from error
     except ShardFormatError as error:
-        raise ShardFormatError(f"{where}: {error}; run.py verify --full says what else") from error
+        raise ShardFormatError(f"{where}: {error}; avcorr verify --full says what else") from error

@@ -5,12 +5,11 @@ import shutil
 from collections.abc import Set
 from dataclasses import dataclass
 
-from shards.exports.card import CARD
-from shards.index import HIDDEN, columns_path, read_record, record_path
-from shards.manifest import MANIFEST
-from shards.tar import BLOCK
-
-from .damage import (
+from avcorr.shards.exports.card import CARD
+from avcorr.shards.index import HIDDEN, columns_path, read_record, record_path
+from avcorr.shards.manifest import MANIFEST
+from avcorr.shards.tar import BLOCK
+from tests.damage import (
     DALI,
     DATABASE,
     LATER,

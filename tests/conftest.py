@@ -1,5 +1,6 @@
 """Media made for the tests by the real ffmpeg, and shards made of them by the real packer."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -8,21 +9,23 @@ from pathlib import Path
 import obstore
 import pytest
 
-from finding.embed import embed_dataset
-from finding.index import build_index
-from model.embedding.embedder import Embedder, load_embedder
-from pipeline.decoding.ffmpeg import find_ffmpeg
-from pipeline.packing.pack import pack
-from pipeline.settings import ShardSettings
-from pipeline.sources.find import find_sources
-from shards.exports.dali import write_dali
-from shards.exports.energon import write_energon
-
-from .exploring import UPLOAD_MB, Explored, explore, make_dataset
-from .proxy import FaultyProxy
-from .servers import S3Server, s3_server
+from avcorr.model.embedding.embedder import Embedder, load_embedder
+from avcorr.pipeline.decoding.ffmpeg import find_ffmpeg
+from avcorr.pipeline.packing.pack import pack
+from avcorr.pipeline.settings import ShardSettings
+from avcorr.pipeline.sources.find import find_sources
+from avcorr.retrieval.embed import embed_dataset
+from avcorr.retrieval.index import build_index
+from avcorr.shards.exports.dali import write_dali
+from avcorr.shards.exports.energon import write_energon
+from tests.exploring import UPLOAD_MB, Explored, explore, make_dataset
+from tests.proxy import FaultyProxy
+from tests.servers import S3Server, s3_server
 
 MakeVideo = Callable[..., Path]
+ROOT = Path(__file__).parents[1]
+# Processes that tests start import this checkout, too, whatever is installed.
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
 @pytest.fixture(scope="session")
@@ -128,7 +131,7 @@ def aws(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Path:
     """A tiny model after six steps on the shards."""
-    from .test_run import TINY, command
+    from tests.commands.test_run import TINY, command
 
     folder = tmp_path_factory.mktemp("small") / "run"
     assert command("train", "--shards", shards, "--run", folder, settings=TINY) == 0
@@ -152,8 +155,8 @@ def embedded(tmp_path_factory: pytest.TempPathFactory, shards: Path, embedder: E
 
 @pytest.fixture(scope="session")
 def explored(tmp_path_factory: pytest.TempPathFactory, ffmpeg: str) -> Iterator[Explored]:
-    """A real run.py explore over ten clips that differ; it makes the embeddings first."""
-    from .test_run import TINY, command
+    """A real avcorr explore over ten clips that differ; it makes the embeddings first."""
+    from tests.commands.test_run import TINY, command
 
     folder = tmp_path_factory.mktemp("explored")
     root = make_dataset(folder, ffmpeg)

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from finding.folder import EmbeddedClip, EmbeddingFolder, Parts
-from finding.index import Kind, build_index
-from finding.search import Searcher
+from avcorr.retrieval.folder import EmbeddedClip, EmbeddingFolder, Parts
+from avcorr.retrieval.index import Kind, build_index
+from avcorr.retrieval.search import Searcher
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A real run.py explore on loopback, over a small dataset of its own, for the tests of it."""
+"""A real avcorr explore on loopback, over a small dataset of its own, for the tests of it."""
 
 import csv
 import http.client
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-from pipeline.packing.pack import pack
-from pipeline.settings import ShardSettings
-from pipeline.sources.find import find_sources
+from avcorr.pipeline.packing.pack import pack
+from avcorr.pipeline.settings import ShardSettings
+from avcorr.pipeline.sources.find import find_sources
 
 ROOT = Path(__file__).parents[1]
 HOSTILE_LABEL = "<img src=x onerror=alert(1)>"

@@ -7,10 +7,10 @@ import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from pipeline.decoding import workers
-from pipeline.decoding.decoded import Decoded
-from pipeline.decoding.pyav import Pyav
-from pipeline.settings import ShardSettings
+from avcorr.pipeline.decoding import workers
+from avcorr.pipeline.decoding.decoded import Decoded
+from avcorr.pipeline.decoding.pyav import Pyav
+from avcorr.pipeline.settings import ShardSettings
 
 
 class Harmful:

@@ -133,7 +133,7 @@ NAMES = (b"-dash.mp4", b"--set.mp4", b"new\nline.mp4", b"not \xff\xfe utf-8.mp4"
 
 
 def run_shard(folder: Path, root: Path, *more: str, hang: float = 60.0) -> tuple[int | None, str, float]:
-    """Run `run.py shard`; return its exit code, None where it hung, what it said, and MB of its largest process.
+    """Run `avcorr shard`; return its exit code, None where it hung, what it said, and MB of its largest process.
 
     A small process starts it, because a child's peak counts from that of the process that started it.
     """

@@ -10,11 +10,11 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from model.embedding.embed import Embeddings
-from model.evaluation.avc import Head
-from model.evaluation.evaluate import Evaluation, Plan, evaluate, write_evaluation
-from model.evaluation.shown import View
-from model.settings import EvalSettings
+from avcorr.model.embedding.embed import Embeddings
+from avcorr.model.evaluation.avc import Head
+from avcorr.model.evaluation.evaluate import Evaluation, Plan, evaluate, write_evaluation
+from avcorr.model.evaluation.shown import View
+from avcorr.model.settings import EvalSettings
 
 HEAD = Head(6.0, 6.6)
 RATE = 8000  # of the sounds, Hz

@@ -7,58 +7,80 @@ from pathlib import Path
 
 import pytest
 
-from commands.parser import COMMANDS
+from avcorr.commands.parser import COMMANDS
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "shards": set(),
     "model": set(),
+    "corpus": set(),
     "pipeline": {"shards"},
     "configs": {"pipeline", "model"},
-    "finding": {"shards", "pipeline", "model"},
-    "explore": {"finding", "shards", "pipeline", "model"},
-    "commands": {"configs", "finding", "explore", "shards", "pipeline", "model"},
+    "retrieval": {"shards", "pipeline", "model"},
+    "pages": {"retrieval", "shards", "pipeline", "model"},
+    "commands": {"configs", "corpus", "retrieval", "pages", "shards", "pipeline", "model"},
 }
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Return the names of the modules that a file imports absolutely; `from a import b` gives a and a.b."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return names
 
 
 def imported_packages(path: Path) -> set[str]:
     """Return the top-level names that a file imports absolutely."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names.add(node.module.partition(".")[0])
-    return names
+    return {name.partition(".")[0] for name in imported_modules(path)}
 
 
-@pytest.mark.parametrize("package", ALLOWED)
-def test_imports_run_one_way(package: str) -> None:
-    files = list((ROOT / package).rglob("*.py"))
+def imported_rooms(path: Path) -> set[str]:
+    """Return the rooms that a file imports absolutely."""
+    return {name.split(".")[1] for name in imported_modules(path) if name.startswith("avcorr.")} & ALLOWED.keys()
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_imports_run_one_way(room: str) -> None:
+    files = list((ROOT / room).rglob("*.py"))
     assert files
     for path in files:
-        ours = imported_packages(path) & {*ALLOWED, "run"}
-        assert ours - {package} <= ALLOWED[package], path
-        assert package not in ours, f"{path} imports its own package absolutely"
+        assert imported_rooms(path) <= ALLOWED[room], path
+
+
+@pytest.mark.parametrize("folder", [*ALLOWED, "src", "tests", "benchmarks"])
+def test_a_room_is_imported_by_its_full_name(folder: str) -> None:
+    """`import shards` would work from the root of a checkout, make a second copy of each module, and fail elsewhere."""
+    for path in (ROOT / folder).rglob("*.py"):
+        assert not imported_packages(path) & ALLOWED.keys(), path
+
+
+def test_each_room_is_linked_into_the_package() -> None:
+    links = {path.name: path for path in (ROOT / "src" / "avcorr").iterdir() if path.is_symlink()}
+    assert links.keys() == ALLOWED.keys()
+    assert all(path.resolve() == ROOT / name for name, path in links.items())
 
 
 def test_configs_take_only_settings_from_the_model() -> None:
     for path in (ROOT / "configs").glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("model"):
-                assert node.module == "model.settings", path
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("avcorr.model"):
+                assert node.module == "avcorr.model.settings", path
 
 
 def test_ffmpeg_is_started_in_one_place_of_the_pipeline() -> None:
     files = (ROOT / "pipeline").rglob("*.py")
-    starters = {path.name for path in files if "corpus" not in path.parts and "subprocess" in imported_packages(path)}
+    starters = {path.name for path in files if "subprocess" in imported_packages(path)}
     assert starters == {"ffmpeg.py", "probe.py"}
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_loads_nothing_heavy(command: str) -> None:
     code = (
-        "import sys, run\n"
+        "import sys\nfrom avcorr.commands import main as run\n"
         f"try: run.main([{command!r}, '--help'])\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "heavy = {'torch', 'numpy', 'pydantic', 'webdataset', 'sklearn', 'obstore', 'faiss', 'waitress'}\n"
@@ -67,19 +89,18 @@ def test_help_loads_nothing_heavy(command: str) -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    assert "example: run.py" in result.stdout
+    assert "example: avcorr" in result.stdout
 
 
 def test_a_search_by_a_key_does_not_wait_for_torch() -> None:
-    code = "import sys, commands.search; assert not {'torch', 'torchvision'} & set(sys.modules)"
+    code = "import sys, avcorr.commands.search; assert not {'torch', 'torchvision'} & set(sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
 
 
 def test_nothing_is_unpickled_or_run_through_a_shell() -> None:
-    for package in (*ALLOWED, "."):
-        pattern = "*.py" if package == "." else "**/*.py"
-        for path in (ROOT / package).glob(pattern):
+    for package in (*ALLOWED, "src"):
+        for path in (ROOT / package).glob("**/*.py"):
             assert not imported_packages(path) & {"pickle", "dill", "shelve", "joblib"}, path
             text = path.read_text()
             assert "shell=True" not in text and "os.system" not in text, path

@@ -19,7 +19,7 @@ def add_options(add: Add) -> None:
     added = add("search", "search --run runs/a --index data/embeddings dog.jpg --to sounds --top 5")
     added.add_argument("query", metavar="QUERY", help="a picture, a sound, a video, or the key of a clip")
     add_model(added, required=False)
-    added.add_argument("--index", type=folder, required=True, metavar="DIR", help="what run.py embed wrote")
+    added.add_argument("--index", type=folder, required=True, metavar="DIR", help="what avcorr embed wrote")
     sides = ("images", "sounds")
     added.add_argument("--to", choices=sides, help="what is looked for (default: the other than what is asked by)")
     added.add_argument("--by", choices=sides, help="which side of a video or a clip is asked by")
@@ -35,7 +35,7 @@ def add_options(add: Add) -> None:
 
     added = add("explore", "explore --run runs/a --shards data/shards")
     add_model(added)
-    index = "what run.py embed wrote; made where it is not there (default: RUN/embeddings)"
+    index = "what avcorr embed wrote; made where it is not there (default: RUN/embeddings)"
     added.add_argument("--index", type=folder, metavar="DIR", help=index)
     where = "where the shards lie (default: where the embeddings were made from)"
     added.add_argument("--shards", metavar="ROOT", help=where)

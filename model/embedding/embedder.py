@@ -151,7 +151,7 @@ def _each(items: Items, dimensions: int) -> Iterator[str | Path | np.ndarray]:
 
 
 def load_embedder(source: str | Path, *, best: bool = False, device: str = "auto") -> Embedder:
-    """Return the model of a run folder, its newest or best, or of a folder that `run.py export` wrote.
+    """Return the model of a run folder, its newest or best, or of a folder that `avcorr export` wrote.
 
     Raises CheckpointError if there is none that can be read.
     """

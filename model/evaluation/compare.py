@@ -44,10 +44,10 @@ def read_evaluation(run: Path) -> dict[str, Any]:
         metrics: dict[str, Any] = json.loads(path.read_bytes())
         version = metrics["format_version"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{path} cannot be read ({error}); make it with: run.py eval --run {run}") from error
+        raise EvaluationError(f"{path} cannot be read ({error}); make it with: avcorr eval --run {run}") from error
     if version != FORMAT_VERSION:
         raise EvaluationError(
-            f"{path} has format version {version}, not {FORMAT_VERSION}; evaluate again with: run.py eval --run {run}"
+            f"{path} has format version {version}, not {FORMAT_VERSION}; evaluate again with: avcorr eval --run {run}"
         )
     return metrics
 

@@ -38,7 +38,7 @@ labels.
 
 ## Use
 
-    import model
+    from avcorr import model
     towers = model.load(FOLDER)
     images = towers.embed_images(["frame.jpg"])   # (1, D), length 1
     sounds = towers.embed_audio(["sound.wav"])    # (1, D), length 1
@@ -82,7 +82,7 @@ def model_card(model: CorrespondenceModel, config: Mapping[str, Any], facts: Map
 def _measured(facts: Mapping[str, Any]) -> list[str]:
     evaluation = facts.get("evaluation")
     if not evaluation:
-        return ["Nothing yet: `run.py eval` measures, and `run.py export` then writes it here."]
+        return ["Nothing yet: `avcorr eval` measures, and `avcorr export` then writes it here."]
     avc = evaluation["avc"]
     low, high = (100 * bound for bound in avc["interval"])
     lines = [

@@ -81,6 +81,6 @@ class Watch:
         tries += [f"another train.learning_rate (now {settings.learning_rate:g})", "a larger train.batch_size"]
         return (
             f"step {step}: the loss is still {loss:.3f}, and {self.chance:.3f} is a guess: nothing is learned. Some "
-            "runs leave this plateau on their own, some never. Look at the shards first (run.py verify, run.py info): "
+            "runs leave this plateau on their own, some never. Look at the shards first (avcorr verify, avcorr info): "
             f"sound that does not belong to its frames cannot be learned. Then try {', '.join(tries)}"
         )

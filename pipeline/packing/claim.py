@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from shards.clip import FORMAT_VERSION
-from shards.errors import DatasetMismatchError
-from shards.index import HIDDEN, read_dataset, write_json
+from avcorr.shards.clip import FORMAT_VERSION
+from avcorr.shards.errors import DatasetMismatchError
+from avcorr.shards.index import HIDDEN, read_dataset, write_json
 
 from ..errors import OutputError
 from ..settings import ShardSettings

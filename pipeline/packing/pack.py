@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shards.exports.finish import finish_dataset
-from shards.index import HIDDEN, iter_records, write_ledger
-from shards.writer import ShardWriter, finish_publication
+from avcorr.shards.exports.finish import finish_dataset
+from avcorr.shards.index import HIDDEN, iter_records, write_ledger
+from avcorr.shards.writer import ShardWriter, finish_publication
 
 from ..decoding.decoder import Decoder, open_decoder
 from ..settings import ShardSettings

@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from shards.columns import repair_columns
-from shards.errors import DatasetMismatchError, ShardFormatError
-from shards.exports.finish import finish_dataset
-from shards.index import HIDDEN, ShardName, iter_records, read_dataset, write_json, write_ledger
-from shards.problem import Problem
-from shards.verify import verify
+from avcorr.shards.columns import repair_columns
+from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
+from avcorr.shards.exports.finish import finish_dataset
+from avcorr.shards.index import HIDDEN, ShardName, iter_records, read_dataset, write_json, write_ledger
+from avcorr.shards.problem import Problem
+from avcorr.shards.verify import verify
 
 from ..settings import ShardSettings
 from ..sources.source import SourceList

@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from shards.clip import Clip
-from shards.errors import ShardTruncatedError
-from shards.index import ShardName, ShardRecord, read_record, record_path, write_json
-from shards.reader import read_clips
-from shards.writer import ShardWriter
+from avcorr.shards.clip import Clip
+from avcorr.shards.errors import ShardTruncatedError
+from avcorr.shards.index import ShardName, ShardRecord, read_record, record_path, write_json
+from avcorr.shards.reader import read_clips
+from avcorr.shards.writer import ShardWriter
 
 from ..sources.source import Source
 from .plan import PlannedShard

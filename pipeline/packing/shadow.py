@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shards.clip import MEMBERS, Clip, ClipMetadata
-from shards.errors import ShardError, ShardFormatError
-from shards.index import HIDDEN, ShardName, ShardRecord, read_record, record_path
-from shards.manifest import read_manifest
-from shards.problem import Problem
-from shards.scan import scan_shard
-from shards.tar import iter_members
-from shards.writer import ShardWriter, finish_publication
+from avcorr.shards.clip import MEMBERS, Clip, ClipMetadata
+from avcorr.shards.errors import ShardError, ShardFormatError
+from avcorr.shards.index import HIDDEN, ShardName, ShardRecord, read_record, record_path
+from avcorr.shards.manifest import read_manifest
+from avcorr.shards.problem import Problem
+from avcorr.shards.scan import scan_shard
+from avcorr.shards.tar import iter_members
+from avcorr.shards.writer import ShardWriter, finish_publication
 
 logger = logging.getLogger(__name__)
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from shards.clip import Clip, ClipMetadata
-from shards.index import HIDDEN, write_atomically
+from avcorr.shards.clip import Clip, ClipMetadata
+from avcorr.shards.index import HIDDEN, write_atomically
 
 from ..decoding.decoder import Decoder
 from ..errors import MediaError, OutputError

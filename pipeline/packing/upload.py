@@ -15,9 +15,18 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-from shards.errors import DatasetMismatchError
-from shards.index import HIDDEN, MANIFEST, ShardName, columns_path, iter_records, read_dataset, read_record, record_path
-from shards.stores.bucket import Bucket
+from avcorr.shards.errors import DatasetMismatchError
+from avcorr.shards.index import (
+    HIDDEN,
+    MANIFEST,
+    ShardName,
+    columns_path,
+    iter_records,
+    read_dataset,
+    read_record,
+    record_path,
+)
+from avcorr.shards.stores.bucket import Bucket
 
 logger = logging.getLogger(__name__)
 

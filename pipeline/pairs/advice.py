@@ -103,7 +103,7 @@ def advise(speed: Speed) -> list[str]:
             "which then does not train; pairs.decode: crop leaves it to the workers"
         )
     if stages.decode_errors or speed.bad_shards:
-        lines.append("shards are damaged: run.py verify ROOT --full says which and where")
+        lines.append("shards are damaged: avcorr verify ROOT --full says which and where")
     return lines
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.columns import Columns
-from shards.errors import DatasetMismatchError, ShardFormatError
-from shards.manifest import ShardEntry, read_manifest
-from shards.store import ByteRange, Root
-from shards.stores.open import open_store
+from avcorr.shards.columns import Columns
+from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
+from avcorr.shards.manifest import ShardEntry, read_manifest
+from avcorr.shards.store import ByteRange, Root
+from avcorr.shards.stores.open import open_store
 
 from ..errors import PairError
 

@@ -11,9 +11,9 @@ import simplejpeg
 import soundfile
 import torch
 
-from shards.manifest import ShardEntry
-from shards.store import Root
-from shards.stores.open import open_store
+from avcorr.shards.manifest import ShardEntry
+from avcorr.shards.store import Root
+from avcorr.shards.stores.open import open_store
 
 from ..errors import PairError
 from .ahead import map_ahead

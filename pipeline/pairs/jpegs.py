@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from shards.errors import ShardFormatError
+from avcorr.shards.errors import ShardFormatError
 
 from .batches import PairBatch
 from .turbojpeg import place_crop
@@ -57,7 +57,7 @@ class JpegBatch(NamedTuple):
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             raise ShardFormatError(
-                f"a stored frame is no JPEG ({str(error).splitlines()[0]}); run.py verify --full says where"
+                f"a stored frame is no JPEG ({str(error).splitlines()[0]}); avcorr verify --full says where"
             ) from error
         rows = zip(images, self.sizes.tolist(), self.boxes.tolist(), strict=True)
         frames = torch.stack([_cut(image, size, box).permute(1, 2, 0) for image, size, box in rows])

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from shards.errors import DatasetMismatchError, ShardError
-from shards.stores.open import is_remote
+from avcorr.shards.errors import DatasetMismatchError, ShardError
+from avcorr.shards.stores.open import is_remote
 
 from ..errors import PairError, PipelineError
 from .batches import PairBatch

@@ -14,10 +14,16 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from shards.errors import MissingObjectError, ObjectChangedError, ShardError, ShardFormatError, ShardTruncatedError
-from shards.manifest import ShardEntry
-from shards.store import ByteRange, Store
-from shards.tar import BLOCK
+from avcorr.shards.errors import (
+    MissingObjectError,
+    ObjectChangedError,
+    ShardError,
+    ShardFormatError,
+    ShardTruncatedError,
+)
+from avcorr.shards.manifest import ShardEntry
+from avcorr.shards.store import ByteRange, Store
+from avcorr.shards.tar import BLOCK
 
 from ..settings import PairSettings
 from .catalogue import Catalogue
@@ -56,7 +62,7 @@ def check_shard(store: Store, entry: ShardEntry) -> None:
 def no_jpeg(entry: ShardEntry, error: ValueError) -> ShardFormatError:
     """Return the error that says which shard holds a frame that cannot be decoded."""
     return ShardFormatError(
-        f"{entry.path}: a stored frame is no JPEG ({error.args[0]}); run.py verify --full says where"
+        f"{entry.path}: a stored frame is no JPEG ({error.args[0]}); avcorr verify --full says where"
     )
 
 

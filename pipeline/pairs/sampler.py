@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from shards.store import Root
-from shards.stores.open import is_remote, open_store
+from avcorr.shards.store import Root
+from avcorr.shards.stores.open import is_remote, open_store
 
 from ..errors import PairError
 from ..settings import PairSettings

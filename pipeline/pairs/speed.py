@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from shards.stores.open import is_remote
+from avcorr.shards.stores.open import is_remote
 
 from .catalogue import Catalogue
 from .loader import PairLoader

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from threading import Lock
 from typing import Literal
 
-from shards.store import Store
+from avcorr.shards.store import Store
 
 Stage = Literal["draw", "read", "read_wait", "decode", "assemble", "idle"]
 

@@ -1,0 +1,69 @@
+"""The model for many who ask at once: it answers one after the other."""
+
+from threading import Lock
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from avcorr.model.device import tower_autocast
+from avcorr.model.embedding.embedder import Embedder
+from avcorr.model.networks.avolnet import AvolNet
+
+
+class Verdict(NamedTuple):
+    """What the model makes of one frame and B windows of sound."""
+
+    probabilities: NDArray[np.float32]
+    """(B,), that the two belong together."""
+    maps: NDArray[np.float32] | None
+    """(B, H', W'), that the sound comes from each place of the crop; None where the model does not localise."""
+
+
+class Judge:
+    """An embedder that threads may share: it has its facts, and embeds as it does.
+
+    Decoding goes on side by side; only what the towers do is done one at a time, which on few cores is no slower.
+
+    Args:
+        embedder: the model.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder, self._lock = embedder, Lock()
+        self.config, self.step = embedder.config, embedder.step
+        self.frame_size, self.short_side = embedder.frame_size, embedder.short_side
+        self.sample_rate, self.samples = embedder.sample_rate, embedder.samples
+        self.localises = isinstance(embedder.model, AvolNet)
+
+    @property
+    def seconds(self) -> float:
+        """How long the model listens."""
+        return float(self.samples / self.sample_rate)
+
+    def embed_images(self, images: Any) -> torch.Tensor:
+        """Do as Embedder.embed_images."""
+        with self._lock:
+            return self._embedder.embed_images(images)
+
+    def embed_audio(self, sounds: Any) -> torch.Tensor:
+        """Do as Embedder.embed_audio."""
+        with self._lock:
+            return self._embedder.embed_audio(sounds)
+
+    @torch.inference_mode()
+    def judge(self, frame: NDArray[np.uint8], sounds: NDArray[np.int16]) -> Verdict:
+        """Return the probabilities that a frame (S, S, 3), RGB, belongs to each of the windows of sound (B, N).
+
+        They are those of Embedder.probability; the frame goes through its tower only once.
+        """
+        embedder, model = self._embedder, self._embedder.model
+        with self._lock:
+            with tower_autocast(embedder.device, embedder.precision):
+                image = model.image_features(torch.from_numpy(frame[None]).to(embedder.device))
+                audio = model.audio_features(torch.from_numpy(sounds).to(embedder.device))
+            image = image.expand(len(audio), *image.shape[1:])
+            probabilities = model.logits(image, audio).sigmoid().cpu().numpy()
+            maps = model.location_logits(image, audio).sigmoid().cpu().numpy() if isinstance(model, AvolNet) else None
+        return Verdict(probabilities, maps)

@@ -1,0 +1,155 @@
+"""The report's tables: an evaluation's figures as text, each with its number, its interval and its value at chance."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from avcorr.model.evaluation.retrieval import RANKS
+from avcorr.model.evaluation.table import NAMES, share
+
+TITLES = {"mrr": "MRR", "map": "mAP", "first_rank": "Median rank of the first"}
+CLASSES_SHOWN = 12  # the worst and the best; of more classes the others are behind a click
+Metrics = Mapping[str, Any]
+
+
+class Cell(NamedTuple):
+    """A figure as text; interval and chance may be empty."""
+
+    value: str
+    interval: str = ""
+    chance: str = ""
+
+
+class Headline(NamedTuple):
+    """A share that stands at the top, with what it is of."""
+
+    name: str
+    value: float
+    interval: Sequence[float]
+    chance: float
+    of: str
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """Write a share in per cent; small ones, such as chance in a large gallery, keep two digits."""
+    return f"{100 * value:.2g} %" if 0 < value < 0.001 else f"{100 * value:.{digits}f} %"
+
+
+def headlines(metrics: Metrics) -> list[Headline]:
+    """Return the accuracy, and how often a sound's first picture is of its class, or else its own."""
+    avc = metrics["avc"]
+    found = [
+        Headline("AVC accuracy", avc["accuracy"], avc["interval"], avc["chance"], f"{avc['pairs']:,} balanced pairs")
+    ]
+    row = metrics["retrieval"]["audio_to_image"]
+    for figure, name, count in (
+        ("recall_at_1", "A sound finds its class first", "label_queries"),
+        ("instance_recall_at_1", "A sound finds its own frame first", "gallery"),
+    ):
+        if figure in row:
+            of = f"{row[count]:,} sounds, each among {row['gallery']:,} frames, its own too"
+            return [*found, Headline(name, row[figure], row["interval"][figure], row["chance"][figure], of)]
+    return found
+
+
+def provenance(metrics: Metrics) -> list[tuple[str, str]]:
+    """Name what every figure of the page depends on: protocol, gallery, seeds, decoders."""
+    decoders = (metrics.get("run") or {}).get("decoders") or {}
+    return [
+        ("Protocol", metrics["protocol"]["name"]),
+        ("Gallery", metrics["gallery_sha256"][:12]),
+        ("Seeds", ", ".join(map(str, metrics["seeds"]))),
+        ("Decoded by", ", ".join(f"{name} {version}" for name, version in decoders.items()) or "not recorded"),
+    ]
+
+
+def correspondence(metrics: Metrics) -> list[tuple[str, Cell]]:
+    """Return the figures of all pairs: name, value."""
+    avc = metrics["avc"]
+    rows = [("Accuracy", _bounded(avc["accuracy"], avc["interval"], avc["chance"]))]
+    for name, words in NAMES.items():
+        low, high = avc["intervals"][name]
+        chance = f"{avc['chances'][name]:.3f}" if name in avc["chances"] else ""
+        rows.append((words[0].upper() + words[1:], Cell(f"{avc[name]:.3f}", f"{low:.3f}–{high:.3f}", chance)))
+    return rows
+
+
+def by_negative(metrics: Metrics) -> list[tuple[str, int, Cell, Cell, str]]:
+    """Return a row for each kind of negative: name, pairs, accuracy, ROC AUC, negatives told."""
+    rows = []
+    for kind, row in metrics["avc"]["by_negative"].items():
+        name = kind.replace("_", " ").capitalize()
+        if not row["pairs"]:
+            rows.append((name, 0, Cell("none"), Cell("none"), "none"))
+            continue
+        low, high = row["intervals"]["roc_auc"]
+        area = Cell(f"{row['roc_auc']:.3f}", f"{low:.3f}–{high:.3f}", f"{row['chances']['roc_auc']:.3f}")
+        accuracy = _bounded(row["accuracy"], row["intervals"]["accuracy"], row["chances"]["accuracy"])
+        rows.append((name, row["pairs"], accuracy, area, percent(row["negative_accuracy"])))
+    return rows
+
+
+def per_class(metrics: Metrics) -> dict[str, list[dict[str, Any]]]:
+    """Return the classes from the best to the worst: "shown", and "others" where there are many."""
+    rows = [{"label": label, **row} for label, row in metrics["avc"]["per_class"].items()]
+    rows.sort(key=lambda row: (-row["accuracy"], row["label"]))
+    if len(rows) <= 2 * CLASSES_SHOWN:
+        return {"shown": rows, "others": []}
+    return {"shown": rows[:CLASSES_SHOWN] + rows[-CLASSES_SHOWN:], "others": rows[CLASSES_SHOWN:-CLASSES_SHOWN]}
+
+
+def retrieval(metrics: Metrics) -> dict[str, Any]:
+    """Lay out retrieval: a column per direction, a row per figure; figures that a direction lacks are None."""
+    rows = metrics["retrieval"]
+    groups: dict[str, list[tuple[str, list[Cell | None]]]] = {"A clip of the same label": [], "The own clip": []}
+    for figure in dict.fromkeys(name for row in rows.values() for name in row["chance"]):
+        own = figure == "median_rank" or figure.startswith("instance_")
+        plain = figure.removeprefix("instance_")
+        name = TITLES.get(plain, plain.replace("_", " ").capitalize().replace("Ndcg", "nDCG"))
+        cells = [_retrieved(figure, row) for row in rows.values()]
+        groups["The own clip" if own else "A clip of the same label"].append((name, cells))
+    return {
+        "directions": [name.replace("_to_", " → ") for name in rows],
+        "groups": [(title, group) for title, group in groups.items() if group],
+        "counts": [
+            ("Queries with a label", [f"{row['label_queries']:,}" for row in rows.values()]),
+            ("Gallery", [f"{row['gallery']:,}" for row in rows.values()]),
+        ],
+        "gains": [
+            (name.replace("_", " ").replace("ndcg", "nDCG"), gain)
+            for name, gain in metrics["protocol"]["gains"].items()
+            if any(name in row for row in rows.values())
+        ],
+    }
+
+
+def _retrieved(figure: str, row: Mapping[str, Any]) -> Cell | None:
+    if figure not in row:
+        return None
+    value, chance, (low, high) = row[figure], row["chance"][figure], row["interval"][figure]
+    if figure in RANKS:
+        return Cell(f"{value:,.0f}", f"{low:,.0f}–{high:,.0f}", f"{chance:,.0f}")
+    return _bounded(value, (low, high), chance)
+
+
+def _bounded(value: float, interval: Sequence[float], chance: float) -> Cell:
+    return Cell(percent(value), f"{share(interval[0])}–{share(interval[1])}", percent(chance))
+
+
+def facts(history: Sequence[Mapping[str, Any]], metrics: Metrics | None) -> list[tuple[str, str]]:
+    """Name what produced the page, for whoever wants to repeat it."""
+    found: list[tuple[str, Any]] = []
+    if history:
+        found.append(("Last training step", history[-1]["step"]))
+    if metrics is not None:
+        run = dict(metrics.get("run") or {})
+        versions = run.pop("versions", None) or {}
+        decoders = run.pop("decoders", None) or {}
+        found += [("Evaluated step", metrics["step"]), ("Protocol", metrics["protocol"]["name"])]
+        found.append(("Evaluation seeds", ", ".join(map(str, metrics["seeds"]))))
+        found.append(("Gallery (SHA-256 of its keys)", metrics["gallery_sha256"]))
+        found += [(key.replace("_", " ").capitalize(), value) for key, value in run.items() if key != "step"]
+        found += [(f"Decoded by {name}", version) for name, version in decoders.items()]
+        found += [(f"Version of {name}", version) for name, version in versions.items()]
+    return [
+        (term, f"{value:,}" if isinstance(value, int) else str(value)) for term, value in found if value is not None
+    ]

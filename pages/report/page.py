@@ -1,0 +1,154 @@
+"""Write RUN/report.html from the files of a run folder: config.yaml, metrics.jsonl and eval/.
+
+Each part is optional, and a missing one is named on the page. Nothing is loaded from elsewhere: style, script, charts,
+pictures and sounds are inside the file.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from avcorr.model.errors import EvaluationError
+from avcorr.model.evaluation.compare import PAPER_TABLE, read_evaluation
+
+from . import figures, plots
+from .media import read_media
+from .overlay import located
+from .training import curves, read_history
+
+logger = logging.getLogger(__name__)
+
+
+def write_report(run: Path) -> Path:
+    """Write RUN/report.html and return its path.
+
+    Raises EvaluationError when the folder holds neither training metrics nor an evaluation, or when a file in it is
+    not what it should be.
+    """
+    history = read_history(run / "metrics.jsonl")
+    # metrics.json is written last: without it, the other files are of an evaluation that did not finish.
+    evaluated = (run / "eval" / "metrics.json").exists()
+    metrics = read_evaluation(run) if evaluated else None
+    if not history and metrics is None:
+        raise EvaluationError(
+            f"nothing to report in {run}: neither metrics.jsonl nor eval/metrics.json is there; "
+            "train and evaluate first, or name another run folder"
+        )
+    parts = {
+        name: _read_json(run / "eval" / f"{name}.json") if evaluated else None
+        for name in ("examples", "mistakes", "projection", "heat_maps")
+    }
+    points = {item["media"] for item in (parts["projection"] or {"items": []})["items"] if "media" in item}
+    tiles = {item["media"] for name in ("examples", "mistakes", "heat_maps") for item in _items(parts[name])}
+    media = read_media(run / "eval" / "media", tiles, points)
+    html = _environment().get_template("page.html.jinja").render(
+        name=run.resolve().name,
+        config=_config(run / "config.yaml"),
+        training=curves(history),
+        evaluation=metrics,
+        dataset=_dataset(metrics),
+        paper_table=PAPER_TABLE,
+        distances=_distances(metrics),
+        examples=parts["examples"],
+        mistakes=parts["mistakes"],
+        located=located(parts["heat_maps"], run / "eval" / "media"),
+        projection=_projection(parts["projection"]),
+        media=media,
+        figures=figures,
+        facts=figures.facts(history, metrics),
+    )  # fmt: skip
+    path = run / "report.html"
+    temporary = path.with_name("report.html.partial")
+    temporary.write_text(html, encoding="utf-8")
+    os.replace(temporary, path)
+    pictures, sounds, size = len(media.pictures), len(media.sounds), path.stat().st_size
+    logger.info("%.1f MB with %d pictures and %d sounds", size / 1e6, pictures, sounds)
+    return path
+
+
+def _items(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield everything in a part of the evaluation that has a picture and a sound."""
+    if isinstance(value, dict):
+        if "media" in value:
+            yield value
+        for inner in value.values():
+            yield from _items(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _items(inner)
+
+
+def _dataset(metrics: dict[str, Any] | None) -> str:
+    name = ((metrics or {}).get("run") or {}).get("dataset")
+    return f"the dataset {name}" if name else "this run's own data"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = figures.percent
+    return environment
+
+
+def _distances(metrics: dict[str, Any] | None) -> plots.Chart | None:
+    if metrics is None or "histogram" not in metrics["avc"]:
+        return None
+    bins = metrics["avc"]["histogram"]
+    counts = {name: bins[name] for name in ("negative", "positive")}
+    return plots.histogram(bins["edges"], counts, (metrics["avc"]["threshold"], "p = 0.5"))
+
+
+def _projection(projection: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Lay out the maps; "points" is what the page's script needs to know of each point."""
+    if projection is None:
+        return None
+    count = len(projection["classes"])
+    maps = [
+        (letter, kind, plots.scatter(projection[kind], projection["labels"], count))
+        for letter, kind in (("a", "audio"), ("b", "image"))
+    ]
+    return {
+        **projection,
+        "name": projection["settings"].split(",")[0],
+        "plots": maps,
+        "pictured": sum("media" in item for item in projection["items"]),
+        "points": {
+            "items": [
+                [item["label"], item["key"], round(item["seconds"], 2), item.get("media")]
+                for item in projection["items"]
+            ],
+            "places": {kind: plot.places for _, kind, plot in maps},
+        },
+    }
+
+
+def _read_json(path: Path) -> Any:
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise EvaluationError(f"{path} is not valid JSON ({error}); evaluate again") from error
+
+
+def _config(path: Path) -> str | None:
+    """Give the run's resolved configuration as YAML text, checked to be plain data."""
+    if not path.exists():
+        return None
+    text = path.read_text(encoding="utf-8")
+    try:
+        yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise EvaluationError(f"{path} is not plain YAML: {error}") from error
+    return text

@@ -1,0 +1,138 @@
+"""Contact sheets: one clip in lines like a score, or many clips, one in a row."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from avcorr.shards.clip import Clip
+from avcorr.shards.index import write_atomically
+
+from .sound import INK, PAPER, SOFT
+from .strip import Style, draw_strip, font
+
+MARGIN, GAP, HEAD = 20, 14, 58
+CLIP = Style()
+ROW = Style(width=1200, cells=8, wave=36, spectrum=44)
+NAMES = 250
+LONGEST_LINES = 12
+"""Of clips with more frames than fit into so many lines, frames are left out evenly."""
+
+
+class Line(NamedTuple):
+    """A strip, and which part of the sound it stands over."""
+
+    picture: Image.Image
+    start: float
+    seconds: float
+
+
+def clip_lines(clip: Clip, style: Style = CLIP, mark: float | None = None) -> list[Line]:
+    """Draw all frames of a clip, ten in a line over their own seconds; of very many, evenly chosen ones."""
+    times, count = clip.metadata.frame_times, clip.metadata.frame_count
+    kept = np.unique(np.linspace(0, count - 1, min(count, LONGEST_LINES * style.cells)).astype(int)).tolist()
+    groups = [kept[first : first + style.cells] for first in range(0, len(kept), style.cells)]
+    starts = [0.0, *(times[group[0]] for group in groups[1:])]
+    ends = [*starts[1:], max(clip.metadata.duration, times[-1])]
+    # All lines have one scale, that of the longest; a last line that is not full is shorter on paper, too.
+    whole = ends[:-1] if len(groups) > 1 and len(groups[-1]) < style.cells else ends
+    seconds = max(end - start for start, end in zip(starts, whole, strict=False))
+    seconds = max(seconds, ends[-1] - starts[-1], 1e-3)
+    return [
+        Line(draw_strip(clip, group, start, seconds, style, _inside(mark, start, end)), start, seconds)
+        for group, start, end in zip(groups, starts, ends, strict=True)
+    ]
+
+
+def _inside(mark: float | None, start: float, end: float) -> float | None:
+    return mark if mark is not None and start <= mark < end else None
+
+
+def clip_sheet(clip: Clip, mark: float | None = None) -> Image.Image:
+    """Draw one clip: what it is, and all its frames over their sound."""
+    lines = clip_lines(clip, mark=mark)
+    height = HEAD + sum(line.picture.height + GAP for line in lines) + MARGIN
+    sheet = Image.new("RGB", (CLIP.width + 2 * MARGIN, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    title, facts = describe(clip)
+    draw.text((MARGIN, 10), title, font=font(20), fill=INK)
+    draw.text((MARGIN, 35), facts, font=font(13), fill=SOFT)
+    top = HEAD
+    for line in lines:
+        sheet.paste(line.picture, (MARGIN, top))
+        top += line.picture.height + GAP
+    return sheet
+
+
+def clip_row(clip: Clip, mark: float | None = None) -> Line:
+    """Draw a clip in one strip: eight frames, evenly chosen, over the whole of its sound."""
+    count, end = clip.metadata.frame_count, max(clip.metadata.duration, clip.metadata.frame_times[-1])
+    wanted = np.arange(ROW.cells) * end / ROW.cells  # the frame that is seen at the beginning of each cell
+    numbers = np.unique(np.searchsorted(clip.metadata.frame_times, wanted, side="left").clip(0, count - 1)).tolist()
+    return Line(draw_strip(clip, numbers, 0.0, end, ROW, mark), 0.0, end)
+
+
+def rows_sheet(
+    clips: Sequence[Clip], title: str, marks: Sequence[float | None] = (), notes: Sequence[str] = ()
+) -> Image.Image:
+    """Draw many clips, one in a row.
+
+    Args:
+        clips: in their order.
+        title: stands above.
+        marks: a moment of each to be marked.
+        notes: a line about each.
+    """
+    strips = [clip_row(clip, marks[place] if marks else None).picture for place, clip in enumerate(clips)]
+    height = 48 + sum(strip.height + GAP for strip in strips) + MARGIN
+    sheet = Image.new("RGB", (NAMES + ROW.width + 2 * MARGIN, height), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((MARGIN, 12), title, font=font(18), fill=INK)
+    top = 48
+    for place, (clip, strip) in enumerate(zip(clips, strips, strict=True)):
+        lines = [clip.metadata.label or "no label", clip.key, *row_facts(clip)]
+        if notes:
+            lines.insert(1, notes[place])
+        for number, text in enumerate(lines):
+            size, colour = (15, INK) if number == 0 else (12, SOFT)
+            draw.text((MARGIN, top + 22 * bool(number) + 17 * max(0, number - 1)), _fit(draw, text, size),
+                      font=font(size), fill=colour)  # fmt: skip
+        sheet.paste(strip, (MARGIN + NAMES, top))
+        top += strip.height + GAP
+    return sheet
+
+
+def describe(clip: Clip) -> tuple[str, str]:
+    """Return a clip's title and a line of facts."""
+    known = clip.metadata
+    title = f"{known.label or 'no label'}   {clip.key}"
+    facts = [
+        f"split {known.split}", f"{known.duration:.2f} s from {known.start:.2f} s of {known.video}",
+        f"{known.frame_count} frames of {known.width} x {known.height}", f"{known.sample_rate} Hz",
+        f"{known.loudness:.1f} dB", *known.flags,
+    ]  # fmt: skip
+    return title, " · ".join(facts)
+
+
+def row_facts(clip: Clip) -> list[str]:
+    """Return short lines about a clip."""
+    known = clip.metadata
+    lines = [f"{known.split}, {known.duration:.1f} s, {known.frame_count} frames", f"{known.loudness:.0f} dB"]
+    return [*lines, ", ".join(known.flags)] if known.flags else lines
+
+
+def write_picture(sheet: Image.Image, path: Path) -> None:
+    """Write a PNG, whole or not at all."""
+    data = io.BytesIO()
+    sheet.save(data, "PNG", optimize=True)
+    write_atomically(path, data.getvalue())
+
+
+def _fit(draw: ImageDraw.ImageDraw, text: str, size: int) -> str:
+    """Shorten a text that is wider than its column."""
+    while draw.textlength(text, font=font(size)) > NAMES - 10:
+        text = text[:-2].rstrip("…") + "…"
+    return text

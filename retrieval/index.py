@@ -1,0 +1,203 @@
+"""The index over embeddings: nearest images or sounds of a vector, exactly, or among cells near it.
+
+    DIR/image.faiss, audio.faiss    the vectors, as faiss keeps them
+    DIR/hashes.npy, times.npy       of every row
+    DIR/index.json                  of which embeddings, and of what kind; written last
+
+`exact` compares with every row. `ivf` sorts the rows into some 1.4 * sqrt(M) cells by k-means and compares with those
+of the nearest sixteenth: of millions of rows, all but a few of the true neighbours are found, in a few milliseconds.
+`hnsw` walks a graph of neighbours (Malkov and Yashunin 2016): longer to make, and it misses more.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from math import log2, sqrt
+from pathlib import Path
+from typing import Any, Literal
+
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+from avcorr.shards.index import write_json
+
+from .errors import FindingError
+from .folder import MODALITIES, EmbeddingFolder, Floats
+
+INDEX = "index.json"
+FILES = ("image.faiss", "audio.faiss", "hashes.npy", "times.npy")
+EXACT_ROWS = 250_000
+"""Up to so many rows are compared one by one where nothing else was asked for: some 20 ms on two cores."""
+FEW_ROWS = 50_000
+"""Where no more rows may be found, each of them is compared: quicker, and nothing is missed."""
+AT_ONCE = 1000
+"""Rows that are fetched and compared together: for more, faiss and BLAS wake all threads, which costs more than it
+saves where other work goes on."""
+LINKS = 32
+"""Neighbours of a row in the graph of hnsw."""
+TRAINING_ROWS = 64
+"""Rows that k-means sees for each cell."""
+
+Kind = Literal["exact", "ivf", "hnsw"]
+logger = logging.getLogger(__name__)
+
+
+def build_index(folder: Path, kind: Kind | None = None, *, seed: int = 0) -> Kind:
+    """Write the index of the embeddings in a folder, and return its kind.
+
+    Args:
+        folder: what `avcorr embed` wrote.
+        kind: None: `exact` up to EXACT_ROWS rows, else `ivf`.
+        seed: of k-means.
+
+    Raises:
+        FindingError: when the embeddings are not whole.
+    """
+    embeddings = EmbeddingFolder(folder)
+    kind = kind or ("exact" if len(embeddings) <= EXACT_ROWS else "ivf")
+    cells = cells_for(len(embeddings)) if kind == "ivf" else 0
+    described = {"kind": kind, "cells": cells, "embeddings": embeddings.digest}
+    found = _read(folder)
+    if found is not None and found == described | {"bytes": _sizes(folder)}:
+        return kind
+    (folder / INDEX).unlink(missing_ok=True)
+    for modality in MODALITIES:
+        logger.info("indexing %d %s embeddings: %s", len(embeddings), modality, kind)
+        index = _make(embeddings, modality, kind, cells, seed)
+        partial = folder / f".partial-{modality}.faiss"
+        faiss.write_index(index, str(partial))
+        partial.replace(folder / f"{modality}.faiss")
+    for name, column in (("hashes", "hash"), ("times", "time")):
+        partial = folder / f".partial-{name}.npy"
+        np.save(partial, np.concatenate(list(embeddings.blocks(column))), allow_pickle=False)
+        partial.replace(folder / f"{name}.npy")
+    write_json(folder / INDEX, described | {"bytes": _sizes(folder)})
+    return kind
+
+
+def cells_for(rows: int) -> int:
+    """Return the number of cells for so many rows, a power of two."""
+    return max(1, min(1 << round(log2(1.4 * sqrt(max(rows, 1)))), rows // TRAINING_ROWS))
+
+
+def _make(embeddings: EmbeddingFolder, modality: str, kind: Kind, cells: int, seed: int) -> Any:
+    size = next(embeddings.blocks(modality)).shape[1]
+    name = {"exact": "Flat", "ivf": f"IVF{cells},Flat", "hnsw": f"HNSW{LINKS},Flat"}[kind]
+    index: Any = faiss.index_factory(size, name, faiss.METRIC_INNER_PRODUCT)
+    if cells:
+        share = min(1.0, cells * TRAINING_ROWS / len(embeddings))
+        rng = np.random.default_rng(seed)
+        index.cp.seed = seed + 1
+        index.train(np.concatenate([rows[rng.random(len(rows)) <= share] for rows in embeddings.blocks(modality)]))
+    for rows in embeddings.blocks(modality):
+        index.add(rows)
+    if cells:
+        index.make_direct_map()  # from a row to its vector
+    return index
+
+
+def _pieces(rows: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    return (rows[first : first + AT_ONCE] for first in range(0, len(rows), AT_ONCE))
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    paths = [folder / name for name in FILES]
+    return {path.name: path.stat().st_size for path in paths if path.is_file()}
+
+
+def _read(folder: Path) -> dict[str, Any] | None:
+    try:
+        values: dict[str, Any] = json.loads((folder / INDEX).read_bytes())
+        return values
+    except (OSError, ValueError):
+        return None
+
+
+class VectorIndex:
+    """The index of one folder, opened without reading it: the files are mapped into memory.
+
+    Args:
+        embeddings: whose index it is.
+
+    Attributes:
+        kind: `exact`, `ivf` or `hnsw`.
+        hashes: uint8 (M, 32), of the rows' pictures.
+        times: float64 (M,), seconds.
+
+    Raises:
+        FindingError: when there is none, or it is of other embeddings.
+    """
+
+    def __init__(self, embeddings: EmbeddingFolder) -> None:
+        folder, described = embeddings.folder, _read(embeddings.folder)
+        if described is None or described.get("embeddings") != embeddings.digest:
+            what = "no index" if described is None else "an index of other embeddings"
+            raise FindingError(f"{folder} has {what}; run the same avcorr embed again")
+        self.kind: Kind = described["kind"]
+        self._cells, self._rows = described["cells"], len(embeddings)
+        if described.get("bytes") != _sizes(folder):  # to read behind the end of a mapped file would kill the process
+            raise FindingError(f"a file of the index in {folder} is cut or missing; run the same avcorr embed again")
+        flag = faiss.IO_FLAG_MMAP if self.kind == "ivf" else faiss.IO_FLAG_MMAP_IFC
+        try:
+            self._indices = {name: faiss.read_index(str(folder / f"{name}.faiss"), flag) for name in MODALITIES}
+            self.hashes = np.load(folder / "hashes.npy", mmap_mode="r", allow_pickle=False)
+            self.times = np.load(folder / "times.npy", mmap_mode="r", allow_pickle=False)
+        except (RuntimeError, OSError, ValueError, EOFError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise FindingError(
+                f"the index in {folder} is damaged ({reason}); delete {INDEX} there and embed again"
+            ) from error
+        for name, found in (*((name, index.ntotal) for name, index in self._indices.items()),
+                            ("hashes", len(self.hashes)), ("times", len(self.times))):  # fmt: skip
+            if found != self._rows:
+                raise FindingError(f"{folder}: {name} has {found} rows, not {self._rows}; delete it and embed again")
+
+    def dimension(self, modality: str) -> int:
+        """Return the length of the vectors."""
+        return int(self._indices[modality].d)
+
+    def vectors(self, modality: str, rows: NDArray[np.int64]) -> Floats:
+        """Return the vectors (B, D) of rows."""
+        parts = [self._indices[modality].reconstruct_batch(part) for part in _pieces(rows)]
+        return np.concatenate(parts) if parts else np.empty((0, self.dimension(modality)), np.float32)
+
+    def nearest(
+        self, modality: str, vector: Floats, count: int, allowed: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], Floats]:
+        """Return the rows nearest to a unit vector (D,), the nearest first, and their cosines; maybe fewer than count.
+
+        Args:
+            modality: `image` or `audio`: what is looked through.
+            vector: what it is compared with.
+            count: how many at most.
+            allowed: which rows may be found; None: all.
+        """
+        if allowed is not None and len(allowed) <= FEW_ROWS:
+            query = vector.astype(np.float32)
+            parts = [self.vectors(modality, part) @ query for part in _pieces(allowed)]
+            cosines = np.concatenate(parts) if parts else np.empty(0, np.float32)
+            order = np.argsort(-cosines, kind="stable")[:count]
+            return allowed[order], cosines[order]
+        settings: dict[str, Any] = {}
+        wanted = 0.0
+        if allowed is not None:
+            mask = np.zeros(self._rows, bool)
+            mask[allowed] = True
+            bits = np.packbits(mask, bitorder="little")  # has to live as long as the selector
+            settings["sel"] = faiss.IDSelectorBitmap(bits)  # type: ignore[call-arg, arg-type]
+            wanted = 10 * count / len(allowed)
+        if self.kind == "exact":
+            parameters: Any = faiss.SearchParameters(**settings)
+        elif self.kind == "hnsw":
+            # Rows that are not allowed are walked through, too, and take their place among those kept in sight.
+            share = 1.0 if allowed is None else len(allowed) / self._rows
+            parameters = faiss.SearchParametersHNSW(efSearch=int(4 * count / share), **settings)  # type: ignore[attr-defined]
+        else:
+            # The fewer rows are allowed, the more cells must be looked through to meet enough of them.
+            probes = min(self._cells, max(16, round(self._cells * max(1 / 16, wanted))))
+            parameters = faiss.SearchParametersIVF(nprobe=probes, **settings)  # type: ignore[call-arg]
+        count = min(count, self._rows)
+        cosines, rows = self._indices[modality].search(vector[None].astype(np.float32), count, params=parameters)
+        kept = rows[0] >= 0
+        return rows[0][kept], cosines[0][kept]

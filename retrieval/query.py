@@ -1,0 +1,116 @@
+"""What is asked with: a clip's key, or a file with a picture, a sound or a video, as unit vectors."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from avcorr.pipeline.decoding.ffmpeg import Ffmpeg, find_ffmpeg
+from avcorr.pipeline.decoding.media import Media, read_media
+from avcorr.pipeline.pairs.views import decode_frames
+from avcorr.pipeline.settings import ShardSettings
+
+from .errors import FindingError
+from .folder import Floats
+from .search import Searcher
+
+FILE_SECONDS = 60.0
+"""Of a file, no more is listened to and looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Unit vectors (D,) of what is asked with: the means over its moments."""
+
+    name: str
+    kind: str
+    """`clip`, `picture`, `sound` or `video`."""
+    image: Floats | None
+    audio: Floats | None
+    video: int | None = None
+    """Number of its source video, for a clip."""
+
+    def choose(self, by: str | None, to: str | None) -> tuple[str, str]:
+        """Return what is compared and what is looked for, each `image` or `audio`.
+
+        What is not said: what the query has, the picture where it has both, and then the other of the two.
+        """
+        have = [name for name in ("image", "audio") if getattr(self, name) is not None]
+        if by is None:
+            other = {"image": "audio", "audio": "image"}.get(to or "", "image")
+            by = other if other in have else have[0]
+        if by not in have:
+            what = {"image": "picture", "audio": "sound"}[by]
+            raise FindingError(f"{self.name} has no {what} to ask by; it is a {self.kind}")
+        return by, to or ("audio" if by == "image" else "image")
+
+
+def clip_query(searcher: Searcher, key: str) -> Query:
+    """Return the query of an embedded clip. Raises FindingError where there is none."""
+    try:
+        clip = searcher.embeddings.keys.index(key)
+    except ValueError:
+        raise FindingError(
+            f"there is no file {key}, and no clip with that key in {searcher.embeddings.folder}"
+        ) from None
+    rows = searcher.embeddings.rows_of(clip)
+    image, audio = (_mean(searcher.index.vectors(name, rows)) for name in ("image", "audio"))
+    return Query(key, "clip", image, audio, int(searcher.embeddings.video[clip]))
+
+
+def file_query(path: Path, embedder: Any, *, views: int = 10) -> Query:
+    """Return the query of a file: of a sound or a video, the mean over as many moments as `views` says at most.
+
+    Args:
+        path: a picture, a sound or a video.
+        embedder: the model.Embedder that made the embeddings.
+        views: moments of a sound or a video, spread evenly.
+
+    Raises:
+        MediaError: when it cannot be decoded.
+        FindingError: when the only thing it has is a sound shorter than the model's window.
+    """
+    values = embedder.config["shard"] | {
+        "clip_seconds": FILE_SECONDS, "short_side": embedder.short_side, "sample_rate": embedder.sample_rate,
+        "ffmpeg": "", "decoder": "ffmpeg", "skip_nonref": False, "timeout_seconds": FILE_SECONDS,
+    }  # fmt: skip
+    media = read_media(path, ShardSettings.model_validate(values), Ffmpeg(find_ffmpeg()))
+    frames, sounds = _frames(media, embedder.frame_size, views), _sounds(media, embedder.samples, views)
+    image = _mean(embedder.embed_images(frames).numpy()) if len(frames) else None
+    audio = _mean(embedder.embed_audio(sounds).numpy()) if len(sounds) else None
+    if image is None and audio is None:
+        seconds = embedder.samples / embedder.sample_rate
+        raise FindingError(f"{path} is shorter than the {seconds:g} s of sound that the model listens to")
+    return Query(str(path), media.kind, image, audio)
+
+
+def _frames(media: Media, size: int, views: int) -> NDArray[np.uint8]:
+    """Return frames (B, S, S, 3), spread evenly, cropped as those of the embeddings are."""
+    chosen = _spread(len(media.jpegs), views)
+    out = np.empty((len(chosen), size, size, 3), np.uint8)
+    decode_frames([media.jpegs[number] for number in chosen], np.full((len(chosen), 2), 0.5), out)
+    return out
+
+
+def _sounds(media: Media, window: int, views: int) -> NDArray[np.int16]:
+    """Return windows of sound (B, N), spread evenly; none where all of it is shorter than one."""
+    wave = np.frombuffer(media.pcm, "<i2")
+    room = len(wave) - window + 1
+    if room <= 0:
+        return np.empty((0, window), np.int16)
+    starts = _spread(room, min(views, 1 + 2 * (room - 1) // window))
+    return np.stack([wave[start : start + window] for start in starts]).astype(np.int16)
+
+
+def _spread(count: int, wanted: int) -> list[int]:
+    """Return `wanted` of the numbers below `count`, the middles of equal stretches; all where there are fewer."""
+    wanted = min(count, wanted)
+    return [int((number + 0.5) * count / wanted) for number in range(wanted)]
+
+
+def _mean(vectors: NDArray[Any]) -> Floats:
+    mean = vectors.mean(axis=0, dtype=np.float64)
+    unit: Floats = (mean / max(float(np.linalg.norm(mean)), 1e-12)).astype(np.float32)
+    return unit

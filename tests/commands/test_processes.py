@@ -1,0 +1,134 @@
+"""Training from the command line in several processes, and ended by signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from avcorr.model.saving.checkpoint import latest_checkpoint
+from tests.commands.test_run import TINY, command
+
+ROOT = Path(__file__).parents[2]
+EXACT = [*TINY, "train.augment=none", "train.batch_norm=synchronised", "train.log_every=1", "train.learning_rate=1e-4"]
+ENDLESS = [*TINY, "train.steps=1000000", "train.log_every=1", "train.checkpoint_every=1000000"]
+
+
+def words(shards: Path, run: Path, settings: list[str]) -> list[str]:
+    options = [word for setting in settings for word in ("--set", setting)]
+    return [str(ROOT / "run.py"), "train", "--shards", str(shards), "--run", str(run), *options]
+
+
+def torchrun(shards: Path, run: Path, settings: list[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start two processes by torchrun, a process group of its own; -- keeps it from reading our --run as its own."""
+    start = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--local-addr",
+        "127.0.0.1",
+        "--nproc-per-node",
+        "2",
+        "--",
+    ]
+    with log.open("wb") as file:
+        return subprocess.Popen(
+            [*start, *words(shards, run, settings)], stdout=file, stderr=file, cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+        )  # fmt: skip
+
+
+def losses(run: Path) -> dict[int, float]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return {line["step"]: line["loss"] for line in lines}
+
+
+def wait_for_steps(run: Path, process: subprocess.Popen[bytes], count: int, log: Path) -> None:
+    """Wait until so many steps are in the log."""
+    deadline = time.monotonic() + 120
+    metrics = run / "metrics.jsonl"
+    while not metrics.exists() or len(metrics.read_bytes().splitlines()) < count:
+        assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+        time.sleep(0.05)
+
+
+def test_torchrun_trains_as_one_process_does(tmp_path: Path, shards: Path) -> None:
+    """The pairs are the same, whoever draws them, and so are the losses."""
+    process = torchrun(shards, tmp_path / "two", EXACT, tmp_path / "log")
+    assert process.wait(180) == 0, (tmp_path / "log").read_text()
+    assert command("train", "--shards", shards, "--run", tmp_path / "one", settings=EXACT) == 0
+    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
+    assert one.keys() == two.keys() == set(range(1, 7))
+    assert two[1] == pytest.approx(one[1], rel=1e-5)
+    assert list(two.values()) == pytest.approx(list(one.values()), rel=1e-2)
+    assert latest_checkpoint(tmp_path / "two").facts["processes"] == 2
+    text = (tmp_path / "log").read_text()
+    assert text.count("step 6, loss") == 1  # one process speaks
+
+
+def test_two_processes_save_at_sigterm_and_one_goes_on(tmp_path: Path, shards: Path) -> None:
+    run, log = tmp_path / "run", tmp_path / "log"
+    process = torchrun(shards, run, ENDLESS, log)
+    wait_for_steps(run, process, 3, log)
+    began = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    process.wait(60)
+    assert time.monotonic() - began < 20
+    saved = latest_checkpoint(run).step
+    assert saved == max(losses(run)) >= 3, log.read_text()
+    more = [*ENDLESS, f"train.steps={saved + 2}"]
+    assert command("train", "--shards", shards, "--run", run, "--resume", settings=more) == 0
+    assert max(losses(run)) == saved + 2
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("whom", ["process", "group"])
+def test_one_process_saves_at_sigterm(tmp_path: Path, shards: Path, workers: int, whom: str) -> None:
+    """Also where the signal goes to the processes that load, too, as when a scheduler ends a job."""
+    run, log = tmp_path / "run", tmp_path / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, *words(shards, run, [*ENDLESS, f"pairs.workers={workers}"])], stdout=file, stderr=file,
+            cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+        )  # fmt: skip
+    wait_for_steps(run, process, 2, log)
+    began = time.monotonic()
+    if whom == "process":
+        process.send_signal(signal.SIGTERM)
+    else:
+        os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(60) == 143, log.read_text()
+    assert time.monotonic() - began < 10
+    saved = latest_checkpoint(run)
+    assert saved.step >= max(losses(run))
+    assert "saving it" in log.read_text() and "Traceback" not in log.read_text()
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path, shards: Path) -> None:
+    """kill -9 while a checkpoint may be half written: the curve is that of the uninterrupted run, bit for bit."""
+    killed, whole, log = tmp_path / "killed", tmp_path / "whole", tmp_path / "log"
+    chosen = [*TINY, "train.log_every=1", "train.checkpoint_every=2", "train.steps=40"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, *words(shards, killed, chosen)], stdout=file, stderr=file, cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+    wait_for_steps(killed, process, 5, log)
+    process.kill()
+    assert process.wait(60) == -signal.SIGKILL
+    stopped = max(losses(killed))
+    assert stopped < 40
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the killed process had; sums of other parts round otherwise
+    try:
+        assert command("train", "--shards", shards, "--run", killed, "--resume") == 0
+        assert command("train", "--shards", shards, "--run", whole, settings=chosen) == 0
+    finally:
+        torch.set_num_threads(threads)
+    assert losses(killed) == losses(whole)

@@ -1,0 +1,73 @@
+"""Shards of every format version stay readable, byte for byte, and writing their clips again gives the same bytes."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from avcorr.shards.clip import FORMAT_VERSION, ClipMetadata
+from avcorr.shards.columns import find_column_problems
+from avcorr.shards.index import HIDDEN, Index, ShardName, columns_path
+from avcorr.shards.ranges import ClipIndex
+from avcorr.shards.reader import read_clips
+from avcorr.shards.verify import verify
+from avcorr.shards.writer import ShardWriter
+from tests.golden.make import NAME, describe
+
+GOLDEN = Path(__file__).parent / "golden"
+VERSIONS = sorted(path.stem for path in GOLDEN.glob("v*.json"))
+
+
+def test_this_version_has_its_golden_shard() -> None:
+    assert f"v{FORMAT_VERSION}" in VERSIONS
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_shard_is_read_byte_for_byte(version: str) -> None:
+    root, expected = GOLDEN / version, json.loads((GOLDEN / f"{version}.json").read_text(encoding="utf-8"))
+    (record,) = Index(root).shards
+    assert hashlib.sha256((root / record.path).read_bytes()).hexdigest() == expected["sha256"] == record.sha256
+    assert list(verify(root, full=True)) == []
+    found = [describe(clip) for clip in read_clips(root, record)]
+    assert len(found) == len(expected["clips"]) == 2
+    for one, other in zip(found, expected["clips"], strict=True):
+        assert {name: one["metadata"][name] for name in other["metadata"]} == other["metadata"]
+        assert (one["wav_sha256"], one["frames_sha256"]) == (other["wav_sha256"], other["frames_sha256"])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_columns_are_read(version: str) -> None:
+    root, expected = GOLDEN / version, json.loads((GOLDEN / f"{version}.json").read_text(encoding="utf-8"))
+    assert not list(find_column_problems(columns_path(root, NAME), Index(root).shards[0]))
+    index, shard = ClipIndex(root, "train"), (root / NAME.path).read_bytes()
+    for number, clip in enumerate(expected["clips"]):
+        assert index.frame_times(number).tolist() == [round(1e6 * time) for time in clip["metadata"]["frame_times"]]
+        for frame, digest in enumerate(clip["frames_sha256"]):
+            _, start, stop = index.frame(number, frame)
+            assert hashlib.sha256(shard[start:stop]).hexdigest() == digest
+
+
+def test_writing_the_same_clips_gives_the_same_bytes(tmp_path: Path) -> None:
+    root = GOLDEN / f"v{FORMAT_VERSION}"
+    (record,) = Index(root).shards
+    name = ShardName(NAME.dataset, NAME.split, NAME.number)
+    with ShardWriter(tmp_path, name, [clip.key for clip in record.clips]) as writer:
+        for clip, row in zip(read_clips(root, record), record.ledger, strict=True):
+            writer.add(clip, row)
+        again = writer.publish()
+    assert (again.sha256, again.md5, again.clips) == (record.sha256, record.md5, record.clips)
+    assert (tmp_path / name.path).read_bytes() == (root / name.path).read_bytes()
+
+
+def test_fields_of_later_revisions_are_ignored() -> None:
+    root = GOLDEN / f"v{FORMAT_VERSION}"
+    clip = next(read_clips(root, Index(root).shards[0]))
+    later = json.loads(clip.metadata.to_json()) | {"a_later_field": 1}
+    assert ClipMetadata.from_json(json.dumps(later).encode()) == clip.metadata
+
+
+def test_the_golden_dataset_is_committed_whole() -> None:
+    """The hidden folder too, which a careless .gitignore would leave out."""
+    root = GOLDEN / f"v{FORMAT_VERSION}"
+    assert {path.name for path in (root / HIDDEN / "shards").iterdir()} == {f"{NAME.stem}.json", f"{NAME.stem}.npz"}

@@ -1,0 +1,181 @@
+"""The writer: whatever moment it stops at, a later run finishes the same bytes."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from avcorr.shards.clip import Clip, ClipMetadata, wav_header
+from avcorr.shards.columns import encode_columns, find_column_problems
+from avcorr.shards.errors import ShardFormatError
+from avcorr.shards.exports.energon import write_energon
+from avcorr.shards.exports.finish import finish_dataset
+from avcorr.shards.index import HIDDEN, Index, ShardName, columns_path, read_record, record_path, write_json
+from avcorr.shards.manifest import MANIFEST
+from avcorr.shards.reader import read_clips
+from avcorr.shards.verify import verify
+from avcorr.shards.writer import ShardWriter, finish_publication
+
+NAME = ShardName("clips", "train", 0)
+
+
+def make_jpeg(text: str) -> bytes:
+    """Return what has the outline of a baseline JPEG of 64 x 48 pixels."""
+    header = b"\xff\xc0\x00\x0b\x08\x00\x30\x00\x40\x01\x01\x11\x00"
+    return b"\xff\xd8" + header + text.encode() + b"\xff\xd9"
+
+
+def make_clip(key: str, frames: int = 3, samples: int = 160) -> Clip:
+    jpeg = make_jpeg(key)
+    metadata = ClipMetadata(
+        format=1, key=key, video=key, source=f"{key}.mp4", label="drum", split="train", start=0.0,
+        duration=samples / 16000, frame_times=[0.25 * n for n in range(frames)],
+        frame_offsets=[len(jpeg) * n for n in range(frames + 1)], width=64, height=48, sample_rate=16000,
+        sample_count=samples, source_width=128, source_height=96, source_frame_rate=25.0, source_sample_rate=44100,
+        loudness=-20.0, peak=0.5, damaged=False, frames_decoded=frames, largest_gap=0.25,
+        video_duration=samples / 16000, length_difference=0.0, motion=5.0, still_share=0.0, still=False, silent=False,
+        clipped=0.0, short=False, decoder="ffmpeg", skip_nonref=False, ffmpeg="9",
+    )  # fmt: skip
+    pcm = bytes((7 * n + len(key)) % 256 for n in range(2 * samples))
+    return Clip(metadata, wav_header(16000, samples) + pcm, jpeg * frames)
+
+
+def row(key: str, status: str = "packed") -> dict[str, str]:
+    return {"key": key, "source": f"{key}.mp4", "split": "train", "status": status, "code": ""}
+
+
+KEYS = ["va", "vb", "vc", "vd"]
+
+
+def write(root: Path, stop_after: int = 99) -> None:
+    """Write up to `stop_after` further inputs of the shard; the second one is a failure."""
+    write_json(root / HIDDEN / "dataset.json", {"format": 1})
+    with ShardWriter(root, NAME, KEYS) as writer:
+        for key in KEYS[writer.done :][:stop_after]:
+            if key == "vb":
+                writer.fail(row(key, "failed"))
+            else:
+                writer.add(make_clip(key), row(key))
+        if writer.done == len(KEYS):
+            writer.publish()
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> bytes:
+    write(tmp_path / "whole")
+    return (tmp_path / "whole" / NAME.path).read_bytes()
+
+
+def test_clips_come_back(tmp_path: Path) -> None:
+    write(tmp_path)
+    record = read_record(record_path(tmp_path, NAME))
+    clips = list(read_clips(tmp_path, record))
+    assert [clip.key for clip in clips] == ["va", "vc", "vd"]
+    expected = make_clip("vc")
+    assert clips[1].metadata == expected.metadata
+    assert (clips[1].wav, clips[1].mjpg) == (expected.wav, expected.mjpg)
+    assert bytes(clips[1].frame(1)) == make_jpeg("vc")
+    assert len(clips[1].samples(10, 20)) == 20
+    finish_dataset(tmp_path)
+    assert list(verify(tmp_path, full=True)) == []
+    assert [entry["key"] for entry in record.ledger] == KEYS
+    offsets = [clip.offset for clip in record.clips]
+    data = (tmp_path / NAME.path).read_bytes()
+    assert [data[offset : offset + 7] for offset in offsets] == [b"va.json", b"vc.json", b"vd.json"]
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2, 3])
+def test_a_stopped_shard_is_finished_byte_for_byte(tmp_path: Path, whole: bytes, stop_after: int) -> None:
+    root = tmp_path / "stopped"
+    write(root, stop_after)
+    assert not (root / NAME.path).exists() and Index(root).shards == ()
+    write(root)
+    assert (root / NAME.path).read_bytes() == whole
+    columns = columns_path(root, NAME).read_bytes()
+    assert columns == columns_path(tmp_path / "whole", NAME).read_bytes() == encode_columns(root / NAME.path)
+    assert not list((root / HIDDEN / "work").iterdir())
+
+
+@pytest.mark.parametrize("file", ["tar", "jsonl"])
+def test_any_cut_of_the_work_is_healed(tmp_path: Path, whole: bytes, file: str) -> None:
+    """Cut the tar or its journal at many places, as a crash of the machine may."""
+    begun = tmp_path / "begun"
+    write(begun, 3)
+    size = (begun / HIDDEN / "work" / f"{NAME.stem}.{file}").stat().st_size
+    for cut in {*range(0, size, max(1, size // 12)), size - 1}:
+        root = tmp_path / f"cut{cut}"
+        shutil.copytree(begun, root)
+        os.truncate(root / HIDDEN / "work" / f"{NAME.stem}.{file}", cut)
+        write(root)
+        assert (root / NAME.path).read_bytes() == whole, cut
+
+
+def test_altered_work_is_made_again(tmp_path: Path, whole: bytes) -> None:
+    write(tmp_path, 3)
+    part = tmp_path / HIDDEN / "work" / f"{NAME.stem}.tar"
+    data = bytearray(part.read_bytes())
+    data[600] ^= 1
+    part.write_bytes(data)
+    write(tmp_path)
+    assert (tmp_path / NAME.path).read_bytes() == whole
+
+
+@pytest.mark.parametrize("renames", range(4))
+def test_a_publication_cut_between_its_renames_is_finished(tmp_path: Path, whole: bytes, renames: int) -> None:
+    """Shard, columns, record get their names in this order; take back all but the first `renames`."""
+    write(tmp_path)
+    work, final = tmp_path / HIDDEN / "work", record_path(tmp_path, NAME)
+    steps = [
+        (tmp_path / NAME.path, work / f"{NAME.stem}.tar"),
+        (columns_path(tmp_path, NAME), work / f"{NAME.stem}.npz"),
+        (final, work / f"{NAME.stem}.record.json"),
+    ]
+    contents = [path.read_bytes() for path, _ in steps]
+    assert contents[0] == whole
+    for path, begun in steps[renames:]:
+        path.rename(begun)
+    assert len(Index(tmp_path).shards) == (renames == 3)
+    assert finish_publication(tmp_path, NAME) and finish_publication(tmp_path, NAME)
+    assert [path.read_bytes() for path, _ in steps] == contents
+    assert not list(work.iterdir())
+    assert not list(find_column_problems(columns_path(tmp_path, NAME), read_record(final)))
+
+
+def test_columns_lost_before_the_record_are_made_again(tmp_path: Path) -> None:
+    write(tmp_path)
+    columns, final = columns_path(tmp_path, NAME), record_path(tmp_path, NAME)
+    data = columns.read_bytes()
+    columns.unlink()
+    final.rename(tmp_path / HIDDEN / "work" / f"{NAME.stem}.record.json")
+    assert finish_publication(tmp_path, NAME)
+    assert columns.read_bytes() == data
+
+
+def test_what_describes_the_whole_dataset_goes_before_a_shard_changes(tmp_path: Path) -> None:
+    write(tmp_path)
+    finish_dataset(tmp_path)
+    write_energon(tmp_path)
+    manifest, sidecar = tmp_path / HIDDEN / MANIFEST, tmp_path / f"{NAME.path}.idx"
+    assert manifest.exists() and sidecar.exists()
+    record_path(tmp_path, NAME).rename(tmp_path / HIDDEN / "work" / f"{NAME.stem}.record.json")
+    finish_publication(tmp_path, NAME)
+    assert not manifest.exists() and not sidecar.exists()
+    finish_dataset(tmp_path)
+    assert manifest.exists() and sidecar.exists()
+
+
+def test_an_unfinished_shard_is_not_published(tmp_path: Path) -> None:
+    with ShardWriter(tmp_path, NAME, KEYS) as writer, pytest.raises(ShardFormatError, match="0 of its 4"):
+        writer.publish()
+
+
+def test_a_shard_of_failures_leaves_a_record_and_no_tar(tmp_path: Path) -> None:
+    write_json(tmp_path / HIDDEN / "dataset.json", {"format": 1})
+    with ShardWriter(tmp_path, NAME, ["va"]) as writer:
+        writer.fail(row("va", "failed"))
+        writer.publish()
+    assert not (tmp_path / NAME.path).exists() and not columns_path(tmp_path, NAME).exists()
+    finish_dataset(tmp_path)
+    assert [len(record.ledger) for record in Index(tmp_path).shards] == [1]
+    assert list(verify(tmp_path, full=True)) == []
