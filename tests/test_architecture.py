@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "shards": set(),
     "model": set(),
-    "corpus": set(),
+    "corpus": {"pipeline"},
     "pipeline": {"shards"},
     "configs": {"pipeline", "model"},
     "retrieval": {"shards", "pipeline", "model"},

@@ -18,11 +18,11 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from avcorr.model.errors import ModelError
-from avcorr.pages.sheets.sound import spectrogram
 from avcorr.pipeline.errors import PipelineError
 from avcorr.retrieval.errors import FindingError
 from avcorr.shards.errors import ShardError
 
+from ..sheets.sound import spectrogram
 from .errors import BusyError, ExploreError, UnknownError
 from .explorer import MOST_CLIPS, Explorer
 

@@ -245,7 +245,7 @@ def test_without_correspondence_search_is_at_chance(tmp_path: Path) -> None:
 
 def test_filters_that_let_many_pass_use_the_cells(many: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """What millions of rows meet: more rows pass than are compared one by one."""
-    monkeypatch.setattr("finding.index.FEW_ROWS", 100)
+    monkeypatch.setattr("avcorr.retrieval.index.FEW_ROWS", 100)
     searcher = many.searcher()
     keep = np.arange(5000) < 3334
     found = wanted = 0

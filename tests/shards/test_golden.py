@@ -15,7 +15,7 @@ from avcorr.shards.verify import verify
 from avcorr.shards.writer import ShardWriter
 from tests.golden.make import NAME, describe
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 VERSIONS = sorted(path.stem for path in GOLDEN.glob("v*.json"))
 
 

@@ -150,7 +150,7 @@ def test_damaged_columns_are_named_and_made_again(root: Path, how: str) -> None:
     record = Index(root).of_split("train")[0]
     assert not list(find_column_problems(path, record))
     damage(path, how)
-    with pytest.raises(ShardFormatError, match=r"train-000000\.npz.*run\.py repair"):
+    with pytest.raises(ShardFormatError, match=r"train-000000\.npz.*avcorr repair"):
         ClipIndex(root, "train").frame(0, 0)
     ClipIndex(root, "train").frame(7, 0)  # another shard
     assert len(list(find_column_problems(path, record))) == 1

@@ -116,7 +116,7 @@ def test_where_the_sound_is(shards: Path, tmp_path: Path) -> None:
 
 def test_of_uploads_only_vectors_are_kept_and_not_for_ever(embedder: Embedder, make_video: MakeVideo, tmp_path: Path,
                                                             monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
-    monkeypatch.setattr("explore.uploads.KEPT", 2)
+    monkeypatch.setattr("avcorr.pages.explore.uploads.KEPT", 2)
     video = make_video(tmp_path / "a.mp4").read_bytes()
     uploads = Uploads(Judge(embedder), 10**6)
     open_files = len(list(Path("/proc/self/fd").iterdir()))

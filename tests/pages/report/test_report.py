@@ -233,7 +233,7 @@ def test_an_empty_folder_is_a_clear_error(tmp_path: Path):
 def test_a_broken_file_is_named(tmp_path: Path):
     (tmp_path / "eval").mkdir()
     (tmp_path / "eval" / "metrics.json").write_text("{")
-    with pytest.raises(EvaluationError, match=r"metrics\.json cannot be read .*run\.py eval --run"):
+    with pytest.raises(EvaluationError, match=r"metrics\.json cannot be read .*avcorr eval --run"):
         write_report(tmp_path)
 
 

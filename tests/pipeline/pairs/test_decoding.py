@@ -153,7 +153,7 @@ def test_a_shard_with_frames_that_are_no_jpegs_is_passed_over(tmp_path: Path, sh
 def test_what_only_the_device_finds_is_said_in_one_line(shards: Path) -> None:
     jpeg = bytes(clips_of(shards, "train")[0].frame(4))
     broken = jpeg[:-400] + b"\xff\xd8" * 200  # good as far as place_crops looks
-    with pytest.raises(ShardFormatError, match=r"a stored frame is no JPEG \(.*\); run\.py verify --full") as caught:
+    with pytest.raises(ShardFormatError, match=r"a stored frame is no JPEG \(.*\); avcorr verify --full") as caught:
         on_device([jpeg, broken], np.full((2, 2), 0.5), 32)
     assert "\n" not in str(caught.value)
 

@@ -182,7 +182,7 @@ def test_a_damaged_archive_is_an_input_that_failed(
     assert problems == {"a.tar": "archive_damaged", "a.tar/2.mp4": "archive_damaged"}
     summary = pack(found, tmp_path / "out", SMALL, workers=1)
     assert (summary.packed, summary.reasons) == (2, {"archive_damaged": 2})
-    monkeypatch.setattr("pipeline.sources.find.MAX_MEMBER_BYTES", 1000)
+    monkeypatch.setattr("avcorr.pipeline.sources.find.MAX_MEMBER_BYTES", 1000)
     assert {source.problem[0] for source in find_sources(path).sources if source.problem} == {
         "archive_damaged",
         "too_large",
