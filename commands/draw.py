@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from avcorr.pages.sheets.page import write_page
-from avcorr.pages.sheets.sheet import clip_sheet, rows_sheet, write_picture
+from avcorr.pages.sheets.contact_sheet import clip_sheet, rows_sheet, write_picture
+from avcorr.pages.sheets.sheet_page import write_page
 
 from .errors import CommandError
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from avcorr.pages.report.page import write_report
+from avcorr.pages.report.report import write_report
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from avcorr.pipeline.errors import CorpusError
 
-from .clip import Look
+from .rendered_clip import Look
 from .sounds import CLIP_SECONDS, SAMPLE_RATE
 from .subject import FRAMES_PER_SECOND
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from avcorr.pipeline.decoding.ffmpeg import ffmpeg_version
 from avcorr.pipeline.errors import CorpusError
 
-from .clip import LABELS, Clip, Look
 from .encode import encode
+from .rendered_clip import LABELS, Clip, Look
 from .sounds import CLIP_SECONDS
 
 CORPUS_VERSION = 1

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,9 @@ ALLOWED = {
     "pages": {"retrieval", "shards", "pipeline", "model"},
     "commands": {"configs", "corpus", "retrieval", "pages", "shards", "pipeline", "model"},
 }
+
+ALIKE = {"audit.py", "card.py", "embed.py", "index.py", "manifest.py", "probe.py", "progress.py", "sound.py"}
+"""Names that still occur twice; none is to be added."""
 
 
 def imported_modules(path: Path) -> set[str]:
@@ -62,6 +66,14 @@ def test_each_room_is_linked_into_the_package() -> None:
     links = {path.name: path for path in (ROOT / "src" / "avcorr").iterdir() if path.is_symlink()}
     assert links.keys() == ALLOWED.keys()
     assert all(path.resolve() == ROOT / name for name, path in links.items())
+
+
+def test_no_two_files_have_one_name() -> None:
+    """Whoever looks for a file by its name finds one; commands are named for what people type."""
+    files = [path for room in ALLOWED.keys() - {"commands"} for path in (ROOT / room).rglob("*.py")]
+    names = Counter(path.name for path in files)
+    twice = {name for name, count in names.items() if count > 1} - {"__init__.py", "errors.py", "settings.py"}
+    assert twice <= ALIKE, twice - ALIKE
 
 
 def test_configs_take_only_settings_from_the_model() -> None:

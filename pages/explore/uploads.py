@@ -15,7 +15,7 @@ from avcorr.retrieval.errors import FindingError
 from avcorr.retrieval.query import Query, file_query
 
 from .errors import BusyError, ExploreError, UnknownError
-from .judge import Judge
+from .scorer import PairScorer
 
 MARK = "~"
 """What the names of uploads begin with, and no clip's key does."""
@@ -34,12 +34,12 @@ class Uploads:
     on its memory and its time, and of it remain the vectors.
 
     Args:
-        judge: the model.
+        scorer: the model.
         limit: bytes that a file may have.
     """
 
-    def __init__(self, judge: Judge, limit: int) -> None:
-        self._judge, self.limit = judge, limit
+    def __init__(self, scorer: PairScorer, limit: int) -> None:
+        self._scorer, self.limit = scorer, limit
         self._places, self._turns = BoundedSemaphore(AT_ONCE + WAITING), BoundedSemaphore(AT_ONCE)
         self._queries: OrderedDict[str, Query] = OrderedDict()
         self._lock = Lock()
@@ -58,7 +58,7 @@ class Uploads:
         with self._turn():
             file, digest = self._receive(body)
             try:
-                query = replace(file_query(Path(file.path), self._judge), name=name)
+                query = replace(file_query(Path(file.path), self._scorer), name=name)
             except (MediaError, FindingError) as error:
                 raise ExploreError(str(error).replace(file.path, name)) from error
         known = MARK + digest[:24]

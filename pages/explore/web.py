@@ -22,7 +22,7 @@ from avcorr.pipeline.errors import PipelineError
 from avcorr.retrieval.errors import FindingError
 from avcorr.shards.errors import ShardError
 
-from ..sheets.sound import spectrogram
+from ..soundplot import spectrogram
 from .errors import BusyError, ExploreError, UnknownError
 from .explorer import MOST_CLIPS, Explorer
 
@@ -64,8 +64,9 @@ class Application:
     def __init__(self, explorer: Explorer, hosts: Iterable[str] = LOCAL) -> None:
         self._explorer, self._hosts = explorer, tuple(hosts)
         environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
-        self._html = environment.get_template("page.html.jinja").render(about=explorer.about)
-        self._parts = {path.name: path.read_bytes() for path in (HERE / "page").iterdir() if path.suffix in KINDS}
+        self._html = environment.get_template("explore.html.jinja").render(about=explorer.about)
+        files = (HERE / "explore.css", *(HERE / "parts").glob("*.js"))
+        self._parts = {path.name: path.read_bytes() for path in files}
 
     def __call__(self, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         request = Request(dict(environ))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .media import TILE_SIDE, Picture, as_jpeg
+from .inlining import TILE_SIDE, Picture, as_jpeg
 
 HEAT = np.array([(20, 24, 82), (104, 33, 122), (204, 60, 92), (251, 140, 50), (252, 240, 160)], np.float64)
 """Colours of the probabilities 0, 1/4, 1/2, 3/4 and 1."""

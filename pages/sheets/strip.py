@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from avcorr.pipeline.errors import PipelineError
 from avcorr.shards.clip import WAV_HEADER_BYTES, Clip
 
-from .sound import AXIS, INK, MARK, PAPER, SOFT, spectrogram, waveform
+from ..soundplot import AXIS, INK, MARK, PAPER, SOFT, spectrogram, waveform
 
 CONNECT, RULER = 9, 18
 """Heights of the lines between frames and sound, and of the time scale, pixels."""

@@ -5,14 +5,12 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
-from avcorr.corpus.clip import LABELS, Clip, Look
 from avcorr.corpus.encode import encode
 from avcorr.corpus.render import HEADER, clip_path, clip_split, render_corpus
-from avcorr.corpus.sheet import contact_sheet
+from avcorr.corpus.rendered_clip import LABELS, Clip, Look
 from avcorr.corpus.sounds import SAMPLE_RATE
 from avcorr.pipeline.decoding.ffmpeg import find_ffmpeg
 from avcorr.pipeline.errors import CorpusError
@@ -165,11 +163,3 @@ def test_reports_what_ffmpeg_said(ffmpeg: str, tmp_path: Path) -> None:
     clip = Clip(SEED, 0, Look(WIDTH, HEIGHT, 0.25))
     with pytest.raises(CorpusError, match="ffmpeg ended with"):
         encode(ffmpeg, tmp_path / "gone" / "clip.mp4", clip.look, clip.frames(), clip.waveform())
-
-
-def test_contact_sheet_shows_the_wanted_classes(corpus: Path, ffmpeg: str, tmp_path: Path) -> None:
-    sheet = contact_sheet(corpus, tmp_path / "sheet.jpg", ffmpeg=ffmpeg, labels=("drum", "bell"), columns=1)
-    picture = cv2.imread(str(sheet))
-    assert picture.shape[0] > 200 and picture.std() > 30
-    with pytest.raises(CorpusError, match="no clip of cat"):
-        contact_sheet(corpus, tmp_path / "cat.jpg", ffmpeg=ffmpeg, labels=("cat",))

@@ -47,8 +47,8 @@ def test_it_listens_on_this_machine_only(explored: Explored) -> None:
 
 
 @pytest.mark.parametrize("place", [
-    "/../../etc/passwd", "/%2e%2e/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/page.css/../../run.py", "/web.py",
-    "/page.html.jinja", "/page/page.css", "/config.yaml", "/embeddings/embeddings.json", "/..\\..\\run.py", "/%00",
+    "/../../etc/passwd", "/%2e%2e/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/explore.css/../../run.py", "/web.py",
+    "/explore.html.jinja", "/parts/page.js", "/config.yaml", "/embeddings/embeddings.json", "/..\\..\\run.py", "/%00",
     "/clip/..%2f..%2f..%2fetc%2fpasswd/frame.jpg", "/clip//etc/passwd/sound.wav", "/clip/../config.yaml/frame.jpg",
     "/clip/nothing/frame.jpg", "/clip/nothing/spectrum.png", "/api/clip/%2fetc%2fpasswd",
     "/api/search?query=/etc/passwd",

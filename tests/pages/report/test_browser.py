@@ -6,7 +6,7 @@ from pathlib import Path
 import axe_core_python
 import pytest
 
-from avcorr.pages.report.page import write_report
+from avcorr.pages.report.report import write_report
 from tests.browser import Browser, Page, chromium
 from tests.reports import fabricate_run
 

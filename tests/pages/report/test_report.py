@@ -12,8 +12,8 @@ from avcorr.model.evaluation.retrieval import RANKS
 from avcorr.model.evaluation.sanity import Check
 from avcorr.model.evaluation.table import share
 from avcorr.pages.report.figures import per_class, percent
-from avcorr.pages.report.page import write_report
 from avcorr.pages.report.plots import compact, histogram, line_chart, scatter, ticks
+from avcorr.pages.report.report import write_report
 from tests.reports import fabricate_evaluation, fabricate_run
 
 VOID_TAGS = {"meta", "img", "br"}

@@ -11,10 +11,10 @@ import pytest
 import soundfile
 from PIL import Image
 
-from avcorr.pages.sheets.page import write_page
-from avcorr.pages.sheets.sheet import CLIP, HEAD, MARGIN, clip_lines, clip_row, clip_sheet, describe
-from avcorr.pages.sheets.sound import COLOURS, INK, MARK, WAVE, spectrogram, waveform
+from avcorr.pages.sheets.contact_sheet import CLIP, HEAD, MARGIN, clip_lines, clip_row, clip_sheet, describe
+from avcorr.pages.sheets.sheet_page import write_page
 from avcorr.pages.sheets.strip import CONNECT, SheetError, wave_of
+from avcorr.pages.soundplot import COLOURS, INK, MARK, WAVE, spectrogram, waveform
 from avcorr.shards.clip import Clip
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.index import Index

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from avcorr.shards.clip import Clip
 from avcorr.shards.index import write_atomically
 
-from .sound import INK, PAPER, SOFT
+from ..soundplot import INK, PAPER, SOFT
 from .strip import Style, draw_strip, font
 
 MARGIN, GAP, HEAD = 20, 14, 58

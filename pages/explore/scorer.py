@@ -12,7 +12,7 @@ from avcorr.model.embedding.embedder import Embedder
 from avcorr.model.networks.avolnet import AvolNet
 
 
-class Verdict(NamedTuple):
+class PairScores(NamedTuple):
     """What the model makes of one frame and B windows of sound."""
 
     probabilities: NDArray[np.float32]
@@ -21,7 +21,7 @@ class Verdict(NamedTuple):
     """(B, H', W'), that the sound comes from each place of the crop; None where the model does not localise."""
 
 
-class Judge:
+class PairScorer:
     """An embedder that threads may share: it has its facts, and embeds as it does.
 
     Decoding goes on side by side; only what the towers do is done one at a time, which on few cores is no slower.
@@ -53,7 +53,7 @@ class Judge:
             return self._embedder.embed_audio(sounds)
 
     @torch.inference_mode()
-    def judge(self, frame: NDArray[np.uint8], sounds: NDArray[np.int16]) -> Verdict:
+    def score(self, frame: NDArray[np.uint8], sounds: NDArray[np.int16]) -> PairScores:
         """Return the probabilities that a frame (S, S, 3), RGB, belongs to each of the windows of sound (B, N).
 
         They are those of Embedder.probability; the frame goes through its tower only once.
@@ -66,4 +66,4 @@ class Judge:
             image = image.expand(len(audio), *image.shape[1:])
             probabilities = model.logits(image, audio).sigmoid().cpu().numpy()
             maps = model.location_logits(image, audio).sigmoid().cpu().numpy() if isinstance(model, AvolNet) else None
-        return Verdict(probabilities, maps)
+        return PairScores(probabilities, maps)

@@ -18,7 +18,7 @@ from avcorr.model.errors import EvaluationError
 from avcorr.model.evaluation.compare import PAPER_TABLE, read_evaluation
 
 from . import figures, plots
-from .media import read_media
+from .inlining import read_media
 from .overlay import located
 from .training import curves, read_history
 
@@ -47,7 +47,7 @@ def write_report(run: Path) -> Path:
     points = {item["media"] for item in (parts["projection"] or {"items": []})["items"] if "media" in item}
     tiles = {item["media"] for name in ("examples", "mistakes", "heat_maps") for item in _items(parts[name])}
     media = read_media(run / "eval" / "media", tiles, points)
-    html = _environment().get_template("page.html.jinja").render(
+    html = _environment().get_template("report.html.jinja").render(
         name=run.resolve().name,
         config=_config(run / "config.yaml"),
         training=curves(history),

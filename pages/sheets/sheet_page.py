@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from avcorr.shards.clip import Clip
 from avcorr.shards.index import write_atomically
 
-from .sheet import Line, clip_lines, clip_row, describe
+from .contact_sheet import Line, clip_lines, clip_row, describe
 from .strip import wave_of
 
 QUALITY = 88
@@ -44,7 +44,7 @@ def write_page(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    page = environment.get_template("page.html.jinja").render(title=title, rows=rows)
+    page = environment.get_template("sheet.html.jinja").render(title=title, rows=rows)
     write_atomically(path, page.encode())
 
 
