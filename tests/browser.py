@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -19,6 +20,10 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe", "--hide-scrollbars",
     "--autoplay-policy=no-user-gesture-required",
 )  # fmt: skip
+SECONDS = 120
+"""Longest wait for anything, on a machine that has much else to do."""
+SLOW = 0.1
+"""A pace at which a second of sound lasts ten."""
 
 
 class Page:
@@ -34,8 +39,9 @@ class Page:
         return self._browser.call(method, self._session, **parameters)
 
     def open(self, url: str) -> None:
+        self.run("window.left = true")
         self.call("Page.navigate", url=url)
-        self.wait("document.readyState === 'complete'")
+        self.wait("!window.left && document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
         """Return the value of an expression, awaited where it is a promise."""
@@ -43,13 +49,19 @@ class Page:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def wait(self, condition: str, seconds: float = 20) -> Any:
+    def wait(self, condition: str) -> Any:
         """Wait until an expression is true, and return it."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + SECONDS
         while not (value := self.run(condition)):
             assert time.monotonic() < end, f"{condition} has not come true; problems: {self.problems()}"
             time.sleep(0.05)
         return value
+
+    def pace(self, rate: float) -> None:
+        """Let sounds play so many times as fast; slow ones are still playing when a busy machine comes to look."""
+        self.run(
+            f"document.querySelectorAll('audio').forEach(a => {{ a.defaultPlaybackRate = a.playbackRate = {rate} }})"
+        )
 
     def size(self, width: int, height: int, scale: float = 1) -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale,
@@ -135,6 +147,7 @@ class Browser:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
+            assert select.select([self._read], [], [], SECONDS)[0], "Chromium does not answer"
             data = os.read(self._read, 1 << 20)
             assert data, "Chromium has ended"
             self._buffer += data
@@ -175,7 +188,7 @@ def chromium(folder: Path) -> Iterator[Browser]:
         os.close(ours_in)
         process.terminate()
         try:
-            process.wait(10)
+            process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -97,7 +97,7 @@ def explore(run: Path, shards: Path, *options: str) -> Iterator[Explored]:
         assert ": http://" in line, (line, (run / "explore.log").read_text())
         yield Explored(line.rstrip().rpartition(": ")[2], process, run, shards)
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 130
+        assert process.wait(120) == 130
     finally:
         process.kill()
         process.communicate()

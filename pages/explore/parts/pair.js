@@ -1,5 +1,5 @@
 // A pair: any frame of one clip with any moment of the sound of one, and what the model makes of them.
-import { any, ask, element, fail, forget, frameOf, go, make, middle, resolve, soundOf, spectrumOf, suggest } from "./common.js";
+import { any, ask, element, fail, forget, frameOf, go, make, middle, resolve, soundOf, spectrumOf, suggest, words } from "./common.js";
 import { listen, silence } from "./sound.js";
 
 const TRUTH = {
@@ -114,14 +114,20 @@ function setStart(wanted, ask = true) {
 async function judge() {
   asking?.abort();
   asking = new AbortController();
+  const verdict = element("verdict");
+  verdict.ariaBusy = "true";
+  const question = { image: image.key, frame: String(frame), audio: audio.key, start: start.toFixed(4) };
   try {
-    const found = await ask("api/pair", { image: image.key, frame: String(frame), audio: audio.key, start: start.toFixed(4) }, { signal: asking.signal });
+    const found = await ask("api/pair", question, { signal: asking.signal });
     forget();
     tell(found);
+    verdict.dataset.question = words(question);
   } catch (error) {
-    if (error.name !== "AbortError") element("verdict").replaceChildren();
     fail(error);
+    if (error.name === "AbortError") return; // by a later question
+    verdict.replaceChildren();
   }
+  verdict.ariaBusy = "false";
 }
 
 function tell({ probability, truth, crop, map }) {

@@ -136,6 +136,7 @@ async function find(values) {
   const of = query.kind === side ? query.name : `the ${side} of ${query.name}`;
   element("found").textContent = hits.length ? `${NAMES[to][0].toUpperCase()}${NAMES[to].slice(1)} nearest to ${of}` : `No ${NAMES[to]} to compare ${of} with`;
   exchange(element("hits"), hits.map((hit) => card(hit, about.seconds, actions, hit.own ? "its own" : "")), element("found"));
+  element("hits").dataset.question = last;
   element("more").hidden = hits.length < top || top >= MOST;
   await preview(query);
 }

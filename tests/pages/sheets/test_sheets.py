@@ -21,7 +21,7 @@ from avcorr.shards.index import Index
 from avcorr.shards.lookup import choose_clips, find_clips, iter_places, read_clips_at
 from avcorr.shards.reader import read_clips
 from avcorr.shards.stores.open import open_store
-from tests.browser import chromium
+from tests.browser import SLOW, chromium
 from tests.commands.test_run import command
 from tests.servers import S3Server
 
@@ -156,12 +156,14 @@ def test_the_page_plays_where_it_is_clicked(tmp_path: Path, clips: list[Clip]) -
         page.open((tmp_path / "one.html").as_uri())
         page.wait("document.querySelector('audio').readyState >= 2")
         assert page.run("document.querySelector('audio').duration") == pytest.approx(3, abs=0.01)
+        page.pace(SLOW)
         page.click(".strip", across=0.4, down=0.9)
         start = 0.4 * float(page.run("document.querySelector('.strip').dataset.seconds"))
         page.wait(f"document.querySelector('audio').currentTime > {start + 0.1}")
         line = page.run("parseFloat(document.querySelector('.strip i').style.left)")
         assert 40 < line < 100
         page.open((tmp_path / "four.html").as_uri())
+        page.pace(SLOW)
         page.run("document.querySelectorAll('audio')[0].play()")
         page.run("document.querySelectorAll('audio')[2].play()")
         page.wait("document.querySelectorAll('audio')[0].paused && !document.querySelectorAll('audio')[2].paused")
