@@ -1,6 +1,6 @@
 """How long an index of many clips takes to make, and a question to answer.
 
-    python benchmarks/search.py [--clips 200000] [--views 10] [--queries 200] [--index ivf|hnsw]
+    python benchmarks/search.py [--clips 200000] [--views 10] [--queries 200] [--index exact|ivf]
 
 Made-up embeddings of 128 numbers with the structure of real ones: classes, clips about their class, views about their
 clip; images and sounds of a clip alike. Written as `run.py embed` writes them, a part for 256 clips, then indexed. Each
@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import faiss
 import numpy as np
 
-from avcorr.retrieval.folder import EmbeddedClip, EmbeddingFolder, Parts
-from avcorr.retrieval.index import build_index
+from avcorr.retrieval.embeddings import EmbeddedClip, EmbeddingFolder, Parts
 from avcorr.retrieval.search import Searcher
+from avcorr.retrieval.vectors import build_index
 
 SIZE, CLASSES, PER_PART = 128, 309, 256
 
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=200_000)
     parser.add_argument("--views", type=int, default=10)
     parser.add_argument("--queries", type=int, default=200)
-    parser.add_argument("--index", choices=("exact", "ivf", "hnsw"))
+    parser.add_argument("--index", choices=("exact", "ivf"))
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

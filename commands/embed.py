@@ -7,8 +7,8 @@ from typing import Any
 from tqdm import tqdm
 
 from avcorr import model
-from avcorr.retrieval.embed import digest_of, embed_dataset
-from avcorr.retrieval.index import build_index
+from avcorr.retrieval.embed_dataset import digest_of, embed_dataset
+from avcorr.retrieval.vectors import build_index
 
 from .dataset import open_shards
 from .errors import CommandError

@@ -12,10 +12,10 @@ from avcorr.pages.explore.explorer import Explorer
 from avcorr.pages.explore.scorer import PairScorer
 from avcorr.pages.explore.serve import is_local, serve
 from avcorr.pages.explore.web import LOCAL, Application
-from avcorr.retrieval.errors import FindingError
-from avcorr.retrieval.folder import MANIFEST, EmbeddingFolder, read_manifest
-from avcorr.retrieval.index import build_index
+from avcorr.retrieval.embeddings import MANIFEST, EmbeddingFolder, read_manifest
+from avcorr.retrieval.errors import RetrievalError
 from avcorr.retrieval.search import Searcher
+from avcorr.retrieval.vectors import build_index
 
 from .dataset import open_shards
 from .embed import embed, require_own
@@ -57,7 +57,7 @@ def _make_embeddings(arguments: argparse.Namespace, embedder: Any, folder: Path)
         if "parts" in read_manifest(folder):
             build_index(folder)  # at once where it is there
             return
-    except FindingError:
+    except RetrievalError:
         if (folder / MANIFEST).exists():
             raise
     if not arguments.shards:

@@ -7,7 +7,7 @@ from typing import Any
 
 from avcorr import model
 from avcorr.retrieval.answer import SIDES, ask
-from avcorr.retrieval.folder import EmbeddingFolder
+from avcorr.retrieval.embeddings import EmbeddingFolder
 from avcorr.retrieval.query import clip_query, file_query
 from avcorr.retrieval.search import Searcher
 from avcorr.shards.lookup import find_clips, read_clips_at

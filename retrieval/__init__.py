@@ -1,1 +1,1 @@
-"""Finding things: embeddings of a whole dataset on disk, an index over them, and what a query brings back."""
+"""Search: embeddings of a whole dataset on disk, an index over them, queries and what they find."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .errors import FindingError
+from .errors import RetrievalError
 from .query import Query
 from .search import Hit, Searcher
 
@@ -68,11 +68,11 @@ def ask(
         top, labels, splits, duplicates: as of Searcher.search.
 
     Raises:
-        FindingError: when the query lacks what is asked by, or the model cannot compare the two.
+        RetrievalError: when the query lacks what is asked by, or the model cannot compare the two.
     """
     by, to = query.choose(by, to)
     if by != to and not searcher.embeddings.has_shared_space:
-        raise FindingError(
+        raise RetrievalError(
             "this model's images and sounds share no space, so that only images can be found by images and sounds by "
             "sounds; train one with a distance (model.architecture: resnet18 or avenet)"
         )

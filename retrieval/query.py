@@ -12,8 +12,8 @@ from avcorr.pipeline.decoding.media import Media, read_media
 from avcorr.pipeline.pairs.views import decode_frames
 from avcorr.pipeline.settings import ShardSettings
 
-from .errors import FindingError
-from .folder import Floats
+from .embeddings import Floats
+from .errors import RetrievalError
 from .search import Searcher
 
 FILE_SECONDS = 60.0
@@ -43,16 +43,16 @@ class Query:
             by = other if other in have else have[0]
         if by not in have:
             what = {"image": "picture", "audio": "sound"}[by]
-            raise FindingError(f"{self.name} has no {what} to ask by; it is a {self.kind}")
+            raise RetrievalError(f"{self.name} has no {what} to ask by; it is a {self.kind}")
         return by, to or ("audio" if by == "image" else "image")
 
 
 def clip_query(searcher: Searcher, key: str) -> Query:
-    """Return the query of an embedded clip. Raises FindingError where there is none."""
+    """Return the query of an embedded clip. Raises RetrievalError where there is none."""
     try:
         clip = searcher.embeddings.keys.index(key)
     except ValueError:
-        raise FindingError(
+        raise RetrievalError(
             f"there is no file {key}, and no clip with that key in {searcher.embeddings.folder}"
         ) from None
     rows = searcher.embeddings.rows_of(clip)
@@ -70,7 +70,7 @@ def file_query(path: Path, embedder: Any, *, views: int = 10) -> Query:
 
     Raises:
         MediaError: when it cannot be decoded.
-        FindingError: when the only thing it has is a sound shorter than the model's window.
+        RetrievalError: when the only thing it has is a sound shorter than the model's window.
     """
     values = embedder.config["shard"] | {
         "clip_seconds": FILE_SECONDS, "short_side": embedder.short_side, "sample_rate": embedder.sample_rate,
@@ -82,7 +82,7 @@ def file_query(path: Path, embedder: Any, *, views: int = 10) -> Query:
     audio = _mean(embedder.embed_audio(sounds).numpy()) if len(sounds) else None
     if image is None and audio is None:
         seconds = embedder.samples / embedder.sample_rate
-        raise FindingError(f"{path} is shorter than the {seconds:g} s of sound that the model listens to")
+        raise RetrievalError(f"{path} is shorter than the {seconds:g} s of sound that the model listens to")
     return Query(str(path), media.kind, image, audio)
 
 

@@ -7,10 +7,10 @@ from difflib import get_close_matches
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import FindingError
-from .folder import EmbeddingFolder, Floats
-from .index import VectorIndex
-from .likeness import alike
+from .embeddings import EmbeddingFolder, Floats
+from .errors import RetrievalError
+from .near_duplicates import alike
+from .vectors import VectorIndex
 
 SLACK = 4
 """Rows are asked for SLACK times as many as would do if no clip and no recording came twice; then four times more."""
@@ -62,10 +62,10 @@ class Searcher:
             duplicates: show each clip by itself, also the same recording twice.
 
         Raises:
-            FindingError: for a label or a split that no clip has, or a vector of another length.
+            RetrievalError: for a label or a split that no clip has, or a vector of another length.
         """
         if len(vector) != self.index.dimension(modality):
-            raise FindingError(
+            raise RetrievalError(
                 f"the query has {len(vector)} numbers, the index {self.index.dimension(modality)}: "
                 "it was made by another model; avcorr embed again with this one"
             )
@@ -93,7 +93,7 @@ class Searcher:
         if splits:
             have = self._split_names.tolist()
             for split in sorted(set(splits) - set(have)):
-                raise FindingError(f"no clip is in the split {split!r}; there are {', '.join(have)}")
+                raise RetrievalError(f"no clip is in the split {split!r}; there are {', '.join(have)}")
             masks.append(np.isin(self._split, [have.index(split) for split in splits]))
         if without_video is not None:
             masks.append(self.embeddings.video != without_video)
@@ -104,7 +104,7 @@ class Searcher:
         if label not in names:
             near = get_close_matches(label, names, 1, 0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {len(names)}, {names[0]!r} for one"
-            raise FindingError(f"no clip has the label {label!r}; {hint}")
+            raise RetrievalError(f"no clip has the label {label!r}; {hint}")
         return int(names.index(label))
 
     def _hits(

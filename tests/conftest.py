@@ -14,8 +14,8 @@ from avcorr.pipeline.decoding.ffmpeg import find_ffmpeg
 from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.find import find_sources
-from avcorr.retrieval.embed import embed_dataset
-from avcorr.retrieval.index import build_index
+from avcorr.retrieval.embed_dataset import embed_dataset
+from avcorr.retrieval.vectors import build_index
 from avcorr.shards.exports.dali import write_dali
 from avcorr.shards.exports.energon import write_energon
 from tests.exploring import UPLOAD_MB, Explored, explore, make_dataset

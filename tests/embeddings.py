@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from avcorr.retrieval.folder import EmbeddedClip, EmbeddingFolder, Parts
-from avcorr.retrieval.index import Kind, build_index
+from avcorr.retrieval.embeddings import EmbeddedClip, EmbeddingFolder, Parts
 from avcorr.retrieval.search import Searcher
+from avcorr.retrieval.vectors import Kind, build_index
 
 
 @dataclass(frozen=True)

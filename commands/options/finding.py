@@ -13,7 +13,7 @@ def add_options(add: Add) -> None:
     views = "views of each clip: a frame and the sound around it (default 10)"
     added.add_argument("--views", type=positive, default=10, metavar="N", help=views)
     kinds = "how it is searched; default: exact for up to 250,000 views, else ivf"
-    added.add_argument("--index", choices=("exact", "ivf", "hnsw"), help=kinds)
+    added.add_argument("--index", choices=("exact", "ivf"), help=kinds)
     add_workers(added, "threads that read and decode (default: one a core)")
 
     added = add("search", "search --run runs/a --index data/embeddings dog.jpg --to sounds --top 5")

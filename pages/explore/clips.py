@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avcorr.pipeline.pairs.reading import check_shard
-from avcorr.retrieval.folder import EmbeddingFolder, read_manifest
+from avcorr.retrieval.embeddings import EmbeddingFolder, read_manifest
 from avcorr.shards.columns import Columns
 from avcorr.shards.manifest import ShardEntry
 from avcorr.shards.manifest import read_manifest as read_shards

@@ -97,7 +97,7 @@ class Explorer:
 
         Raises:
             UnknownError: when there is neither.
-            FindingError: as finding.answer.ask raises it.
+            RetrievalError: as retrieval.answer.ask raises it.
         """
         if asked.startswith(MARK):
             query = self.uploads.get(asked)

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from avcorr.pipeline.errors import MediaError
 from avcorr.pipeline.sources.archive import MemoryFile
-from avcorr.retrieval.errors import FindingError
+from avcorr.retrieval.errors import RetrievalError
 from avcorr.retrieval.query import Query, file_query
 
 from .errors import BusyError, ExploreError, UnknownError
@@ -59,7 +59,7 @@ class Uploads:
             file, digest = self._receive(body)
             try:
                 query = replace(file_query(Path(file.path), self._scorer), name=name)
-            except (MediaError, FindingError) as error:
+            except (MediaError, RetrievalError) as error:
                 raise ExploreError(str(error).replace(file.path, name)) from error
         known = MARK + digest[:24]
         with self._lock:

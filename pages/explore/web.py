@@ -19,7 +19,7 @@ from werkzeug.wrappers import Request, Response
 
 from avcorr.model.errors import ModelError
 from avcorr.pipeline.errors import PipelineError
-from avcorr.retrieval.errors import FindingError
+from avcorr.retrieval.errors import RetrievalError
 from avcorr.shards.errors import ShardError
 
 from ..soundplot import spectrogram
@@ -86,7 +86,7 @@ class Application:
             return _error(404, str(error))
         except BusyError as error:
             return _error(503, str(error))
-        except (ExploreError, FindingError, ModelError, PipelineError) as error:
+        except (ExploreError, RetrievalError, ModelError, PipelineError) as error:
             return _error(422, str(error))
         except (ShardError, OSError) as error:
             logger.warning("%s: %s", request.path, error)

@@ -10,9 +10,9 @@ import torch
 from avcorr import model as product
 from avcorr.model.embedding.embedder import Embedder
 from avcorr.pipeline.pairs.gallery import Gallery
-from avcorr.retrieval.embed import digest_of, embed_dataset
-from avcorr.retrieval.errors import FindingError
-from avcorr.retrieval.folder import EmbeddingFolder
+from avcorr.retrieval.embed_dataset import digest_of, embed_dataset
+from avcorr.retrieval.embeddings import EmbeddingFolder
+from avcorr.retrieval.errors import RetrievalError
 from avcorr.shards.errors import ShardError
 from tests.commands.test_run import command
 from tests.servers import S3Server
@@ -50,7 +50,7 @@ def test_an_interrupted_embedding_goes_on(tmp_path: Path, shards: Path, embedder
 
     with pytest.raises(StopError):
         embed_dataset(shards, embedder, tmp_path, views=3, progress=stop)
-    with pytest.raises(FindingError, match="not finished"):
+    with pytest.raises(RetrievalError, match="not finished"):
         EmbeddingFolder(tmp_path)
     before = stamps(tmp_path)
     assert len(before) == 2
@@ -84,7 +84,7 @@ def test_a_damaged_part_is_made_again(tmp_path: Path, shards: Path, embedder: Em
 
 
 def test_other_embeddings_are_not_mixed(shards: Path, embedder: Embedder, embedded: Path) -> None:
-    with pytest.raises(FindingError, match=r"views \(3, now 2\); give another --out"):
+    with pytest.raises(RetrievalError, match=r"views \(3, now 2\); give another --out"):
         embed_dataset(shards, embedder, embedded, views=2)
 
 
@@ -101,7 +101,7 @@ def test_clips_that_were_changed_by_hand_are_refused(tmp_path: Path, embedded: P
     shutil.copytree(embedded, folder)
     path = folder / "test-000000.jsonl"
     path.write_text(path.read_text().replace('"views": 3', '"views": 4', 1))
-    with pytest.raises(FindingError, match="damaged or changed"):
+    with pytest.raises(RetrievalError, match="damaged or changed"):
         EmbeddingFolder(folder)
 
 
@@ -112,7 +112,7 @@ def test_a_cut_shard_is_an_error_and_not_a_smaller_gallery(tmp_path: Path, shard
     tar.write_bytes(tar.read_bytes()[:-10240])
     with pytest.raises(ShardError, match="000001.tar"):
         embed_dataset(root, embedder, tmp_path / "out", views=2)
-    with pytest.raises(FindingError, match="not finished"):
+    with pytest.raises(RetrievalError, match="not finished"):
         EmbeddingFolder(tmp_path / "out")
 
 
@@ -135,5 +135,5 @@ def test_from_s3_and_from_a_disk_alike(
 
 
 def test_no_embeddings_is_a_known_error(tmp_path: Path) -> None:
-    with pytest.raises(FindingError, match="avcorr embed"):
+    with pytest.raises(RetrievalError, match="avcorr embed"):
         EmbeddingFolder(tmp_path)

@@ -16,9 +16,9 @@ from avcorr.pipeline.decoding.media import Media, read_media
 from avcorr.pipeline.errors import MediaError
 from avcorr.pipeline.pairs.views import decode_frames
 from avcorr.pipeline.settings import ShardSettings
-from avcorr.retrieval.errors import FindingError
-from avcorr.retrieval.folder import EmbeddingFolder
-from avcorr.retrieval.likeness import BITS, picture_hashes
+from avcorr.retrieval.embeddings import EmbeddingFolder
+from avcorr.retrieval.errors import RetrievalError
+from avcorr.retrieval.near_duplicates import BITS, picture_hashes
 from avcorr.retrieval.query import file_query
 from avcorr.retrieval.search import Searcher
 from avcorr.shards.index import Index
@@ -160,7 +160,7 @@ def test_a_stored_frame_and_its_sound_find_themselves(
 
 
 def test_a_sound_too_short_to_ask_with(files: Path, embedder: Embedder) -> None:
-    with pytest.raises(FindingError, match="shorter than the 1 s of sound that the model listens to"):
+    with pytest.raises(RetrievalError, match="shorter than the 1 s of sound that the model listens to"):
         file_query(files / "short.wav", embedder)
 
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from avcorr.model.evaluation.relevance import SameLabel
 from avcorr.model.evaluation.retrieval import retrieval
 from avcorr.retrieval.answer import ask
-from avcorr.retrieval.errors import FindingError
-from avcorr.retrieval.folder import EmbeddingFolder, Parts
-from avcorr.retrieval.index import Kind, build_index, cells_for
+from avcorr.retrieval.embeddings import EmbeddingFolder, Parts
+from avcorr.retrieval.errors import RetrievalError
 from avcorr.retrieval.query import Query, clip_query
 from avcorr.retrieval.search import Searcher
+from avcorr.retrieval.vectors import Kind, build_index, clusters_for
 from tests.embeddings import Made, make_embeddings, unit
 
 
@@ -23,10 +23,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return make_embeddings(tmp_path_factory.mktemp("made") / "e")
 
 
-@pytest.fixture(scope="module", params=["ivf", "hnsw"])
-def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
-    """20,000 rows in cells, or in a graph."""
-    return make_embeddings(tmp_path_factory.mktemp("many") / "e", clips=5000, classes=40, kind=request.param)
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """20,000 rows in clusters."""
+    return make_embeddings(tmp_path_factory.mktemp("many") / "e", clips=5000, classes=40, kind="ivf")
 
 
 def brute(made: Made, vector: NDArray[np.float32], modality: str, top: int, keep: NDArray[np.bool_]) -> list[str]:
@@ -54,9 +54,9 @@ def test_a_hit_names_its_best_view(made: Made) -> None:
     assert hit.cosine == pytest.approx(1, abs=1e-5)
 
 
-def test_cells_and_graphs_lose_few_of_the_neighbours(many: Made) -> None:
+def test_clusters_lose_few_of_the_neighbours(many: Made) -> None:
     searcher = many.searcher()
-    assert searcher.index.kind in ("ivf", "hnsw") and cells_for(len(searcher.embeddings)) == 256
+    assert searcher.index.kind == "ivf" and clusters_for(len(searcher.embeddings)) == 256
     rng = np.random.default_rng(2)
     found = wanted = 0
     for row in rng.integers(20000, size=50):
@@ -67,8 +67,8 @@ def test_cells_and_graphs_lose_few_of_the_neighbours(many: Made) -> None:
 
 
 @pytest.mark.parametrize("label", ["class 3", "class 39"])
-def test_a_rare_label_is_found_in_cells_too(many: Made, label: str) -> None:
-    """The query lies elsewhere, so the cells next to it hold no clip of the label."""
+def test_a_rare_label_is_found_in_clusters_too(many: Made, label: str) -> None:
+    """The query lies elsewhere, so the clusters next to it hold no clip of the label."""
     searcher, keep = many.searcher(), many.labels == label
     for row in (0, 4, 8):
         hits = searcher.search(many.image[row], "image", top=10, labels=[label])
@@ -89,11 +89,11 @@ def test_filters_keep_others_out(made: Made) -> None:
 
 def test_a_filter_that_nothing_can_pass_is_an_error(made: Made) -> None:
     searcher = made.searcher()
-    with pytest.raises(FindingError, match="no clip has the label 'clas 2'; did you mean 'class 2'"):
+    with pytest.raises(RetrievalError, match="no clip has the label 'clas 2'; did you mean 'class 2'"):
         searcher.search(made.image[0], "image", labels=["clas 2"])
-    with pytest.raises(FindingError, match="split 'dev'; there are test, train"):
+    with pytest.raises(RetrievalError, match="split 'dev'; there are test, train"):
         searcher.search(made.image[0], "image", splits=["dev"])
-    with pytest.raises(FindingError, match="31 numbers, the index 32"):
+    with pytest.raises(RetrievalError, match="31 numbers, the index 32"):
         searcher.search(made.image[0][:31], "image")
 
 
@@ -147,7 +147,7 @@ def _part(folder: EmbeddingFolder, name: str, column: str) -> NDArray[np.generic
 def _clips(lines: str) -> list:
     import json
 
-    from avcorr.retrieval.folder import EmbeddedClip
+    from avcorr.retrieval.embeddings import EmbeddedClip
 
     return [EmbeddedClip(**json.loads(line)) for line in lines.splitlines()]
 
@@ -169,7 +169,7 @@ def test_a_query_is_asked_by_what_it_has(made: Made) -> None:
     assert picture.choose(None, None) == ("image", "audio") and picture.choose(None, "image") == ("image", "image")
     assert sound.choose(None, None) == ("audio", "image") and sound.choose(None, "audio") == ("audio", "audio")
     assert both.choose(None, "image") == ("audio", "image") and both.choose("audio", "audio") == ("audio", "audio")
-    with pytest.raises(FindingError, match="no sound to ask by; it is a picture"):
+    with pytest.raises(RetrievalError, match="no sound to ask by; it is a picture"):
         picture.choose("audio", None)
 
 
@@ -177,7 +177,7 @@ def test_what_shares_no_space_is_not_compared(tmp_path: Path) -> None:
     searcher = make_embeddings(tmp_path, shared_space=False).searcher()
     query = clip_query(searcher, "v000000")
     assert len(ask(searcher, query, by="audio", to="audio").hits) == 10
-    with pytest.raises(FindingError, match="share no space"):
+    with pytest.raises(RetrievalError, match="share no space"):
         ask(searcher, query, by="audio", to="image")
 
 
@@ -185,7 +185,7 @@ def test_an_index_of_other_embeddings_is_refused(tmp_path: Path, made: Made) -> 
     folder = tmp_path / "e"
     shutil.copytree(made.folder, folder)
     (folder / "index.json").unlink()
-    with pytest.raises(FindingError, match="has no index; run the same avcorr embed again"):
+    with pytest.raises(RetrievalError, match="has no index; run the same avcorr embed again"):
         Searcher(EmbeddingFolder(folder))
     build_index(folder)
     assert Searcher(EmbeddingFolder(folder)).search(made.image[0], "image", top=1)[0].key == made.keys[0]
@@ -194,11 +194,11 @@ def test_an_index_of_other_embeddings_is_refused(tmp_path: Path, made: Made) -> 
     Searcher(EmbeddingFolder(folder))  # the same parts
     (folder / "part-000001.jsonl").write_text((folder / "part-000001.jsonl").read_text().replace("class 2", "class 9"))
     parts.finish([], {"step": 8, "shared_space": True, "shards": "/nowhere"})
-    with pytest.raises(FindingError, match="an index of other embeddings"):
+    with pytest.raises(RetrievalError, match="an index of other embeddings"):
         Searcher(EmbeddingFolder(folder))
 
 
-@pytest.mark.parametrize("kind", ["exact", "ivf", "hnsw"])
+@pytest.mark.parametrize("kind", ["exact", "ivf"])
 @pytest.mark.parametrize("name", ["image.faiss", "audio.faiss", "hashes.npy", "times.npy"])
 def test_a_damaged_index_is_a_known_error(tmp_path: Path, made: Made, kind: Kind, name: str) -> None:
     folder = tmp_path / "e"
@@ -207,7 +207,7 @@ def test_a_damaged_index_is_a_known_error(tmp_path: Path, made: Made, kind: Kind
     data = (folder / name).read_bytes()
     for damaged in (data[:-1], data[: len(data) // 2], b"", b"nonsense".ljust(len(data), b"!")):
         (folder / name).write_bytes(damaged)
-        with pytest.raises(FindingError, match=r"damaged|cut or missing"):
+        with pytest.raises(RetrievalError, match=r"damaged|cut or missing"):
             Searcher(EmbeddingFolder(folder))
     if name.endswith("faiss"):  # the same length, which nobody can tell
         build_index(folder, "ivf" if kind == "exact" else "exact")
@@ -243,9 +243,9 @@ def test_without_correspondence_search_is_at_chance(tmp_path: Path) -> None:
     assert first_hits(shuffled) == pytest.approx(1 / 6, abs=5 * (5 / 36 / 900) ** 0.5)
 
 
-def test_filters_that_let_many_pass_use_the_cells(many: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_filters_that_let_many_pass_use_the_clusters(many: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     """What millions of rows meet: more rows pass than are compared one by one."""
-    monkeypatch.setattr("avcorr.retrieval.index.FEW_ROWS", 100)
+    monkeypatch.setattr("avcorr.retrieval.vectors.FEW_ROWS", 100)
     searcher = many.searcher()
     keep = np.arange(5000) < 3334
     found = wanted = 0

@@ -20,10 +20,10 @@ from avcorr.pages.explore.scorer import PairScorer
 from avcorr.pages.explore.serve import address, is_local
 from avcorr.pages.explore.uploads import AT_ONCE, KEPT, WAITING, Uploads
 from avcorr.pages.explore.web import Application
-from avcorr.retrieval.embed import embed_dataset
-from avcorr.retrieval.folder import EmbeddingFolder
-from avcorr.retrieval.index import build_index
+from avcorr.retrieval.embed_dataset import embed_dataset
+from avcorr.retrieval.embeddings import EmbeddingFolder
 from avcorr.retrieval.search import Searcher
+from avcorr.retrieval.vectors import build_index
 from avcorr.shards.errors import ShardTruncatedError
 from avcorr.shards.stores.open import open_store
 from tests.commands.test_run import TINY, command

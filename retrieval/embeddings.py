@@ -22,7 +22,7 @@ from safetensors.numpy import save
 
 from avcorr.shards.index import write_atomically, write_json
 
-from .errors import FindingError
+from .errors import RetrievalError
 
 FORMAT = 1
 MANIFEST = "embeddings.json"
@@ -51,7 +51,7 @@ class Parts:
         identity: what the vectors depend on besides the clips: model, views, seed, sizes. JSON-able.
 
     Raises:
-        FindingError: when the folder holds embeddings of another identity.
+        RetrievalError: when the folder holds embeddings of another identity.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
@@ -62,7 +62,7 @@ class Parts:
             differing = sorted(name for name in found.keys() | identity.keys() if found.get(name) != identity.get(name))
             if differing:
                 text = ", ".join(f"{name} ({found.get(name)}, now {identity.get(name)})" for name in differing)
-                raise FindingError(f"{folder} holds other embeddings: {text}; give another --out, or delete it")
+                raise RetrievalError(f"{folder} holds other embeddings: {text}; give another --out, or delete it")
         else:
             write_json(path, {"format": FORMAT, "identity": self.identity})
 
@@ -112,16 +112,16 @@ class Parts:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return embeddings.json. Raises FindingError where there is none that can be read."""
+    """Return embeddings.json. Raises RetrievalError where there is none that can be read."""
     path = folder / MANIFEST
     try:
         values = json.loads(path.read_bytes())
         if values["format"] != FORMAT:
-            raise FindingError(f"{path} has format {values['format']!r}; this program reads format {FORMAT}")
+            raise RetrievalError(f"{path} has format {values['format']!r}; this program reads format {FORMAT}")
     except OSError as error:
-        raise FindingError(f"{folder} holds no embeddings (no {MANIFEST}); make some with: avcorr embed") from error
+        raise RetrievalError(f"{folder} holds no embeddings (no {MANIFEST}); make some with: avcorr embed") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise FindingError(f"{path} is damaged ({error!r}); delete {folder} and avcorr embed again") from error
+        raise RetrievalError(f"{path} is damaged ({error!r}); delete {folder} and avcorr embed again") from error
     manifest: dict[str, Any] = values
     return manifest
 
@@ -143,13 +143,13 @@ class EmbeddingFolder:
         clip: int32 (M,), clip number of each row.
 
     Raises:
-        FindingError: when it is not whole.
+        RetrievalError: when it is not whole.
     """
 
     def __init__(self, folder: Path) -> None:
         manifest = read_manifest(folder)
         if "parts" not in manifest:
-            raise FindingError(f"{folder} is not finished; run the same avcorr embed again")
+            raise RetrievalError(f"{folder} is not finished; run the same avcorr embed again")
         self.folder, self.identity = folder, manifest["identity"]
         self.shards: str = manifest["shards"]
         self.has_shared_space: bool = manifest["shared_space"]
@@ -166,7 +166,7 @@ class EmbeddingFolder:
         rows = [manifest["parts"][name]["rows"] for name in self.parts]
         self._ends = np.cumsum(rows)
         if sum(rows) != len(self.clip):
-            raise FindingError(f"{folder} has {sum(rows)} rows for {len(self.clip)} views; avcorr embed again")
+            raise RetrievalError(f"{folder} has {sum(rows)} rows for {len(self.clip)} views; avcorr embed again")
 
     def __len__(self) -> int:
         return len(self.clip)
@@ -175,9 +175,11 @@ class EmbeddingFolder:
         try:
             data = (self.folder / f"{name}.jsonl").read_bytes()
         except OSError as error:
-            raise FindingError(f"{self.folder}/{name}.jsonl cannot be read ({error.strerror}); embed again") from error
+            raise RetrievalError(
+                f"{self.folder}/{name}.jsonl cannot be read ({error.strerror}); embed again"
+            ) from error
         if hashlib.sha256(data).hexdigest() != entry["clips_sha256"]:
-            raise FindingError(f"{self.folder}/{name}.jsonl is damaged or changed; delete it and avcorr embed again")
+            raise RetrievalError(f"{self.folder}/{name}.jsonl is damaged or changed; delete it and avcorr embed again")
         clips: list[dict[str, Any]] = json.loads(b"[" + data.replace(b"\n", b",").rstrip(b",") + b"]")
         return clips
 
@@ -206,4 +208,4 @@ class EmbeddingFolder:
         try:
             return safe_open(self.folder / f"{part}.safetensors", "numpy")
         except (OSError, SafetensorError) as error:
-            raise FindingError(f"{self.folder}/{part}.safetensors: {error}; delete it, embed again") from error
+            raise RetrievalError(f"{self.folder}/{part}.safetensors: {error}; delete it, embed again") from error

@@ -19,9 +19,9 @@ from avcorr.shards.manifest import read_manifest
 from avcorr.shards.store import Root
 from avcorr.shards.stores.open import is_remote, open_store
 
-from .errors import FindingError
-from .folder import EmbeddedClip, Parts
-from .likeness import picture_hashes
+from .embeddings import EmbeddedClip, Parts
+from .errors import RetrievalError
+from .near_duplicates import picture_hashes
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ def embed_dataset(
         The clips and the rows of these splits.
 
     Raises:
-        FindingError: when the sound has another rate than the model's, or the folder holds other embeddings.
+        RetrievalError: when the sound has another rate than the model's, or the folder holds other embeddings.
         ShardError, PairError: as Gallery raises them.
         EvaluationError: when a tower gives NaN.
     """
@@ -72,7 +72,7 @@ def embed_dataset(
     }
     for gallery in galleries.values():
         if gallery.sample_rate != embedder.sample_rate:
-            raise FindingError(
+            raise RetrievalError(
                 f"the sound of {store.url} has {gallery.sample_rate} Hz and the model was trained on "
                 f"{embedder.sample_rate} Hz; make shards with shard.sample_rate = {embedder.sample_rate}"
             )

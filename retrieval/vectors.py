@@ -1,12 +1,11 @@
-"""The index over embeddings: nearest images or sounds of a vector, exactly, or among cells near it.
+"""Vector index over embeddings: nearest images or sounds of a vector, exactly, or among the clusters near it.
 
     DIR/image.faiss, audio.faiss    the vectors, as faiss keeps them
     DIR/hashes.npy, times.npy       of every row
     DIR/index.json                  of which embeddings, and of what kind; written last
 
-`exact` compares with every row. `ivf` sorts the rows into some 1.4 * sqrt(M) cells by k-means and compares with those
+`exact` compares with every row. `ivf` sorts the rows into some 1.4 * sqrt(M) clusters by k-means and compares with those
 of the nearest sixteenth: of millions of rows, all but a few of the true neighbours are found, in a few milliseconds.
-`hnsw` walks a graph of neighbours (Malkov and Yashunin 2016): longer to make, and it misses more.
 """
 
 import json
@@ -22,8 +21,8 @@ from numpy.typing import NDArray
 
 from avcorr.shards.index import write_json
 
-from .errors import FindingError
-from .folder import MODALITIES, EmbeddingFolder, Floats
+from .embeddings import MODALITIES, EmbeddingFolder, Floats
+from .errors import RetrievalError
 
 INDEX = "index.json"
 FILES = ("image.faiss", "audio.faiss", "hashes.npy", "times.npy")
@@ -34,12 +33,10 @@ FEW_ROWS = 50_000
 AT_ONCE = 1000
 """Rows that are fetched and compared together: for more, faiss and BLAS wake all threads, which costs more than it
 saves where other work goes on."""
-LINKS = 32
-"""Neighbours of a row in the graph of hnsw."""
 TRAINING_ROWS = 64
-"""Rows that k-means sees for each cell."""
+"""Rows that k-means sees for each cluster."""
 
-Kind = Literal["exact", "ivf", "hnsw"]
+Kind = Literal["exact", "ivf"]
 logger = logging.getLogger(__name__)
 
 
@@ -52,19 +49,19 @@ def build_index(folder: Path, kind: Kind | None = None, *, seed: int = 0) -> Kin
         seed: of k-means.
 
     Raises:
-        FindingError: when the embeddings are not whole.
+        RetrievalError: when the embeddings are not whole.
     """
     embeddings = EmbeddingFolder(folder)
     kind = kind or ("exact" if len(embeddings) <= EXACT_ROWS else "ivf")
-    cells = cells_for(len(embeddings)) if kind == "ivf" else 0
-    described = {"kind": kind, "cells": cells, "embeddings": embeddings.digest}
+    clusters = clusters_for(len(embeddings)) if kind == "ivf" else 0
+    described = {"kind": kind, "clusters": clusters, "embeddings": embeddings.digest}
     found = _read(folder)
     if found is not None and found == described | {"bytes": _sizes(folder)}:
         return kind
     (folder / INDEX).unlink(missing_ok=True)
     for modality in MODALITIES:
         logger.info("indexing %d %s embeddings: %s", len(embeddings), modality, kind)
-        index = _make(embeddings, modality, kind, cells, seed)
+        index = _make(embeddings, modality, clusters, seed)
         partial = folder / f".partial-{modality}.faiss"
         faiss.write_index(index, str(partial))
         partial.replace(folder / f"{modality}.faiss")
@@ -76,23 +73,22 @@ def build_index(folder: Path, kind: Kind | None = None, *, seed: int = 0) -> Kin
     return kind
 
 
-def cells_for(rows: int) -> int:
-    """Return the number of cells for so many rows, a power of two."""
+def clusters_for(rows: int) -> int:
+    """Return the number of clusters for so many rows, a power of two."""
     return max(1, min(1 << round(log2(1.4 * sqrt(max(rows, 1)))), rows // TRAINING_ROWS))
 
 
-def _make(embeddings: EmbeddingFolder, modality: str, kind: Kind, cells: int, seed: int) -> Any:
+def _make(embeddings: EmbeddingFolder, modality: str, clusters: int, seed: int) -> Any:
     size = next(embeddings.blocks(modality)).shape[1]
-    name = {"exact": "Flat", "ivf": f"IVF{cells},Flat", "hnsw": f"HNSW{LINKS},Flat"}[kind]
-    index: Any = faiss.index_factory(size, name, faiss.METRIC_INNER_PRODUCT)
-    if cells:
-        share = min(1.0, cells * TRAINING_ROWS / len(embeddings))
+    index: Any = faiss.index_factory(size, f"IVF{clusters},Flat" if clusters else "Flat", faiss.METRIC_INNER_PRODUCT)
+    if clusters:
+        share = min(1.0, clusters * TRAINING_ROWS / len(embeddings))
         rng = np.random.default_rng(seed)
         index.cp.seed = seed + 1
         index.train(np.concatenate([rows[rng.random(len(rows)) <= share] for rows in embeddings.blocks(modality)]))
     for rows in embeddings.blocks(modality):
         index.add(rows)
-    if cells:
+    if clusters:
         index.make_direct_map()  # from a row to its vector
     return index
 
@@ -121,23 +117,23 @@ class VectorIndex:
         embeddings: whose index it is.
 
     Attributes:
-        kind: `exact`, `ivf` or `hnsw`.
+        kind: `exact` or `ivf`.
         hashes: uint8 (M, 32), of the rows' pictures.
         times: float64 (M,), seconds.
 
     Raises:
-        FindingError: when there is none, or it is of other embeddings.
+        RetrievalError: when there is none, or it is of other embeddings.
     """
 
     def __init__(self, embeddings: EmbeddingFolder) -> None:
         folder, described = embeddings.folder, _read(embeddings.folder)
         if described is None or described.get("embeddings") != embeddings.digest:
             what = "no index" if described is None else "an index of other embeddings"
-            raise FindingError(f"{folder} has {what}; run the same avcorr embed again")
+            raise RetrievalError(f"{folder} has {what}; run the same avcorr embed again")
         self.kind: Kind = described["kind"]
-        self._cells, self._rows = described["cells"], len(embeddings)
+        self._clusters, self._rows = described["clusters"], len(embeddings)
         if described.get("bytes") != _sizes(folder):  # to read behind the end of a mapped file would kill the process
-            raise FindingError(f"a file of the index in {folder} is cut or missing; run the same avcorr embed again")
+            raise RetrievalError(f"a file of the index in {folder} is cut or missing; run the same avcorr embed again")
         flag = faiss.IO_FLAG_MMAP if self.kind == "ivf" else faiss.IO_FLAG_MMAP_IFC
         try:
             self._indices = {name: faiss.read_index(str(folder / f"{name}.faiss"), flag) for name in MODALITIES}
@@ -145,13 +141,13 @@ class VectorIndex:
             self.times = np.load(folder / "times.npy", mmap_mode="r", allow_pickle=False)
         except (RuntimeError, OSError, ValueError, EOFError) as error:
             reason = str(error).splitlines()[0][:200]
-            raise FindingError(
+            raise RetrievalError(
                 f"the index in {folder} is damaged ({reason}); delete {INDEX} there and embed again"
             ) from error
         for name, found in (*((name, index.ntotal) for name, index in self._indices.items()),
                             ("hashes", len(self.hashes)), ("times", len(self.times))):  # fmt: skip
             if found != self._rows:
-                raise FindingError(f"{folder}: {name} has {found} rows, not {self._rows}; delete it and embed again")
+                raise RetrievalError(f"{folder}: {name} has {found} rows, not {self._rows}; delete it and embed again")
 
     def dimension(self, modality: str) -> int:
         """Return the length of the vectors."""
@@ -189,13 +185,9 @@ class VectorIndex:
             wanted = 10 * count / len(allowed)
         if self.kind == "exact":
             parameters: Any = faiss.SearchParameters(**settings)
-        elif self.kind == "hnsw":
-            # Rows that are not allowed are walked through, too, and take their place among those kept in sight.
-            share = 1.0 if allowed is None else len(allowed) / self._rows
-            parameters = faiss.SearchParametersHNSW(efSearch=int(4 * count / share), **settings)  # type: ignore[attr-defined]
         else:
-            # The fewer rows are allowed, the more cells must be looked through to meet enough of them.
-            probes = min(self._cells, max(16, round(self._cells * max(1 / 16, wanted))))
+            # The fewer rows are allowed, the more clusters must be looked through to meet enough of them.
+            probes = min(self._clusters, max(16, round(self._clusters * max(1 / 16, wanted))))
             parameters = faiss.SearchParametersIVF(nprobe=probes, **settings)  # type: ignore[call-arg]
         count = min(count, self._rows)
         cosines, rows = self._indices[modality].search(vector[None].astype(np.float32), count, params=parameters)
