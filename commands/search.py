@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from avcorr import model
-from avcorr.retrieval.answer import SIDES, ask
+from avcorr.retrieval.answer import ask
 from avcorr.retrieval.embeddings import EmbeddingFolder
 from avcorr.retrieval.query import clip_query, file_query
 from avcorr.retrieval.search import Searcher
@@ -23,9 +23,8 @@ def run(arguments: argparse.Namespace) -> int:
         query = _file_query(arguments, searcher)
     else:
         query = clip_query(searcher, arguments.query)
-    by, to = (SIDES.get(name or "") for name in (arguments.by, arguments.to))
     answer = ask(
-        searcher, query, by=by, to=to, top=arguments.top, labels=arguments.label, splits=arguments.split,
+        searcher, query, by=arguments.by, to=arguments.to, top=arguments.top, labels=arguments.label, splits=arguments.split,
         duplicates=arguments.duplicates,
     )  # fmt: skip
     print(json.dumps(answer.to_json(), ensure_ascii=False) if arguments.json else answer.table())
@@ -42,7 +41,7 @@ def _draw_answer(arguments: argparse.Namespace, searcher: Any, answer: Any) -> N
     shards = {searcher.embeddings.part_of(hit.clip) for hit in answer.hits}
     clips = read_clips_at(store, find_clips(store, [hit.key for hit in answer.hits], shards=shards))
     notes = [f"cosine {hit.cosine:.3f} at {hit.time:.2f} s" for hit in answer.hits]
-    title = f"{answer.to}s nearest to the {answer.by} of {answer.query.name}".replace("audios", "sounds")
+    title = f"clips whose {answer.to} is nearest to the {answer.by} of {answer.query.name}"
     draw(clips, arguments.sheet, title, marks=[hit.time for hit in answer.hits], notes=notes)
 
 

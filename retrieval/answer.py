@@ -8,9 +8,6 @@ from .errors import RetrievalError
 from .query import Query
 from .search import Hit, Searcher
 
-SIDES = {"images": "image", "sounds": "audio"}
-"""What is looked for, as people say it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:

@@ -42,8 +42,7 @@ class Query:
             other = {"image": "audio", "audio": "image"}.get(to or "", "image")
             by = other if other in have else have[0]
         if by not in have:
-            what = {"image": "picture", "audio": "sound"}[by]
-            raise RetrievalError(f"{self.name} has no {what} to ask by; it is a {self.kind}")
+            raise RetrievalError(f"{self.name} has no {by} to ask by; it is a {self.kind}")
         return by, to or ("audio" if by == "image" else "image")
 
 

@@ -4,8 +4,8 @@
     DIR/hashes.npy, times.npy       of every row
     DIR/index.json                  of which embeddings, and of what kind; written last
 
-`exact` compares with every row. `ivf` sorts the rows into some 1.4 * sqrt(M) clusters by k-means and compares with those
-of the nearest sixteenth: of millions of rows, all but a few of the true neighbours are found, in a few milliseconds.
+`exact` compares with every row. `ivf` sorts the rows into some 1.4 * sqrt(M) clusters by k-means and compares with
+those of the nearest sixteenth: of millions of rows, all but a few true neighbours are found, in a few milliseconds.
 """
 
 import json

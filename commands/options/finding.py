@@ -16,11 +16,11 @@ def add_options(add: Add) -> None:
     added.add_argument("--index", choices=("exact", "ivf"), help=kinds)
     add_workers(added, "threads that read and decode (default: one a core)")
 
-    added = add("search", "search --run runs/a --index data/embeddings dog.jpg --to sounds --top 5")
+    added = add("search", "search --run runs/a --index data/embeddings dog.jpg --to audio --top 5")
     added.add_argument("query", metavar="QUERY", help="a picture, a sound, a video, or the key of a clip")
     add_model(added, required=False)
     added.add_argument("--index", type=folder, required=True, metavar="DIR", help="what avcorr embed wrote")
-    sides = ("images", "sounds")
+    sides = ("image", "audio")
     added.add_argument("--to", choices=sides, help="what is looked for (default: the other than what is asked by)")
     added.add_argument("--by", choices=sides, help="which side of a video or a clip is asked by")
     added.add_argument("--label", action="append", default=[], metavar="L", help="only this label; repeatable")

@@ -189,7 +189,7 @@ def test_search_from_the_command_line(
     for wrong, message in (
         (["search", "--index", index, files / "picture.png"], "give the model that made the index"),
         (["search", "--index", index, "nothing"], "no clip with that key"),
-        ([*ask, files / "picture.png", "--by", "sounds"], "has no sound to ask by"),
+        ([*ask, files / "picture.png", "--by", "audio"], "has no audio to ask by"),
         ([*ask, Path(__file__)], "cannot be read as a picture, a sound or a video"),
         (["search", "--index", tmp_path, "x"], "holds no embeddings"),
     ):

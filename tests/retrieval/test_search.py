@@ -169,7 +169,7 @@ def test_a_query_is_asked_by_what_it_has(made: Made) -> None:
     assert picture.choose(None, None) == ("image", "audio") and picture.choose(None, "image") == ("image", "image")
     assert sound.choose(None, None) == ("audio", "image") and sound.choose(None, "audio") == ("audio", "audio")
     assert both.choose(None, "image") == ("audio", "image") and both.choose("audio", "audio") == ("audio", "audio")
-    with pytest.raises(RetrievalError, match="no sound to ask by; it is a picture"):
+    with pytest.raises(RetrievalError, match="no audio to ask by; it is a picture"):
         picture.choose("audio", None)
 
 
