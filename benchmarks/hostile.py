@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from avcorr.pipeline.sources.find import VIDEO_SUFFIXES
 from avcorr.shards.index import HIDDEN
-from tests.hostile import NAMES, claim, cut, flip, make_nodes, misdate, run_shard, widen
+from tests.support.hostile import NAMES, claim, cut, flip, make_nodes, misdate, run_shard, widen
 
 WITNESS = "sound-witness"
 Damage = Callable[[bytes, random.Random], bytes | None]

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from PIL import Image
 
-from tests.browser import Page, chromium
+from tests.support.browser import Page, chromium
 
 WIDTH = 1100
 QUALITY = 82

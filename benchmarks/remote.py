@@ -29,7 +29,7 @@ from avcorr.pipeline.pairs.sampler import PairDataset
 from avcorr.pipeline.settings import PairSettings
 from avcorr.shards.manifest import read_manifest, write_manifest
 from avcorr.shards.stores.open import open_store
-from tests.servers import s3_server
+from tests.support.servers import s3_server
 
 CASES = {"4 pairs a clip, windows of 64": (4, 64), "1 pair a clip, windows of 64": (1, 64), "global shuffle": (1, 0)}
 

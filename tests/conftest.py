@@ -18,9 +18,10 @@ from avcorr.retrieval.embed_dataset import embed_dataset
 from avcorr.retrieval.vectors import build_index
 from avcorr.shards.exports.dali import write_dali
 from avcorr.shards.exports.energon import write_energon
-from tests.exploring import UPLOAD_MB, Explored, explore, make_dataset
-from tests.proxy import FaultyProxy
-from tests.servers import S3Server, s3_server
+from tests.support.commands import TINY, command
+from tests.support.exploring import UPLOAD_MB, Explored, explore, make_dataset
+from tests.support.proxy import FaultyProxy
+from tests.support.servers import S3Server, s3_server
 
 MakeVideo = Callable[..., Path]
 ROOT = Path(__file__).parents[1]
@@ -84,6 +85,26 @@ def shards(tmp_path_factory: pytest.TempPathFactory, videos: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def one_shard(tmp_path_factory: pytest.TempPathFactory, videos: Path) -> Path:
+    """A dataset of one split and one shard of four clips, as a first try with a few videos has."""
+    folder = tmp_path_factory.mktemp("one_shard")
+    shutil.copytree(videos / "test", folder / "videos" / "train")
+    summary = pack(find_sources(folder / "videos"), folder / "root", SMALL, workers=1)
+    assert (summary.inputs, summary.packed, summary.failed) == (4, 4, 0)
+    return folder / "root"
+
+
+@pytest.fixture(scope="session")
+def one_clip(tmp_path_factory: pytest.TempPathFactory, make_video: MakeVideo) -> Path:
+    """A dataset of one clip, in the split train."""
+    folder = tmp_path_factory.mktemp("one_clip")
+    make_video(folder / "videos" / "train" / "clip.mp4")
+    summary = pack(find_sources(folder / "videos"), folder / "root", SMALL, workers=1)
+    assert (summary.inputs, summary.packed, summary.failed) == (1, 1, 0)
+    return folder / "root"
+
+
+@pytest.fixture(scope="session")
 def exported(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Path:
     """The shards with all that other loaders read."""
     root = tmp_path_factory.mktemp("exported") / "root"
@@ -131,8 +152,6 @@ def aws(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory, shards: Path) -> Path:
     """A tiny model after six steps on the shards."""
-    from tests.commands.test_run import TINY, command
-
     folder = tmp_path_factory.mktemp("small") / "run"
     assert command("train", "--shards", shards, "--run", folder, settings=TINY) == 0
     return folder
@@ -156,8 +175,6 @@ def embedded(tmp_path_factory: pytest.TempPathFactory, shards: Path, embedder: E
 @pytest.fixture(scope="session")
 def explored(tmp_path_factory: pytest.TempPathFactory, ffmpeg: str) -> Iterator[Explored]:
     """A real avcorr explore over ten clips that differ; it makes the embeddings first."""
-    from tests.commands.test_run import TINY, command
-
     folder = tmp_path_factory.mktemp("explored")
     root = make_dataset(folder, ffmpeg)
     assert command("train", "--shards", root, "--run", folder / "run", settings=TINY) == 0

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from avcorr.model.saving.checkpoint import latest_checkpoint
-from tests.commands.test_run import TINY, command
+from tests.support.commands import TINY, command
 
 ROOT = Path(__file__).parents[2]
 EXACT = [*TINY, "train.augment=none", "train.batch_norm=synchronised", "train.log_every=1", "train.learning_rate=1e-4"]

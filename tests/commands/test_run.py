@@ -7,21 +7,11 @@ from pathlib import Path
 
 import pytest
 
-import run as program
+from avcorr.commands.main import main
 from avcorr.model.saving.checkpoint import latest_checkpoint, save_checkpoint
+from tests.support.commands import TINY, command
 
-TINY = [
-    "shard.short_side=48", "pairs.frame_size=32", "pairs.aligned=true", "pairs.window_clips=0", "pairs.workers=0",
-    "model.width=8", "model.spectrogram.window=640", "model.spectrogram.hop=320", "model.spectrogram.mel_bins=32",
-    "train.objective=contrastive", "train.batch_size=8", "train.steps=6", "train.log_every=2",
-    "train.checkpoint_every=3", "train.device=cpu", "train.precision=fp32", "eval.views_per_clip=2",
-    "eval.bootstrap=20",
-]  # fmt: skip
-
-
-def command(*words: object, settings: list[str] | None = None) -> int:
-    options = [word for setting in settings or [] for word in ("--set", setting)]
-    return program.main([str(word) for word in words] + options)
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +132,7 @@ def test_every_recipe_trains_and_is_evaluated(
     """Each at a small size, with its own network, objective, schedule and decay."""
     small = [text for text in TINY if not text.startswith(("pairs.aligned", "train.objective", "model.spectrogram"))]
     small += ["model.spectrogram.mel_bins=32", "train.steps=2", "train.warmup_steps=0"]
-    config = Path(program.__file__).parent / "configs" / f"{recipe}.yaml"
+    config = CONFIGS / f"{recipe}.yaml"
     folder = tmp_path / "run"
     assert command("train", "--shards", shards, "--run", folder, "--config", config, settings=small) == 0
     assert command("eval", "--run", folder, "--shards", shards) == 0
@@ -221,7 +211,7 @@ def test_a_known_error_is_one_line(words: list[str], message: str, capsys: pytes
 @pytest.mark.parametrize("words", [[], ["nonsense"], ["corpus", "--clips", "0", "--out", "x"], ["shard"]])
 def test_wrong_usage_exits_with_two(words: list[str]) -> None:
     with pytest.raises(SystemExit) as stop:
-        program.main(words)
+        main(words)
     assert stop.value.code == 2
 
 

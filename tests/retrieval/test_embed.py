@@ -14,8 +14,8 @@ from avcorr.retrieval.embed_dataset import digest_of, embed_dataset
 from avcorr.retrieval.embeddings import EmbeddingFolder
 from avcorr.retrieval.errors import RetrievalError
 from avcorr.shards.errors import ShardError
-from tests.commands.test_run import command
-from tests.servers import S3Server
+from tests.support.commands import command
+from tests.support.servers import S3Server
 
 
 def test_each_row_is_the_model_on_its_view(shards: Path, embedder: Embedder, embedded: Path) -> None:

@@ -23,8 +23,8 @@ from avcorr.retrieval.query import file_query
 from avcorr.retrieval.search import Searcher
 from avcorr.shards.index import Index
 from avcorr.shards.reader import read_clips
-from tests.commands.test_run import TINY, command
 from tests.conftest import MakeVideo
+from tests.support.commands import TINY, command
 
 SETTINGS = ShardSettings(short_side=64)
 

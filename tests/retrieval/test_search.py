@@ -15,7 +15,7 @@ from avcorr.retrieval.errors import RetrievalError
 from avcorr.retrieval.query import Query, clip_query
 from avcorr.retrieval.search import Searcher
 from avcorr.retrieval.vectors import Kind, build_index, clusters_for
-from tests.embeddings import Made, make_embeddings, unit
+from tests.support.embeddings import Made, make_embeddings, unit
 
 
 @pytest.fixture(scope="module")

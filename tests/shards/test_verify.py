@@ -13,8 +13,8 @@ from avcorr.shards.manifest import MANIFEST
 from avcorr.shards.problem import CODES
 from avcorr.shards.reader import read_clips
 from avcorr.shards.verify import verify
-from tests.cases import CASES
-from tests.damage import LATER, NAME, WIDS, drop_shard, seal
+from tests.support.cases import CASES
+from tests.support.damage import LATER, NAME, WIDS, drop_shard, seal
 
 
 def codes(root: Path, *, full: bool = True) -> set[str]:

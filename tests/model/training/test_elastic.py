@@ -13,7 +13,7 @@ from torch import distributed
 
 from avcorr.model.training.distributed import _of_this_start
 from tests.commands.test_processes import ROOT, losses, wait_for_steps, words
-from tests.commands.test_run import TINY
+from tests.support.commands import TINY
 
 STEPS = 40
 SETTINGS = [*TINY, "train.log_every=1", "train.checkpoint_every=2", f"train.steps={STEPS}"]

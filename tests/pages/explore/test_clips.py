@@ -26,9 +26,9 @@ from avcorr.retrieval.search import Searcher
 from avcorr.retrieval.vectors import build_index
 from avcorr.shards.errors import ShardTruncatedError
 from avcorr.shards.stores.open import open_store
-from tests.commands.test_run import TINY, command
 from tests.conftest import MakeVideo
-from tests.servers import S3Server
+from tests.support.commands import TINY, command
+from tests.support.servers import S3Server
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 import pytest
 import soundfile
 
-from tests.browser import SLOW, Browser, Page, chromium
-from tests.exploring import HOSTILE_LABEL, UPLOAD_MB, Explored
+from tests.support.browser import SLOW, Browser, Page, chromium
+from tests.support.exploring import HOSTILE_LABEL, UPLOAD_MB, Explored
 
 CARDS = "#hits .card .bar:not([hidden])"
 

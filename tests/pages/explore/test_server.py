@@ -20,10 +20,10 @@ from avcorr.model.embedding.embedder import load_embedder
 from avcorr.pipeline.pairs.views import decode_frames
 from avcorr.shards.index import Index
 from avcorr.shards.reader import read_clips
-from tests import hostile
-from tests.commands.test_run import command
 from tests.conftest import MakeVideo
-from tests.exploring import HOSTILE_LABEL, UPLOAD_MB, Explored
+from tests.support import hostile
+from tests.support.commands import command
+from tests.support.exploring import HOSTILE_LABEL, UPLOAD_MB, Explored
 
 Clips = Mapping[str, Any]
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from avcorr.pages.report.report import write_report
-from tests.browser import SECONDS, SLOW, Browser, Page, chromium
-from tests.reports import fabricate_run
+from tests.support.browser import SECONDS, SLOW, Browser, Page, chromium
+from tests.support.reports import fabricate_run
 
 AXE = Path(axe_core_python.__file__).parent / "axe.min.js"
 SIZES = {"desktop": (1200, 900), "phone": (390, 844), "small phone": (320, 640)}

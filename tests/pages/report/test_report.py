@@ -14,7 +14,7 @@ from avcorr.model.evaluation.table import share
 from avcorr.pages.report.figures import per_class, percent
 from avcorr.pages.report.plots import compact, histogram, line_chart, scatter, ticks
 from avcorr.pages.report.report import write_report
-from tests.reports import fabricate_evaluation, fabricate_run
+from tests.support.reports import fabricate_evaluation, fabricate_run
 
 VOID_TAGS = {"meta", "img", "br"}
 

@@ -21,9 +21,9 @@ from avcorr.shards.index import Index
 from avcorr.shards.lookup import choose_clips, find_clips, iter_places, read_clips_at
 from avcorr.shards.reader import read_clips
 from avcorr.shards.stores.open import open_store
-from tests.browser import SLOW, chromium
-from tests.commands.test_run import command
-from tests.servers import S3Server
+from tests.support.browser import SLOW, chromium
+from tests.support.commands import command
+from tests.support.servers import S3Server
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from avcorr.pipeline.decoding.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg,
 from avcorr.pipeline.errors import DecoderError, MediaError
 from avcorr.pipeline.settings import ShardSettings
 from tests.conftest import MakeVideo
-from tests.hostile import widen
 from tests.pipeline.decoding.test_decode import CASES, SETTINGS, clip_of
 from tests.pipeline.decoding.test_decode import reason as reason_of
+from tests.support.hostile import widen
 
 SYSTEM = shutil.which("ffmpeg")
 

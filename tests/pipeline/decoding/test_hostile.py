@@ -22,7 +22,7 @@ from avcorr.shards.index import HIDDEN, Index
 from avcorr.shards.reader import read_clips
 from avcorr.shards.verify import verify
 from tests.conftest import SMALL, MakeVideo
-from tests.hostile import NAMES, ROOT, claim, cut, flip, make_nodes, misdate, run_shard, widen, widen_avi
+from tests.support.hostile import NAMES, ROOT, claim, cut, flip, make_nodes, misdate, run_shard, widen, widen_avi
 
 PEAK = 400.0
 """MB that no process of a run may pass here: the program, an ffmpeg or a worker, on pictures of 128 x 96."""

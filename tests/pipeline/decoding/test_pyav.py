@@ -25,8 +25,8 @@ from avcorr.shards.index import Index
 from avcorr.shards.reader import read_clips
 from avcorr.shards.verify import verify
 from tests.conftest import SMALL, MakeVideo
-from tests.harm import serve_harm
 from tests.pipeline.decoding.test_decode import SETTINGS, clip_of, source
+from tests.support.harm import serve_harm
 
 PYAV = SETTINGS.model_copy(update={"decoder": "pyav"})
 

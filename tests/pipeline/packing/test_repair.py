@@ -15,10 +15,10 @@ from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.index import HIDDEN, ShardName, read_record, record_path
 from avcorr.shards.manifest import MANIFEST
 from avcorr.shards.verify import verify
-from tests.cases import CASES
 from tests.conftest import SMALL, MakeVideo
-from tests.damage import LATER, NAME, edit_record, forget_last
 from tests.pipeline.packing.test_pack import digests
+from tests.support.cases import CASES
+from tests.support.damage import LATER, NAME, edit_record, forget_last
 
 FROM_SHARD = {
     "record lost": CASES["record lost"].damage,

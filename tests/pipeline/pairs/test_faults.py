@@ -17,12 +17,12 @@ from avcorr.shards.index import Index
 from avcorr.shards.reader import read_clips
 from avcorr.shards.store import Patience
 from avcorr.shards.stores.open import open_store
-from tests.commands.test_run import TINY, command
 from tests.pipeline.pairs.test_sampler import damage, digest
 from tests.pipeline.pairs.test_stages import loader_of
-from tests.proxy import Fault, FaultyProxy, Request
-from tests.servers import S3Server, http_server
 from tests.shards.stores.test_dataset import CUTS, upload
+from tests.support.commands import TINY, command
+from tests.support.proxy import Fault, FaultyProxy, Request
+from tests.support.servers import S3Server, http_server
 
 PATIENT = Patience(attempts=8, first_wait=0.01, longest_wait=0.05, stall_seconds=2)
 SECOND = "train/clips-train-000001.tar"

@@ -9,9 +9,9 @@ import pytest
 from avcorr.pipeline.pairs.advice import advise, describe
 from avcorr.pipeline.pairs.speed import Speed, measure_speed
 from avcorr.pipeline.pairs.stages import Stages
-from tests.commands.test_run import command
 from tests.pipeline.pairs.test_stages import loader_of
-from tests.proxy import Fault, FaultyProxy
+from tests.support.commands import command
+from tests.support.proxy import Fault, FaultyProxy
 
 SMALL = ["pairs.frame_size=32", "pairs.window_clips=4", "train.batch_size=16"]
 

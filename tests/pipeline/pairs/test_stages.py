@@ -19,9 +19,9 @@ from avcorr.pipeline.settings import PairSettings
 from avcorr.shards.errors import StoreUnreachableError
 from avcorr.shards.store import Patience, Root, Traffic
 from avcorr.shards.stores.open import open_store
-from tests.commands.test_run import TINY, command
 from tests.pipeline.pairs.test_sampler import damage
-from tests.proxy import Fault, FaultyProxy
+from tests.support.commands import TINY, command
+from tests.support.proxy import Fault, FaultyProxy
 
 SETTINGS = PairSettings(frame_size=32, per_clip=4, window_clips=4, workers=0)
 IMPATIENT = Patience(attempts=5, first_wait=0.01, longest_wait=0.02, stall_seconds=1)

@@ -16,8 +16,8 @@ from avcorr.shards.stores.cache import CachedStore
 from avcorr.shards.stores.open import Cache, open_store
 from avcorr.shards.stores.remote import RemoteStore
 from avcorr.shards.stores.space import Space
-from tests.proxy import Fault, FaultyProxy
-from tests.servers import S3Server
+from tests.support.proxy import Fault, FaultyProxy
+from tests.support.servers import S3Server
 
 BLOCK = 10_000
 FILES = {f"{split}/shard": random.Random(split).randbytes(105_000) for split in ("train", "test")}

@@ -24,11 +24,11 @@ from avcorr.shards.stores.open import open_store
 from avcorr.shards.summary import summarise
 from avcorr.shards.tar import BLOCK
 from avcorr.shards.verify import verify
-from tests.cases import CASES
-from tests.commands.test_run import TINY, command
 from tests.conftest import SMALL
-from tests.proxy import Fault, FaultyProxy, Request
-from tests.servers import S3Server, http_server
+from tests.support.cases import CASES
+from tests.support.commands import TINY, command
+from tests.support.proxy import Fault, FaultyProxy, Request
+from tests.support.servers import S3Server, http_server
 
 IMPATIENT = Patience(attempts=4, first_wait=0.01, longest_wait=0.05, stall_seconds=1)
 NAME = "train/clips-train-000000.tar"

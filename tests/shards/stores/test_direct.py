@@ -13,8 +13,8 @@ from avcorr.shards.errors import ObjectChangedError, ShardTruncatedError, StoreA
 from avcorr.shards.store import ByteRange, Patience, Store
 from avcorr.shards.stores.open import open_store
 from avcorr.shards.stores.remote import RemoteStore
-from tests.proxy import Fault, FaultyProxy, Plan, Request
-from tests.servers import S3Server
+from tests.support.proxy import Fault, FaultyProxy, Plan, Request
+from tests.support.servers import S3Server
 
 SIZE = 4_000_000
 DATA = random.Random(5).randbytes(SIZE)

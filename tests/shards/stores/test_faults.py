@@ -14,8 +14,8 @@ import pytest
 from avcorr.shards.errors import ObjectChangedError, StoreAccessError, StoreError, StoreUnreachableError
 from avcorr.shards.store import ByteRange, Patience, Store
 from avcorr.shards.stores.open import open_store
-from tests.proxy import Fault, FaultyProxy, Plan, Request
-from tests.servers import S3Server
+from tests.support.proxy import Fault, FaultyProxy, Plan, Request
+from tests.support.servers import S3Server
 
 SIZE = 4_000_000
 DATA = random.Random(3).randbytes(SIZE)

@@ -21,7 +21,7 @@ from avcorr.shards.errors import (
 )
 from avcorr.shards.store import ByteRange, Patience, Store
 from avcorr.shards.stores.open import open_store
-from tests.servers import S3Server, http_server
+from tests.support.servers import S3Server, http_server
 
 FILES = {"a/one.bin": random.Random(1).randbytes(3_000_000), "a/b/two": b"hello", "c.json": b"{}", "empty": b""}
 IMPATIENT = Patience(attempts=3, first_wait=0.01, longest_wait=0.02, connect_seconds=1, stall_seconds=1)

@@ -19,9 +19,9 @@ from avcorr.shards.store import Patience
 from avcorr.shards.stores.bucket import Bucket
 from avcorr.shards.stores.open import open_store
 from avcorr.shards.verify import verify
-from tests.commands.test_run import command
-from tests.proxy import Fault, FaultyProxy
-from tests.servers import S3Server
+from tests.support.commands import command
+from tests.support.proxy import Fault, FaultyProxy
+from tests.support.servers import S3Server
 
 ROOT = Path(__file__).parents[3]
 VARYING = {"seconds": 0, "stderr": ""}

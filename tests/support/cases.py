@@ -9,7 +9,7 @@ from avcorr.shards.exports.card import CARD
 from avcorr.shards.index import HIDDEN, columns_path, read_record, record_path
 from avcorr.shards.manifest import MANIFEST
 from avcorr.shards.tar import BLOCK
-from tests.damage import (
+from tests.support.damage import (
     DALI,
     DATABASE,
     LATER,

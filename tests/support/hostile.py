@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 _TIMES = {b"mvhd": (12, 16), b"tkhd": (12, 20), b"mdhd": (12, 16)}
 """Boxes that state a length: where their time scale and their length lie in version 0, from the box's name + 4."""

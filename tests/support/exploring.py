@@ -18,7 +18,7 @@ from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.find import find_sources
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HOSTILE_LABEL = "<img src=x onerror=alert(1)>"
 PICTURES = ("mandelbrot=size=128x96:rate=10", "testsrc2=size=128x96:rate=10", "smptebars=size=128x96:rate=10",
             "rgbtestsrc=size=128x96:rate=10", "cellauto=size=128x96:rate=10:rule=110",
