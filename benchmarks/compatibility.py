@@ -23,8 +23,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from avcorr.shards.index import HIDDEN
-from avcorr.shards.manifest import read_manifest
+from avcorr.shards.index.layout import HIDDEN
+from avcorr.shards.index.manifest import read_manifest
 from avcorr.shards.ranges import ClipIndex
 
 Found = dict[str, tuple[int, int]]

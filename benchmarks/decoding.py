@@ -22,7 +22,7 @@ import torch
 
 from avcorr.pipeline.pairs.jpegs import JpegBatch, place_crops
 from avcorr.pipeline.pairs.views import decode_frames
-from avcorr.shards.index import Index
+from avcorr.shards.dataset import Index
 from avcorr.shards.reader import read_clips
 
 COUNT = 256

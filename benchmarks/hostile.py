@@ -26,7 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from avcorr.pipeline.sources.find import VIDEO_SUFFIXES
-from avcorr.shards.index import HIDDEN
+from avcorr.shards.index.layout import HIDDEN
 from tests.support.hostile import NAMES, claim, cut, flip, make_nodes, misdate, run_shard, widen
 
 WITNESS = "sound-witness"

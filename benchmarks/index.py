@@ -19,12 +19,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
-from avcorr.shards.clip import ClipMetadata
-from avcorr.shards.columns import ColumnsWriter
-from avcorr.shards.index import HIDDEN, write_atomically
-from avcorr.shards.manifest import ShardEntry, write_manifest
+from avcorr.shards.format.clip import ClipMetadata
+from avcorr.shards.format.tar import BLOCK, Member
+from avcorr.shards.index.columns import ColumnsWriter
+from avcorr.shards.index.layout import HIDDEN, write_atomically
+from avcorr.shards.index.manifest import ShardEntry, write_manifest
 from avcorr.shards.ranges import ClipIndex
-from avcorr.shards.tar import BLOCK, Member
 
 RATE, SECONDS = 16000, 10
 BY_TYPE = {int: 1, float: 0.5, str: "text", bool: False, list[int]: [1], list[float]: [0.5]}

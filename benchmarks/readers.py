@@ -39,9 +39,9 @@ from avcorr.pipeline.pairs.loader import PairLoader
 from avcorr.pipeline.pairs.sampler import PairDataset
 from avcorr.pipeline.pairs.views import decode_frame, decode_frames
 from avcorr.pipeline.settings import PairSettings
-from avcorr.shards.clip import Clip
+from avcorr.shards.dataset import Index
 from avcorr.shards.exports.energon import write_energon
-from avcorr.shards.index import Index
+from avcorr.shards.format.clip import Clip
 from avcorr.shards.reader import read_clips
 
 SIZE, RATE = 224, 16000

@@ -27,7 +27,7 @@ import torch
 from avcorr.pipeline.pairs.loader import PairLoader
 from avcorr.pipeline.pairs.sampler import PairDataset
 from avcorr.pipeline.settings import PairSettings
-from avcorr.shards.manifest import read_manifest, write_manifest
+from avcorr.shards.index.manifest import read_manifest, write_manifest
 from avcorr.shards.stores.open import open_store
 from tests.support.servers import s3_server
 

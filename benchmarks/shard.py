@@ -21,7 +21,7 @@ from avcorr.pipeline.decoding.decode import read_clip
 from avcorr.pipeline.decoding.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.source import Source
-from avcorr.shards.tar import encode_member
+from avcorr.shards.format.tar import encode_member
 
 
 def cpu_seconds() -> float:

@@ -28,7 +28,7 @@ from avcorr.pipeline.decoding.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg
 from avcorr.pipeline.decoding.pyav import Pyav
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.find import Source
-from avcorr.shards.tar import encode_member
+from avcorr.shards.format.tar import encode_member
 from benchmarks.peers import peers
 from benchmarks.shard import bare, cpu_seconds
 

@@ -23,7 +23,7 @@ from avcorr.pipeline.errors import PairError
 from avcorr.pipeline.pairs.gallery import Gallery
 from avcorr.pipeline.pairs.protocols import Protocol
 from avcorr.pipeline.pairs.shortcuts import Glimpses
-from avcorr.shards.index import require_dataset
+from avcorr.shards.index.facts import require_dataset
 
 from .dataset import decoders, open_shards, refuse_trained, require_rate
 from .run_folder import saved_config, trained_videos

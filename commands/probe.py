@@ -18,7 +18,8 @@ from avcorr.model.evaluation.evaluate import gallery_hash, pool
 from avcorr.model.evaluation.probe import Items, held_out, table, with_both
 from avcorr.model.saving.checkpoint import load_model
 from avcorr.pipeline.pairs.gallery import Gallery, Pooling
-from avcorr.shards.index import require_dataset, write_json
+from avcorr.shards.index.facts import require_dataset
+from avcorr.shards.index.layout import write_json
 
 from .dataset import decoders, open_shards, refuse_trained, require_rate
 from .errors import CommandError

@@ -24,8 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         query = clip_query(searcher, arguments.query)
     answer = ask(
-        searcher, query, by=arguments.by, to=arguments.to, top=arguments.top, labels=arguments.label, splits=arguments.split,
-        duplicates=arguments.duplicates,
+        searcher, query, by=arguments.by, to=arguments.to, top=arguments.top, labels=arguments.label,
+        splits=arguments.split, duplicates=arguments.duplicates,
     )  # fmt: skip
     print(json.dumps(answer.to_json(), ensure_ascii=False) if arguments.json else answer.table())
     if arguments.sheet:

@@ -13,7 +13,8 @@ from avcorr.model.training.distributed import joined, named
 from avcorr.model.training.trainer import fit
 from avcorr.pipeline.pairs.loader import PairLoader
 from avcorr.pipeline.pairs.sampler import PairDataset
-from avcorr.shards.index import Index, write_atomically
+from avcorr.shards.dataset import Index
+from avcorr.shards.index.layout import write_atomically
 
 from .dataset import open_shards, require_rate
 from .errors import CommandError

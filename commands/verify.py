@@ -7,8 +7,8 @@ from collections import Counter
 
 from tqdm import tqdm
 
-from avcorr.shards.verify import Audit
-from avcorr.shards.verify import verify as find_problems
+from avcorr.shards.checks.dataset_check import Audit
+from avcorr.shards.checks.dataset_check import verify as find_problems
 
 from .errors import CommandError
 

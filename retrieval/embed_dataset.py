@@ -15,7 +15,7 @@ from avcorr.model.embedding.embed import embed
 from avcorr.model.embedding.embedder import Embedder
 from avcorr.pipeline.pairs.batches import ViewBatch
 from avcorr.pipeline.pairs.gallery import Gallery
-from avcorr.shards.manifest import read_manifest
+from avcorr.shards.index.manifest import read_manifest
 from avcorr.shards.store import Root
 from avcorr.shards.stores.open import is_remote, open_store
 

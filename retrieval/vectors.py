@@ -19,7 +19,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from avcorr.shards.index import write_json
+from avcorr.shards.index.layout import write_json
 
 from .embeddings import MODALITIES, EmbeddingFolder, Floats
 from .errors import RetrievalError

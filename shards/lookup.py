@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePath
 from typing import NamedTuple
 
-from .clip import MEMBERS, Clip, ClipMetadata
-from .columns import Columns
 from .errors import DatasetMismatchError, ShardFormatError
-from .manifest import ShardEntry, read_manifest
+from .format.clip import MEMBERS, Clip, ClipMetadata
+from .index.columns import Columns
+from .index.manifest import ShardEntry, read_manifest
 from .store import ByteRange, Store
 
 

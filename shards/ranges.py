@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .columns import Columns
 from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
-from .manifest import read_manifest
+from .index.columns import Columns
+from .index.manifest import read_manifest
 from .store import ByteRange, Root
 from .stores.open import open_store
 

@@ -8,12 +8,12 @@ one, the closing blocks are still demanded.
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from .clip import MEMBERS, Clip, ClipMetadata
 from .errors import MissingObjectError, ShardFormatError, ShardTruncatedError
-from .index import ShardRecord
+from .format.clip import MEMBERS, Clip, ClipMetadata
+from .format.tar import BLOCK, iter_members
+from .index.record import ShardRecord
 from .store import ByteRange, Root
 from .stores.open import open_store
-from .tar import BLOCK, iter_members
 
 
 def check_ends(root: Root, record: ShardRecord) -> None:

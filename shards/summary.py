@@ -5,8 +5,9 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from .clip import FLAGS
-from .index import Index, IndexedClip
+from .dataset import Index
+from .format.clip import FLAGS
+from .index.record import IndexedClip
 from .store import Root
 
 

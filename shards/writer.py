@@ -15,23 +15,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
-from .clip import Clip, ClipMetadata
-from .columns import ColumnsWriter, encode_columns
 from .errors import ShardError, ShardFormatError
-from .index import (
+from .format.clip import Clip, ClipMetadata
+from .format.tar import closing, encode_member, locate_members
+from .index.columns import ColumnsWriter, encode_columns
+from .index.layout import (
     HIDDEN,
     MANIFEST,
-    IndexedClip,
     ShardName,
-    ShardRecord,
     columns_path,
-    read_record,
     record_path,
     sync_folder,
     write_atomically,
     write_json,
 )
-from .tar import closing, encode_member, locate_members
+from .index.record import IndexedClip, ShardRecord, read_record
 
 
 class ShardWriter:

@@ -7,8 +7,8 @@ import pytest
 
 from avcorr.commands.parser import COMMANDS
 from avcorr.pipeline.errors import REASONS
-from avcorr.shards.clip import ClipMetadata
-from avcorr.shards.problem import CODES
+from avcorr.shards.checks.problem import CODES
+from avcorr.shards.format.clip import ClipMetadata
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from avcorr.pipeline.pairs.reading import check_shard
 from avcorr.retrieval.embeddings import EmbeddingFolder, read_manifest
-from avcorr.shards.columns import Columns
-from avcorr.shards.manifest import ShardEntry
-from avcorr.shards.manifest import read_manifest as read_shards
+from avcorr.shards.index.columns import Columns
+from avcorr.shards.index.manifest import ShardEntry
+from avcorr.shards.index.manifest import read_manifest as read_shards
 from avcorr.shards.store import ByteRange, Store
 
 from .errors import ExploreError, UnknownError

@@ -9,8 +9,8 @@ from typing import Any
 import soundfile
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from avcorr.shards.clip import Clip
-from avcorr.shards.index import write_atomically
+from avcorr.shards.format.clip import Clip
+from avcorr.shards.index.layout import write_atomically
 
 from .contact_sheet import Line, clip_lines, clip_row, describe
 from .strip import wave_of

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from avcorr.pipeline.errors import PipelineError
-from avcorr.shards.clip import WAV_HEADER_BYTES, Clip
+from avcorr.shards.format.clip import WAV_HEADER_BYTES, Clip
 
 from ..soundplot import AXIS, INK, MARK, PAPER, SOFT, spectrogram, waveform
 

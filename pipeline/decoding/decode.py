@@ -2,7 +2,7 @@
 
 import os
 
-from avcorr.shards.clip import FORMAT_VERSION, Clip, ClipMetadata, wav_header
+from avcorr.shards.format.clip import FORMAT_VERSION, Clip, ClipMetadata, wav_header
 
 from ..errors import MediaError
 from ..settings import ShardSettings

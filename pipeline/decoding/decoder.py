@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from avcorr.shards.clip import Clip
+from avcorr.shards.format.clip import Clip
 
 from ..settings import ShardSettings
 from ..sources.source import Source

@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
-from avcorr.shards.clip import JPEG_END, JPEG_START
+from avcorr.shards.format.clip import JPEG_END, JPEG_START
 
 from ..errors import DecoderError, MediaError
 from ..settings import ShardSettings

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from avcorr.shards.clip import Clip, ClipMetadata
+from avcorr.shards.format.clip import Clip, ClipMetadata
 
 from ..errors import DecoderError, MediaError
 from ..settings import ShardSettings

@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from avcorr.shards.clip import Clip
+from avcorr.shards.format.clip import Clip
 
 from ..decoding.decoder import Decoder
 from ..errors import MediaError

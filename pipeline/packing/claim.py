@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from avcorr.shards.clip import FORMAT_VERSION
 from avcorr.shards.errors import DatasetMismatchError
-from avcorr.shards.index import HIDDEN, read_dataset, write_json
+from avcorr.shards.format.clip import FORMAT_VERSION
+from avcorr.shards.index.facts import read_dataset
+from avcorr.shards.index.layout import HIDDEN, write_json
 
 from ..errors import OutputError
 from ..settings import ShardSettings

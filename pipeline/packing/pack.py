@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index import HIDDEN, iter_records, write_ledger
+from avcorr.shards.index.layout import HIDDEN
+from avcorr.shards.index.ledger import write_ledger
+from avcorr.shards.index.record import iter_records
 from avcorr.shards.writer import ShardWriter, finish_publication
 
 from ..decoding.decoder import Decoder, open_decoder

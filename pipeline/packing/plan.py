@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avcorr.shards.index import ShardName
+from avcorr.shards.index.layout import ShardName
 
 from ..settings import ShardSettings
 from ..sources.source import Source

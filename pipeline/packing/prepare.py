@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from avcorr.shards.index import HIDDEN
+from avcorr.shards.index.layout import HIDDEN
 
 from ..decoding.ffmpeg import find_ffmpeg
 from ..decoding.probe import Durations

@@ -15,12 +15,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from avcorr.shards.columns import repair_columns
+from avcorr.shards.checks.dataset_check import verify
+from avcorr.shards.checks.problem import Problem
 from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index import HIDDEN, ShardName, iter_records, read_dataset, write_json, write_ledger
-from avcorr.shards.problem import Problem
-from avcorr.shards.verify import verify
+from avcorr.shards.index.columns import repair_columns
+from avcorr.shards.index.facts import read_dataset
+from avcorr.shards.index.layout import HIDDEN, ShardName, write_json
+from avcorr.shards.index.ledger import write_ledger
+from avcorr.shards.index.record import iter_records
 
 from ..settings import ShardSettings
 from ..sources.source import SourceList

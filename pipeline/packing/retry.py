@@ -11,9 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from avcorr.shards.clip import Clip
 from avcorr.shards.errors import ShardTruncatedError
-from avcorr.shards.index import ShardName, ShardRecord, read_record, record_path, write_json
+from avcorr.shards.format.clip import Clip
+from avcorr.shards.index.layout import ShardName, record_path, write_json
+from avcorr.shards.index.record import ShardRecord, read_record
 from avcorr.shards.reader import read_clips
 from avcorr.shards.writer import ShardWriter
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from avcorr.shards.clip import MEMBERS, Clip, ClipMetadata
+from avcorr.shards.checks.archive_check import scan_shard
+from avcorr.shards.checks.problem import Problem
 from avcorr.shards.errors import ShardError, ShardFormatError
-from avcorr.shards.index import HIDDEN, ShardName, ShardRecord, read_record, record_path
-from avcorr.shards.manifest import read_manifest
-from avcorr.shards.problem import Problem
-from avcorr.shards.scan import scan_shard
-from avcorr.shards.tar import iter_members
+from avcorr.shards.format.clip import MEMBERS, Clip, ClipMetadata
+from avcorr.shards.format.tar import iter_members
+from avcorr.shards.index.layout import HIDDEN, ShardName, record_path
+from avcorr.shards.index.manifest import read_manifest
+from avcorr.shards.index.record import ShardRecord, read_record
 from avcorr.shards.writer import ShardWriter, finish_publication
 
 logger = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from avcorr.shards.clip import Clip, ClipMetadata
-from avcorr.shards.index import HIDDEN, write_atomically
+from avcorr.shards.format.clip import Clip, ClipMetadata
+from avcorr.shards.index.layout import HIDDEN, write_atomically
 
 from ..decoding.decoder import Decoder
 from ..errors import MediaError, OutputError

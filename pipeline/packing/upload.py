@@ -16,16 +16,9 @@ from pathlib import Path
 from types import TracebackType
 
 from avcorr.shards.errors import DatasetMismatchError
-from avcorr.shards.index import (
-    HIDDEN,
-    MANIFEST,
-    ShardName,
-    columns_path,
-    iter_records,
-    read_dataset,
-    read_record,
-    record_path,
-)
+from avcorr.shards.index.facts import read_dataset
+from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, columns_path, record_path
+from avcorr.shards.index.record import iter_records, read_record
 from avcorr.shards.stores.bucket import Bucket
 
 logger = logging.getLogger(__name__)
@@ -84,7 +77,7 @@ class Upload:
                 "choose another --out, or delete that folder"
             )
         for record in list(iter_records(self._work)):
-            name, (size, _) = _name(Path(record.path)), self._there.get(record.path, (0, ""))
+            name, (size, _) = ShardName.parse(record.path), self._there.get(record.path, (0, ""))
             if (self._work / record.path).exists():
                 self._waiting.append(self._thread.submit(self._send, name))  # an earlier run did not come to it
             elif record.clips and size != record.size:
@@ -119,7 +112,7 @@ class Upload:
         """
         self._drain()
         for path in sorted(self._work.glob("*/*.tar")):
-            self._send(_name(path))
+            self._send(ShardName.parse(path.relative_to(self._work).as_posix()))
         files = sorted(path for path in self._work.rglob("*") if path.is_file())
         names = [name for path in files if not (name := path.relative_to(self._work).as_posix()).startswith(_OWN)]
         manifest = f"{HIDDEN}/{MANIFEST}"
@@ -174,9 +167,3 @@ class Upload:
             path = self._work / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-
-
-def _name(path: Path) -> ShardName:
-    """Return which shard a path `<split>/<dataset>-<split>-<number>.tar` is."""
-    dataset, _, number = path.stem.rpartition("-")
-    return ShardName(dataset.removesuffix(f"-{path.parent.name}"), path.parent.name, int(number))

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avcorr.shards.columns import Columns
 from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
-from avcorr.shards.manifest import ShardEntry, read_manifest
+from avcorr.shards.index.columns import Columns
+from avcorr.shards.index.manifest import ShardEntry, read_manifest
 from avcorr.shards.store import ByteRange, Root
 from avcorr.shards.stores.open import open_store
 

@@ -11,7 +11,7 @@ import simplejpeg
 import soundfile
 import torch
 
-from avcorr.shards.manifest import ShardEntry
+from avcorr.shards.index.manifest import ShardEntry
 from avcorr.shards.store import Root
 from avcorr.shards.stores.open import open_store
 

@@ -21,9 +21,9 @@ from avcorr.shards.errors import (
     ShardFormatError,
     ShardTruncatedError,
 )
-from avcorr.shards.manifest import ShardEntry
+from avcorr.shards.format.tar import BLOCK
+from avcorr.shards.index.manifest import ShardEntry
 from avcorr.shards.store import ByteRange, Store
-from avcorr.shards.tar import BLOCK
 
 from ..settings import PairSettings
 from .catalogue import Catalogue

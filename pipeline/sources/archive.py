@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from avcorr.shards.index import write_json
+from avcorr.shards.index.layout import write_json
 
 from ..errors import ArchiveError, MediaError
 from .file import open_file

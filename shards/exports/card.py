@@ -9,8 +9,9 @@ from typing import Any
 
 import yaml
 
-from ..index import read_dataset, write_atomically
-from ..manifest import ShardEntry
+from ..index.facts import read_dataset
+from ..index.layout import write_atomically
+from ..index.manifest import ShardEntry
 
 CARD = "README.md"
 MARKER = "<!-- written by avcorr at each packing; take this line out to keep your own changes -->"

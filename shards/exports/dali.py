@@ -5,10 +5,10 @@ DALI is given their paths, so they lie in `.avcorr/dali/`, where no other loader
 
 from pathlib import Path, PurePosixPath
 
-from ..clip import MEMBERS
-from ..columns import Columns
-from ..index import HIDDEN, write_atomically
-from ..manifest import read_manifest
+from ..format.clip import MEMBERS
+from ..index.columns import Columns
+from ..index.layout import HIDDEN, write_atomically
+from ..index.manifest import read_manifest
 
 VERSION = "v1.2"
 FOLDER = "dali"

@@ -15,12 +15,12 @@ from typing import Any
 
 import yaml
 
-from ..clip import MEMBERS
-from ..columns import Columns
-from ..index import is_json_of, sync_folder, write_atomically, write_json
-from ..manifest import ShardEntry, read_manifest
+from ..format.clip import MEMBERS
+from ..format.tar import BLOCK, Member
+from ..index.columns import Columns
+from ..index.layout import is_json_of, sync_folder, write_atomically, write_json
+from ..index.manifest import ShardEntry, read_manifest
 from ..store import Store
-from ..tar import BLOCK, Member
 
 FOLDER = ".nv-meta"
 LAYOUT_VERSION = "7.4.1"

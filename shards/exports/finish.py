@@ -3,8 +3,8 @@
 import logging
 from pathlib import Path
 
-from ..index import HIDDEN
-from ..manifest import iter_entries, write_manifest
+from ..index.layout import HIDDEN
+from ..index.manifest import iter_entries, write_manifest
 from . import dali, energon
 from .card import CARD, write_card
 from .wids import write_wids

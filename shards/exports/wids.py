@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..index import HIDDEN, is_json_of, write_json
-from ..manifest import ShardEntry
+from ..index.layout import HIDDEN, is_json_of, write_json
+from ..index.manifest import ShardEntry
 
 _NAME = re.compile(rf"{re.escape(HIDDEN)}/wids-[^/]*\.json")
 

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import simplejpeg
 
-from avcorr.shards.clip import FORMAT_VERSION, Clip, ClipMetadata, wav_header
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index import HIDDEN, ShardName, write_json, write_ledger
+from avcorr.shards.format.clip import FORMAT_VERSION, Clip, ClipMetadata, wav_header
+from avcorr.shards.index.layout import HIDDEN, ShardName, write_json
+from avcorr.shards.index.ledger import write_ledger
 from avcorr.shards.writer import ShardWriter
 
 FOLDER = Path(__file__).parent / f"v{FORMAT_VERSION}"

@@ -21,7 +21,7 @@ from avcorr.retrieval.errors import RetrievalError
 from avcorr.retrieval.near_duplicates import BITS, picture_hashes
 from avcorr.retrieval.query import file_query
 from avcorr.retrieval.search import Searcher
-from avcorr.shards.index import Index
+from avcorr.shards.dataset import Index
 from avcorr.shards.reader import read_clips
 from tests.conftest import MakeVideo
 from tests.support.commands import TINY, command

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from avcorr.shards.clip import FORMAT_VERSION, ClipMetadata
-from avcorr.shards.columns import find_column_problems
-from avcorr.shards.index import HIDDEN, Index, ShardName, columns_path
+from avcorr.shards.checks.dataset_check import verify
+from avcorr.shards.dataset import Index
+from avcorr.shards.format.clip import FORMAT_VERSION, ClipMetadata
+from avcorr.shards.index.columns import find_column_problems
+from avcorr.shards.index.layout import HIDDEN, ShardName, columns_path
 from avcorr.shards.ranges import ClipIndex
 from avcorr.shards.reader import read_clips
-from avcorr.shards.verify import verify
 from avcorr.shards.writer import ShardWriter
 from tests.golden.make import NAME, describe
 

@@ -14,15 +14,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avcorr.shards.clip import MEMBERS, Clip
-from avcorr.shards.columns import Columns, ColumnsWriter, encode_columns, find_column_problems, repair_columns
+from avcorr.shards.dataset import Index
 from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index import HIDDEN, Index
-from avcorr.shards.manifest import MANIFEST, iter_entries, read_manifest
+from avcorr.shards.format.clip import MEMBERS, Clip
+from avcorr.shards.format.tar import encode_member, iter_members, locate_members
+from avcorr.shards.index.columns import Columns, ColumnsWriter, encode_columns, find_column_problems, repair_columns
+from avcorr.shards.index.layout import HIDDEN, MANIFEST
+from avcorr.shards.index.manifest import iter_entries, read_manifest
 from avcorr.shards.ranges import ByteRange, ClipIndex
 from avcorr.shards.reader import read_clips
-from avcorr.shards.tar import encode_member, iter_members, locate_members
 from tests.shards.test_writer import make_clip
 
 TRAIN = Path(HIDDEN) / "shards" / "train-000000"

@@ -19,12 +19,13 @@ import webdataset
 import yaml
 from PIL import Image
 
+from avcorr.shards.dataset import Index
 from avcorr.shards.exports.card import write_card
 from avcorr.shards.exports.dali import write_dali
 from avcorr.shards.exports.energon import write_energon
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index import HIDDEN, Index
-from avcorr.shards.manifest import read_manifest
+from avcorr.shards.index.layout import HIDDEN
+from avcorr.shards.index.manifest import read_manifest
 from avcorr.shards.reader import read_clips
 
 

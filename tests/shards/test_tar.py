@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from avcorr.shards.errors import ShardFormatError, ShardTruncatedError
-from avcorr.shards.tar import BLOCK, closing, encode_member, iter_members
+from avcorr.shards.format.tar import BLOCK, closing, encode_member, iter_members
 
 contents = st.dictionaries(
     st.from_regex(r"[a-z][a-z0-9]{0,20}\.(json|wav)", fullmatch=True), st.binary(max_size=2000), max_size=5

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from avcorr.shards.checks.dataset_check import verify
+from avcorr.shards.checks.problem import CODES
+from avcorr.shards.dataset import Index
 from avcorr.shards.errors import ShardError, ShardTruncatedError
 from avcorr.shards.exports.card import CARD
-from avcorr.shards.index import HIDDEN, Index, read_record, record_path
-from avcorr.shards.manifest import MANIFEST
-from avcorr.shards.problem import CODES
+from avcorr.shards.index.layout import HIDDEN, MANIFEST, record_path
+from avcorr.shards.index.record import read_record
 from avcorr.shards.reader import read_clips
-from avcorr.shards.verify import verify
 from tests.support.cases import CASES
 from tests.support.damage import LATER, NAME, WIDS, drop_shard, seal
 

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from avcorr.shards.clip import Clip, ClipMetadata, wav_header
-from avcorr.shards.columns import encode_columns, find_column_problems
+from avcorr.shards.checks.dataset_check import verify
+from avcorr.shards.dataset import Index
 from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.exports.energon import write_energon
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index import HIDDEN, Index, ShardName, columns_path, read_record, record_path, write_json
-from avcorr.shards.manifest import MANIFEST
+from avcorr.shards.format.clip import Clip, ClipMetadata, wav_header
+from avcorr.shards.index.columns import encode_columns, find_column_problems
+from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, columns_path, record_path, write_json
+from avcorr.shards.index.record import read_record
 from avcorr.shards.reader import read_clips
-from avcorr.shards.verify import verify
 from avcorr.shards.writer import ShardWriter, finish_publication
 
 NAME = ShardName("clips", "train", 0)

@@ -6,9 +6,9 @@ from collections.abc import Set
 from dataclasses import dataclass
 
 from avcorr.shards.exports.card import CARD
-from avcorr.shards.index import HIDDEN, columns_path, read_record, record_path
-from avcorr.shards.manifest import MANIFEST
-from avcorr.shards.tar import BLOCK
+from avcorr.shards.format.tar import BLOCK
+from avcorr.shards.index.layout import HIDDEN, MANIFEST, columns_path, record_path
+from avcorr.shards.index.record import read_record
 from tests.support.damage import (
     DALI,
     DATABASE,

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index import HIDDEN, ShardName, columns_path, read_record, record_path
-from avcorr.shards.manifest import MANIFEST, iter_entries, write_manifest
-from avcorr.shards.tar import BLOCK, closing, encode_member, iter_members
+from avcorr.shards.format.tar import BLOCK, closing, encode_member, iter_members
+from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, columns_path, record_path
+from avcorr.shards.index.manifest import iter_entries, write_manifest
+from avcorr.shards.index.record import read_record
 
 NAME, LATER = ShardName("clips", "train", 0), ShardName("clips", "train", 1)
 WIDS, DALI = f"{HIDDEN}/wids-train.json", f"{HIDDEN}/dali/train/clips-train-000000.idx"

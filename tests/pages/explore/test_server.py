@@ -18,7 +18,7 @@ from PIL import Image
 
 from avcorr.model.embedding.embedder import load_embedder
 from avcorr.pipeline.pairs.views import decode_frames
-from avcorr.shards.index import Index
+from avcorr.shards.dataset import Index
 from avcorr.shards.reader import read_clips
 from tests.conftest import MakeVideo
 from tests.support import hostile

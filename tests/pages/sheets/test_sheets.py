@@ -15,9 +15,9 @@ from avcorr.pages.sheets.contact_sheet import CLIP, HEAD, MARGIN, clip_lines, cl
 from avcorr.pages.sheets.sheet_page import write_page
 from avcorr.pages.sheets.strip import CONNECT, SheetError, wave_of
 from avcorr.pages.soundplot import COLOURS, INK, MARK, WAVE, spectrogram, waveform
-from avcorr.shards.clip import Clip
+from avcorr.shards.dataset import Index
 from avcorr.shards.errors import DatasetMismatchError
-from avcorr.shards.index import Index
+from avcorr.shards.format.clip import Clip
 from avcorr.shards.lookup import choose_clips, find_clips, iter_places, read_clips_at
 from avcorr.shards.reader import read_clips
 from avcorr.shards.stores.open import open_store

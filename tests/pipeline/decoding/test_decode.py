@@ -14,7 +14,7 @@ from avcorr.pipeline.decoding.pyav import Pyav
 from avcorr.pipeline.errors import MediaError
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.source import Source
-from avcorr.shards.clip import Clip
+from avcorr.shards.format.clip import Clip
 from tests.conftest import MakeVideo
 
 SETTINGS = ShardSettings(short_side=48)

@@ -18,9 +18,10 @@ from avcorr.pipeline.packing.pack import pack, plan_shards
 from avcorr.pipeline.packing.prepare import read_sources
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.find import find_sources
-from avcorr.shards.index import HIDDEN, Index
+from avcorr.shards.checks.dataset_check import verify
+from avcorr.shards.dataset import Index
+from avcorr.shards.index.layout import HIDDEN
 from avcorr.shards.reader import read_clips
-from avcorr.shards.verify import verify
 from tests.conftest import SMALL, MakeVideo
 from tests.support.hostile import NAMES, ROOT, claim, cut, flip, make_nodes, misdate, run_shard, widen, widen_avi
 

@@ -19,11 +19,11 @@ from avcorr.pipeline.decoding.workers import Workers
 from avcorr.pipeline.errors import MediaError
 from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.sources.find import find_sources
-from avcorr.shards.clip import Clip
+from avcorr.shards.checks.dataset_check import verify
+from avcorr.shards.dataset import Index
 from avcorr.shards.errors import DatasetMismatchError
-from avcorr.shards.index import Index
+from avcorr.shards.format.clip import Clip
 from avcorr.shards.reader import read_clips
-from avcorr.shards.verify import verify
 from tests.conftest import SMALL, MakeVideo
 from tests.pipeline.decoding.test_decode import SETTINGS, clip_of, source
 from tests.support.harm import serve_harm

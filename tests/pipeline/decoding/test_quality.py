@@ -12,8 +12,8 @@ from avcorr.pipeline.decoding.decoded import Backend
 from avcorr.pipeline.decoding.quality import compared_frames, picture_quality, sound_quality
 from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.sources.find import find_sources
-from avcorr.shards.clip import FLAGS
-from avcorr.shards.index import Index
+from avcorr.shards.dataset import Index
+from avcorr.shards.format.clip import FLAGS
 from avcorr.shards.summary import describe, summarise
 from tests.conftest import SMALL
 from tests.pipeline.decoding.test_decode import SETTINGS, backend, clip_of

@@ -16,11 +16,12 @@ from avcorr.pipeline.packing.pack import pack, plan_shards
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.pipeline.sources.source import Source
+from avcorr.shards.checks.dataset_check import verify
+from avcorr.shards.dataset import Index
 from avcorr.shards.errors import DatasetMismatchError
-from avcorr.shards.index import HIDDEN, Index
-from avcorr.shards.manifest import read_manifest
+from avcorr.shards.index.layout import HIDDEN
+from avcorr.shards.index.manifest import read_manifest
 from avcorr.shards.reader import read_clips
-from avcorr.shards.verify import verify
 from tests.conftest import SMALL, MakeVideo
 
 ROOT = Path(__file__).parents[3]

@@ -11,10 +11,10 @@ import run
 from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.packing.repair import Repair, repair, repair_settings
 from avcorr.pipeline.sources.find import find_sources
+from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.errors import DatasetMismatchError
-from avcorr.shards.index import HIDDEN, ShardName, read_record, record_path
-from avcorr.shards.manifest import MANIFEST
-from avcorr.shards.verify import verify
+from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, record_path
+from avcorr.shards.index.record import read_record
 from tests.conftest import SMALL, MakeVideo
 from tests.pipeline.packing.test_pack import digests
 from tests.support.cases import CASES

@@ -12,8 +12,8 @@ import obstore
 import pytest
 
 from avcorr.pipeline.pairs.batches import PairBatch
+from avcorr.shards.dataset import Index
 from avcorr.shards.errors import MissingObjectError, ObjectChangedError, ShardError, ShardTruncatedError
-from avcorr.shards.index import Index
 from avcorr.shards.reader import read_clips
 from avcorr.shards.store import Patience
 from avcorr.shards.stores.open import open_store

@@ -23,7 +23,7 @@ from avcorr.pipeline.pairs.loader import PairLoader
 from avcorr.pipeline.pairs.sampler import PairDataset
 from avcorr.pipeline.pairs.views import decode_frames
 from avcorr.pipeline.settings import PairSettings
-from avcorr.shards.clip import Clip
+from avcorr.shards.dataset import Index
 from avcorr.shards.errors import (
     DatasetMismatchError,
     MissingObjectError,
@@ -31,7 +31,7 @@ from avcorr.shards.errors import (
     ShardFormatError,
     ShardTruncatedError,
 )
-from avcorr.shards.index import Index
+from avcorr.shards.format.clip import Clip
 from avcorr.shards.reader import read_clips
 
 SETTINGS = PairSettings(frame_size=32, per_clip=4, window_clips=4, workers=0)

@@ -15,8 +15,9 @@ from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources import archive
 from avcorr.pipeline.sources.archive import ArchiveReader, Member, MemoryFile, list_archive, load_member
 from avcorr.pipeline.sources.find import find_sources
-from avcorr.shards.index import HIDDEN, Index
-from avcorr.shards.verify import verify
+from avcorr.shards.checks.dataset_check import verify
+from avcorr.shards.dataset import Index
+from avcorr.shards.index.layout import HIDDEN
 from tests.conftest import SMALL
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}

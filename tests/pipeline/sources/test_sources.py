@@ -8,7 +8,7 @@ import pytest
 
 from avcorr.pipeline.errors import SourceError
 from avcorr.pipeline.sources.find import choose_split, find_sources
-from avcorr.shards.clip import KEY_PATTERN
+from avcorr.shards.format.clip import KEY_PATTERN
 
 HOSTILE = ["plain.mp4", "-dash.mp4", "two words.mkv", "quo'te\".mov", "new\nline.webm", "ünïcode.avi",
            "dots.in.name.ts", "__init__.mp4", "UPPER.MP4", "upper.mp4", "$(rm -rf).mpg",

@@ -15,15 +15,16 @@ from avcorr.pipeline.pairs.loader import PairLoader
 from avcorr.pipeline.pairs.sampler import PairDataset
 from avcorr.pipeline.settings import PairSettings
 from avcorr.pipeline.sources.find import find_sources
+from avcorr.shards.checks.dataset_check import verify
+from avcorr.shards.dataset import Index
 from avcorr.shards.errors import ShardError, ShardTruncatedError, StoreUnreachableError
-from avcorr.shards.index import Index, ShardRecord
+from avcorr.shards.format.tar import BLOCK
+from avcorr.shards.index.record import ShardRecord
 from avcorr.shards.ranges import ClipIndex
 from avcorr.shards.reader import iter_clips, read_clips
 from avcorr.shards.store import Patience, Root
 from avcorr.shards.stores.open import open_store
 from avcorr.shards.summary import summarise
-from avcorr.shards.tar import BLOCK
-from avcorr.shards.verify import verify
 from tests.conftest import SMALL
 from tests.support.cases import CASES
 from tests.support.commands import TINY, command

@@ -14,11 +14,11 @@ from pathlib import Path
 import obstore
 import pytest
 
+from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.errors import ShardFormatError, StoreError
 from avcorr.shards.store import Patience
 from avcorr.shards.stores.bucket import Bucket
 from avcorr.shards.stores.open import open_store
-from avcorr.shards.verify import verify
 from tests.support.commands import command
 from tests.support.proxy import Fault, FaultyProxy
 from tests.support.servers import S3Server

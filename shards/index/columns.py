@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .clip import FLAGS, MEMBERS, WAV_HEADER_BYTES, ClipMetadata
-from .errors import ShardFormatError
-from .index import ShardRecord, read_record, write_atomically, write_json
-from .tar import BLOCK, Member, iter_members
+from ..errors import ShardFormatError
+from ..format.clip import FLAGS, MEMBERS, WAV_HEADER_BYTES, ClipMetadata
+from ..format.tar import BLOCK, Member, iter_members
+from .layout import write_atomically, write_json
+from .record import ShardRecord, read_record
 
 TEXTS = ("key", "video", "label")
 """Metadata that are kept as UTF-8 bytes back to back, with the rows' borders."""

@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .clip import FORMAT_VERSION
-from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
-from .index import HIDDEN, MANIFEST, ShardRecord, read_record, require_dataset, write_json
-from .store import Root
-from .stores.open import open_store
+from ..errors import DatasetMismatchError, MissingObjectError, ShardFormatError
+from ..format.clip import FORMAT_VERSION
+from ..store import Root
+from ..stores.open import open_store
+from .facts import require_dataset
+from .layout import HIDDEN, MANIFEST, write_json
+from .record import ShardRecord, read_record
 
 
 @dataclass(frozen=True, slots=True)

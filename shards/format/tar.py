@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from .errors import ShardFormatError, ShardTruncatedError
+from ..errors import ShardFormatError, ShardTruncatedError
 
 BLOCK = 512
 RECORD = 20 * BLOCK

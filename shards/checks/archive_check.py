@@ -10,15 +10,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import BinaryIO
 
-from .check import check_clip
-from .clip import MEMBERS, ClipMetadata
-from .columns import ColumnsWriter
-from .errors import ShardFormatError
-from .index import IndexedClip
+from ..errors import ShardFormatError
+from ..format.clip import MEMBERS, ClipMetadata
+from ..format.tar import BLOCK, RECORD, Member, encode_header
+from ..index.columns import ColumnsWriter
+from ..index.record import IndexedClip
+from ..store import Root
+from ..stores.open import open_store
+from .clip_check import check_clip
 from .problem import Problem
-from .store import Root
-from .stores.open import open_store
-from .tar import BLOCK, RECORD, Member, encode_header
 
 _CHUNK_BYTES = 1 << 20
 _HEADER_FIELDS = (

@@ -1,32 +1,16 @@
 """What the index knows of one shard: its name, its clips, and the rows of the inputs that were meant for it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .clip import FORMAT_VERSION
-from .errors import ShardFormatError
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class ShardName:
-    """Which shard of which split."""
-
-    dataset: str
-    split: str
-    number: int
-
-    @property
-    def stem(self) -> str:
-        """Return `<split>-<six digits>`, the name of the shard's record."""
-        return f"{self.split}-{self.number:06d}"
-
-    @property
-    def path(self) -> str:
-        """Return the shard's path under the root; its base name is unique over the splits."""
-        return f"{self.split}/{self.dataset}-{self.stem}.tar"
+from ..errors import DatasetMismatchError, MissingObjectError, ShardFormatError
+from ..format.clip import FORMAT_VERSION
+from ..store import Root, Store
+from ..stores.open import open_store
+from .layout import HIDDEN, MANIFEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,3 +71,31 @@ def parse_record(data: bytes, path: str) -> ShardRecord:
         return ShardRecord.from_json(json.loads(data))
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ShardFormatError(f"the index record {path} is damaged ({error})") from error
+
+
+def record_names(store: Store) -> list[str]:
+    """Return the paths of all records under the root, by split and number.
+
+    Raises:
+        DatasetMismatchError: where nothing can be listed, as over HTTP, and there is no manifest.
+        ShardFormatError: when that is damaged.
+    """
+    if store.lists:
+        return [path for path in store.list(f"{HIDDEN}/shards") if path.endswith(".json")]
+    where = f"{store.url}/{HIDDEN}/{MANIFEST}"
+    try:
+        values = json.loads(store.read(f"{HIDDEN}/{MANIFEST}"))
+        columns = [entry["columns"] for entry in values["shards"]]
+        return sorted([*values.get("empty", []), *(f"{path.removesuffix('.npz')}.json" for path in columns)])
+    except MissingObjectError as error:
+        raise DatasetMismatchError(f"{where} is not there; over HTTP only a finished dataset can be read") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise ShardFormatError(f"the index {where} is damaged ({error})") from error
+
+
+def iter_records(root: Root) -> Iterator[ShardRecord]:
+    """Yield the record of every complete shard, by split and number. Raises ShardFormatError on a damaged record."""
+    store = open_store(root)
+    names = record_names(store)
+    for name, data in zip(names, store.read_all(names), strict=True):
+        yield parse_record(data, f"{store.url}/{name}")

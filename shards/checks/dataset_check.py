@@ -14,14 +14,17 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from .audit import Audit, audit_shard, row_digest
-from .errors import DatasetMismatchError, MissingObjectError, ShardError, StoreError
-from .exports.audit import Others, audit_exports, find_others
-from .index import HIDDEN, MANIFEST, ShardName, iter_ledger, record_names, require_dataset
-from .manifest import load_manifest
+from ..errors import DatasetMismatchError, MissingObjectError, ShardError, StoreError
+from ..index.facts import require_dataset
+from ..index.layout import HIDDEN, MANIFEST, ShardName
+from ..index.ledger import iter_ledger
+from ..index.manifest import load_manifest
+from ..index.record import record_names
+from ..store import Root, Store
+from ..stores.open import is_remote, open_store
+from .exports_check import Others, audit_exports, find_others
 from .problem import Problem
-from .store import Root, Store
-from .stores.open import is_remote, open_store
+from .shard_check import Audit, audit_shard, row_digest
 
 __all__ = ["Audit", "Problem", "verify"]
 

@@ -1,6 +1,7 @@
 """Write the ledger of any length with bounded memory: sorted runs on disk, then one merge."""
 
 import heapq
+import io
 import itertools
 import json
 import os
@@ -9,6 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
+
+from ..store import Store
+from .layout import HIDDEN
 
 _RUN_ROWS = 20_000
 
@@ -37,3 +41,16 @@ def _entries(run: IO[str]) -> Iterator[tuple[str, str, str]]:
     for line in run:
         key, source, text = json.loads(line)
         yield key, source, text
+
+
+def iter_ledger(store: Store) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the ledger, one in memory. Raises MissingObjectError where there is none."""
+    path = f"{HIDDEN}/ledger.jsonl"
+    with store.stream(path, 0, store.size(path)) as file:
+        for line in io.TextIOWrapper(file, encoding="utf-8"):
+            yield json.loads(line)
+
+
+def write_ledger(root: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write the ledger, one JSON object a line, sorted by input."""
+    write_sorted(root / HIDDEN / "ledger.jsonl", rows)

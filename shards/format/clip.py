@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from .errors import ShardFormatError
+from ..errors import ShardFormatError
 
 FORMAT_VERSION = 1
 MEMBERS = ("json", "wav", "mjpg")

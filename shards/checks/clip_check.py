@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from typing import Any, get_args, get_origin, get_type_hints
 
-from .clip import FORMAT_VERSION, JPEG_END, JPEG_START, KEY_PATTERN, WAV_HEADER_BYTES, ClipMetadata, wav_header
-from .errors import ShardError
+from ..errors import ShardError
+from ..format.clip import FORMAT_VERSION, JPEG_END, JPEG_START, KEY_PATTERN, WAV_HEADER_BYTES, ClipMetadata, wav_header
 
 Fault = tuple[str, str]
 """A code of shards.problem.CODES and what was seen."""

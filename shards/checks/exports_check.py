@@ -4,18 +4,18 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from ..columns import Columns
 from ..errors import MissingBucketError, MissingObjectError, StoreAccessError, StoreError
-from ..index import HIDDEN
-from ..manifest import ShardEntry
-from ..problem import Problem
+from ..exports.card import CARD, check_card
+from ..exports.dali import FOLDER as DALI
+from ..exports.dali import dali_path, encode_dali
+from ..exports.energon import FOLDER as ENERGON
+from ..exports.energon import encode_edges, energon_checks
+from ..exports.wids import wids_checks
+from ..index.columns import Columns
+from ..index.layout import HIDDEN
+from ..index.manifest import ShardEntry
 from ..store import Store
-from .card import CARD, check_card
-from .dali import FOLDER as DALI
-from .dali import dali_path, encode_dali
-from .energon import FOLDER as ENERGON
-from .energon import encode_edges, energon_checks
-from .wids import wids_checks
+from .problem import Problem
 
 
 class Others(NamedTuple):

@@ -12,21 +12,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from .columns import Columns, find_column_problems
-from .errors import (
-    MissingBucketError,
-    MissingObjectError,
-    ShardFormatError,
-    StoreAccessError,
-    StoreError,
-)
-from .exports.audit import Others, audit_shard_exports
-from .index import ShardRecord, parse_record
-from .manifest import ShardEntry, describe_shard
+from ..errors import MissingBucketError, MissingObjectError, ShardFormatError, StoreAccessError, StoreError
+from ..format.tar import BLOCK, RECORD
+from ..index.columns import Columns, find_column_problems
+from ..index.manifest import ShardEntry, describe_shard
+from ..index.record import ShardRecord, parse_record
+from ..store import ByteRange, Store
+from .archive_check import Scan, scan_shard
+from .exports_check import Others, audit_shard_exports
 from .problem import Problem
-from .scan import Scan, scan_shard
-from .store import ByteRange, Store
-from .tar import BLOCK, RECORD
 
 _STEM = re.compile(r"([a-z][a-z0-9]{0,20})-(\d{6})")
 

@@ -1,0 +1,85 @@
+"""Layout of a dataset's folder: where the index lies, and files that are there wholly or not at all."""
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+HIDDEN = ".avcorr"
+MANIFEST = "index.json"
+NUMBER = re.compile(r"\d{6}")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ShardName:
+    """Which shard of which split."""
+
+    dataset: str
+    split: str
+    number: int
+
+    @property
+    def stem(self) -> str:
+        """Return `<split>-<six digits>`, the name of the shard's record."""
+        return f"{self.split}-{self.number:06d}"
+
+    @property
+    def path(self) -> str:
+        """Return the shard's path under the root; its base name is unique over the splits."""
+        return f"{self.split}/{self.dataset}-{self.stem}.tar"
+
+    @classmethod
+    def parse(cls, path: str) -> "ShardName":
+        """Return which shard a path `<split>/<dataset>-<split>-<six digits>.tar` is. Raises ValueError if none."""
+        split, _, base = path.rpartition("/")
+        dataset, _, number = base.removesuffix(".tar").rpartition("-")
+        name = cls(dataset.removesuffix(f"-{split}"), split, int(number) if NUMBER.fullmatch(number) else -1)
+        if name.number < 0 or name.path != path:
+            raise ValueError(f"{path!r} is no path of a shard: <split>/<name>-<split>-<six digits>.tar")
+        return name
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically: a temporary name in the same folder, fsync, rename."""
+    write_atomically(path, json.dumps(value, ensure_ascii=False, indent=1).encode())
+
+
+def is_json_of(data: bytes, value: Any) -> bool:
+    """Return whether a file's bytes are JSON of a value, whatever the spaces."""
+    try:
+        return bool(json.loads(data) == value)
+    except (ValueError, RecursionError):
+        return False
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file that is there wholly or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder as durable as the files behind them."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def record_path(root: Path, name: ShardName) -> Path:
+    """Return where the record of a shard lies."""
+    return root / HIDDEN / "shards" / f"{name.stem}.json"
+
+
+def columns_path(root: Path, name: ShardName) -> Path:
+    """Return where the columns of a shard lie."""
+    return record_path(root, name).with_suffix(".npz")
