@@ -1,37 +1,62 @@
-"""Load a configuration: defaults, then a YAML file, then `--set a.b=c`, validated as a whole by pydantic."""
+"""Load a configuration: defaults, then a YAML file or a recipe, then single settings, validated as a whole."""
 
 import difflib
 import re
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 
 from avcorr.errors import Error
 
 from .schema import Config
+
+_FOLDER = Path(__file__).parent  # recipes lie beside this file
 
 
 class ConfigError(Error):
     """A configuration that cannot be used; the message has one line a problem, with its dotted path."""
 
 
-def load_config(path: Path | None = None, overrides: Sequence[str] = ()) -> Config:
-    """Return the configuration of a file and overrides.
+Overrides = Mapping[str, object] | Sequence[str]
+"""Settings by dotted name, such as {"train.steps": 100}, or words as of --set: ["train.steps=100"]."""
+
+
+class Override(NamedTuple):
+    """One setting that is given beside a file."""
+
+    name: str
+    value: object
+    words: str
+    """How the user said it, for errors."""
+
+
+def load_config(source: Config | Path | str | None = None, *overrides: Overrides) -> Config:
+    """Return the configuration of a file, a recipe or another configuration, with settings of its own.
 
     Args:
-        path: YAML file; None for defaults alone.
-        overrides: `section.key=value` each; the value is read as YAML.
+        source: path of a YAML file, name of a shipped recipe, a configuration; None for defaults alone.
+        overrides: settings that win over it; the later one wins. Words are read as YAML.
 
     Raises:
         ConfigError: on a file that cannot be read, a repeated or unknown key, a wrong type or a value out of range.
     """
-    values = read_yaml(path) if path else {}
-    for override in overrides:
+    if isinstance(source, Config):
+        values, origin = source.model_dump(), "configuration"
+    elif source is None:
+        values, origin = {}, "configuration"
+    else:
+        path = find_recipe(source)
+        values, origin = read_yaml(path), str(path)
+    given: dict[str, Override] = {}
+    for override in chain.from_iterable(map(_read_overrides, overrides)):
         _apply(values, override)
-    return check_config(values, str(path) if path else "configuration")
+        given[override.name] = override
+    return _validate(values, origin, given.values())
 
 
 def check_config(values: Mapping[str, Any], origin: str) -> Config:
@@ -40,10 +65,33 @@ def check_config(values: Mapping[str, Any], origin: str) -> Config:
     Raises:
         ConfigError: on an unknown key, a wrong type or a value out of range; each line begins with origin.
     """
+    return _validate(values, origin, ())
+
+
+def recipes() -> list[str]:
+    """Return the names of the shipped recipes."""
+    return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
+
+
+def find_recipe(source: Path | str) -> Path:
+    """Return the path of a YAML file; a text without folder and ending names a recipe first.
+
+    Raises:
+        ConfigError: when it names neither a recipe nor a file that is there.
+    """
+    path = Path(source)
+    if isinstance(source, Path) or path.suffix in (".yaml", ".yml") or path.name != source:
+        return path
+    if source not in recipes() and not path.is_file():
+        raise ConfigError(f"there is no recipe {source!r}; the recipes are {', '.join(recipes())}, or give a YAML file")
+    return _FOLDER / f"{source}.yaml" if source in recipes() else path
+
+
+def _validate(values: Mapping[str, Any], origin: str, overrides: Collection[Override]) -> Config:
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        raise ConfigError("\n".join(f"{origin}: {line}" for line in _explain(error))) from error
+        raise ConfigError("\n".join(_explain(error, origin, overrides))) from error
 
 
 def dump_config(config: Config) -> str:
@@ -52,7 +100,7 @@ def dump_config(config: Config) -> str:
     return text
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+class _Loader(yaml.SafeLoader):
     """YAML 1.2's numbers and booleans, and no repeated keys.
 
     YAML 1.1, which PyYAML speaks, takes 1e-3 for a string, `no` for false, 12:30 for 750 and 010 for 8, and of a
@@ -86,7 +134,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give --config a YAML file") from error
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); give a YAML file or a recipe: {', '.join(recipes())}"
+        ) from error
     values = _parse(text, str(path))
     values = {} if values is None else values
     if not isinstance(values, dict):
@@ -102,36 +152,56 @@ def _parse(text: str, origin: str) -> Any:
         raise ConfigError(f"{origin}: is not valid YAML: {problem}") from error
 
 
-def _apply(values: dict[str, Any], override: str) -> None:
-    name, separator, text = override.partition("=")
+def _read_overrides(overrides: Overrides) -> Iterator[Override]:
+    if isinstance(overrides, Mapping):
+        for name, value in overrides.items():
+            words = f"the setting {name}={value}"
+            yield _named(name, str(value) if isinstance(value, Path) else value, words)
+        return
+    for text in overrides:
+        name, separator, value = text.partition("=")
+        words = f"--set {text}"
+        yield _named(name if separator else "", _parse(value, words) if value else "", words)
+
+
+def _named(name: str, value: object, words: str) -> Override:
     parts = name.split(".")
-    if not separator or len(parts) < 2 or not all(parts):
-        raise ConfigError(f"--set {override}: expected section.key=value, such as train.steps=100")
-    value = _parse(text, f"--set {override}") if text else ""
+    if len(parts) < 2 or not all(parts):
+        raise ConfigError(f"{words}: expected section.key=value, such as train.steps=100")
+    return Override(name, value, words)
+
+
+def _apply(values: dict[str, Any], override: Override) -> None:
+    *sections, key = override.name.split(".")
     section = values
-    for part in parts[:-1]:
+    for part in sections:
         section = section.setdefault(part, {})
         if not isinstance(section, dict):
-            raise ConfigError(f"--set {override}: {part} is a value, not a section")
-    section[parts[-1]] = value
+            raise ConfigError(f"{override.words}: {part} is a value, not a section")
+    section[key] = override.value
 
 
-def _explain(error: ValidationError) -> Iterator[str]:
+def _explain(error: ValidationError, origin: str, overrides: Collection[Override]) -> Iterator[str]:
+    """Yield a line for each problem, which begins with what is to blame for it."""
     for problem in error.errors():
         location = [str(part) for part in problem["loc"]]
         name = ".".join(location)
+        message = problem["msg"].removeprefix("Value error, ")
+        exact = [each.words for each in overrides if f"{name}.".startswith(f"{each.name}.")]
+        inside = [each.words for each in overrides if not name or each.name.startswith(f"{name}.")]
         if problem["type"] == "extra_forbidden":
+            exact = exact or inside
             known = _known(location[:-1])
             near = difflib.get_close_matches(location[-1], known, 1)
-            near = near or difflib.get_close_matches(name, _all_names(), 1, 0.5)
+            near = near or difflib.get_close_matches(name, setting_names(), 1, 0.5)
             hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-            yield f"unknown key {name}; {hint}"
+            text = f"unknown key {name}; {hint}"
         elif not location:
-            yield problem["msg"].removeprefix("Value error, ")
+            text = message
         else:
-            message = problem["msg"].removeprefix("Value error, ")
             found = "" if problem["type"] == "value_error" else f"; found {problem['input']!r}"
-            yield f"{name}: {message[0].lower()}{message[1:]}{found}"
+            text = f"{name}: {message[0].lower()}{message[1:]}{found}"
+        yield f"{' '.join(exact) or ' with '.join([origin, *inside])}: {text}"
 
 
 def _known(location: Sequence[str]) -> list[str]:
@@ -141,13 +211,17 @@ def _known(location: Sequence[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def _all_names(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
-    names: list[str] = []
-    fields: Mapping[str, Any] = model.model_fields
+def setting_names() -> list[str]:
+    """Return the dotted names of all settings."""
+    return [name for name, _ in iter_settings()]
+
+
+def iter_settings(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield the dotted name and the field of each setting, in the order of the sections."""
+    fields: Mapping[str, FieldInfo] = model.model_fields
     for name, field in fields.items():
         nested = field.annotation
         if isinstance(nested, type) and issubclass(nested, BaseModel):
-            names += _all_names(nested, f"{prefix}{name}.")
+            yield from iter_settings(nested, f"{prefix}{name}.")
         else:
-            names.append(f"{prefix}{name}")
-    return names
+            yield f"{prefix}{name}", field

@@ -126,3 +126,44 @@ def test_all_mistakes_are_told_at_once() -> None:
 def test_a_missing_file_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load_config(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "line"),
+    [
+        ("train: {steps: 5}", ["train.steps=0"], "--set train.steps=0: train.steps: input should be greater"),
+        ("train: {steps: 0}", ["train.seed=1"], "{file}: train.steps: input should be greater"),
+        ("train: {steps: 5}", ["train.stepz=5"], "--set train.stepz=5: unknown key train.stepz; did you mean"),
+        ("train: {steps: 5}", ["trian.steps=5"], "--set trian.steps=5: unknown key trian"),
+        ("train: {steps: 5}", ["train.warmup_steps=9"], "{file} with --set train.warmup_steps=9: train: warmup_steps"),
+        ("train: {steps: 5, warmup_steps: 9}", [], "{file}: train: warmup_steps must be less"),
+        ("train: {steps: 5}", ["shard.sample_rate=8000"], "{file} with --set shard.sample_rate=8000: shard.sample_"),
+    ],
+)
+def test_a_mistake_is_blamed_on_where_it_was_made(tmp_path: Path, text: str, overrides: list[str], line: str) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(file, overrides)
+    assert str(caught.value).startswith(line.format(file=file))
+
+
+def test_settings_are_given_as_values_too() -> None:
+    values = {"train.steps": 90, "eval.gallery": Path("list.txt"), "eval.protocol": "list"}
+    config = load_config(load_config("quickstart"), ["train.steps=7", "train.seed=3"], values)
+    assert (config.train.steps, config.train.seed, config.eval.gallery) == (90, 3, "list.txt")
+    with pytest.raises(ConfigError, match=r"^the setting train.steps=many: train.steps: input should be"):
+        load_config(None, {"train.steps": "many"})
+    with pytest.raises(ConfigError, match="expected section.key=value"):
+        load_config(None, {"steps": 3})
+
+
+def test_a_recipe_is_named_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load_config("quickstart") == load_config(CONFIGS / "quickstart.yaml")
+    (tmp_path / "mine").write_text("train: {steps: 3}")
+    assert load_config("mine").train.steps == load_config(Path("mine")).train.steps == 3
+    with pytest.raises(ConfigError, match="no recipe 'quickstrat'; the recipes are avenet, l3net, quickstart, strong"):
+        load_config("quickstrat")
+    with pytest.raises(ConfigError, match=r"cannot be read .*or a recipe: avenet"):
+        load_config("quickstrat.yaml")
