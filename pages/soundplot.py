@@ -3,12 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-PAPER, INK, SOFT, MARK = (250, 248, 244), (36, 38, 46), (118, 122, 134), (208, 52, 36)
-WAVE, AXIS = (64, 104, 168), (214, 210, 202)
-COLOURS = np.array(
-    [(13, 8, 35), (61, 20, 99), (122, 31, 109), (180, 45, 92), (229, 82, 58), (251, 146, 28), (250, 215, 90)], float
-)
-"""From silence to the loudest; equal steps look equally large."""
+from .palette import AXIS, PAPER, WAVE, heat
+
 FLOOR_DB = -80.0
 WINDOW = 512
 FINE = 5
@@ -52,9 +48,7 @@ def spectrogram(wave: NDArray[np.float32], rate: int, width: int, height: int) -
     low = np.minimum(bins.astype(int), len(decibels) - 2)
     share = (bins - low)[:, None]
     shown = ((1 - share) * decibels[low] + share * decibels[low + 1]).reshape(height, FINE, width).max(axis=1)
-    place = np.clip(1 - shown / FLOOR_DB, 0, 1) * (len(COLOURS) - 1)
-    steps = np.arange(len(COLOURS))
-    return np.stack([np.interp(place, steps, COLOURS[:, channel]) for channel in range(3)], -1).astype(np.uint8)
+    return heat(1 - shown / FLOOR_DB).astype(np.uint8)
 
 
 def hertz_to_mel(hertz: float) -> float:

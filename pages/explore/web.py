@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import soundfile
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from PIL import Image
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound, UnsupportedMediaType
 from werkzeug.routing import Map, Rule
@@ -23,10 +22,10 @@ from avcorr.retrieval.errors import RetrievalError
 from avcorr.shards.errors import ShardError
 
 from ..soundplot import spectrogram
+from ..templates import HERE, environment
 from .errors import BusyError, ExploreError, UnknownError
 from .explorer import MOST_CLIPS, Explorer
 
-HERE = Path(__file__).parent
 KINDS = {".css": "text/css", ".js": "text/javascript"}
 HEADERS = {
     "Content-Security-Policy": (
@@ -63,9 +62,8 @@ class Application:
 
     def __init__(self, explorer: Explorer, hosts: Iterable[str] = LOCAL) -> None:
         self._explorer, self._hosts = explorer, tuple(hosts)
-        environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
-        self._html = environment.get_template("explore.html.jinja").render(about=explorer.about)
-        files = (HERE / "explore.css", *(HERE / "parts").glob("*.js"))
+        self._html = environment("explore").get_template("explore.html.jinja").render(about=explorer.about)
+        files = (HERE / "base.css", HERE / "explore" / "explore.css", *(HERE / "explore" / "parts").glob("*.js"))
         self._parts = {path.name: path.read_bytes() for path in files}
 
     def __call__(self, environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from .inlining import TILE_SIDE, Picture, as_jpeg
+from ..inlining import TILE_SIDE, Picture, as_jpeg
+from ..palette import heat
 
-HEAT = np.array([(20, 24, 82), (104, 33, 122), (204, 60, 92), (251, 140, 50), (252, 240, 160)], np.float64)
-"""Colours of the probabilities 0, 1/4, 1/2, 3/4 and 1."""
 SHARE = 0.6  # of the colour in the picture
 
 
@@ -35,9 +34,7 @@ def located(rows: Sequence[Mapping[str, Any]] | None, folder: Path) -> list[dict
 
 def overlay(frame: Image.Image, places: np.ndarray) -> Picture:
     """Lay probabilities (H', W') from 0 to 1 over a picture, as colours that go over into each other."""
-    heat = Image.fromarray(places.astype(np.float32)).resize(frame.size, Image.Resampling.BICUBIC)
-    values = np.clip(np.asarray(heat, np.float64), 0, 1)
-    levels = np.linspace(0, 1, len(HEAT))
-    colours = np.stack([np.interp(values, levels, HEAT[:, part]) for part in range(3)], axis=2)
+    fine = Image.fromarray(places.astype(np.float32)).resize(frame.size, Image.Resampling.BICUBIC)
+    colours = heat(np.asarray(fine, np.float64))
     grey = np.asarray(frame.convert("L"), np.float64)[:, :, None]
     return as_jpeg(Image.fromarray((SHARE * colours + (1 - SHARE) * grey).round().astype(np.uint8)))

@@ -6,19 +6,19 @@ pictures and sounds are inside the file.
 
 import json
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from avcorr.model.errors import EvaluationError
 from avcorr.model.evaluation.compare import PAPER_TABLE, read_evaluation
+from avcorr.shards.index.layout import write_atomically
 
+from ..inlining import read_media
+from ..templates import environment
 from . import figures, plots
-from .inlining import read_media
 from .overlay import located
 from .training import curves, read_history
 
@@ -47,7 +47,9 @@ def write_report(run: Path) -> Path:
     points = {item["media"] for item in (parts["projection"] or {"items": []})["items"] if "media" in item}
     tiles = {item["media"] for name in ("examples", "mistakes", "heat_maps") for item in _items(parts[name])}
     media = read_media(run / "eval" / "media", tiles, points)
-    html = _environment().get_template("report.html.jinja").render(
+    templates = environment("report")
+    templates.filters["percent"] = figures.percent
+    html = templates.get_template("report.html.jinja").render(
         name=run.resolve().name,
         config=_config(run / "config.yaml"),
         training=curves(history),
@@ -64,9 +66,7 @@ def write_report(run: Path) -> Path:
         facts=figures.facts(history, metrics),
     )  # fmt: skip
     path = run / "report.html"
-    temporary = path.with_name("report.html.partial")
-    temporary.write_text(html, encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, html.encode())
     pictures, sounds, size = len(media.pictures), len(media.sounds), path.stat().st_size
     logger.info("%.1f MB with %d pictures and %d sounds", size / 1e6, pictures, sounds)
     return path
@@ -87,18 +87,6 @@ def _items(value: Any) -> Iterator[dict[str, Any]]:
 def _dataset(metrics: dict[str, Any] | None) -> str:
     name = ((metrics or {}).get("run") or {}).get("dataset")
     return f"the dataset {name}" if name else "this run's own data"
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["percent"] = figures.percent
-    return environment
 
 
 def _distances(metrics: dict[str, Any] | None) -> plots.Chart | None:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from avcorr.shards.format.clip import Clip
 from avcorr.shards.index.layout import write_atomically
 
-from ..soundplot import INK, PAPER, SOFT
+from ..palette import INK, PAPER, SOFT
 from .strip import Style, draw_strip, font
 
 MARGIN, GAP, HEAD = 20, 14, 58

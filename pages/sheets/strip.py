@@ -21,7 +21,8 @@ from PIL import Image, ImageDraw, ImageFont
 from avcorr.pipeline.errors import PipelineError
 from avcorr.shards.format.clip import WAV_HEADER_BYTES, Clip
 
-from ..soundplot import AXIS, INK, MARK, PAPER, SOFT, spectrogram, waveform
+from ..palette import AXIS, INK, MARK, PAPER, SOFT
+from ..soundplot import spectrogram, waveform
 
 CONNECT, RULER = 9, 18
 """Heights of the lines between frames and sound, and of the time scale, pixels."""

@@ -147,6 +147,16 @@ function tell({ probability, truth, crop, map }) {
   heat(map, box);
 }
 
+const stops = getComputedStyle(document.documentElement).getPropertyValue("--heat").match(/\d+ \d+ \d+/g)
+  .map((text) => text.split(" ").map(Number));
+
+/** Return the colour of a number in [0, 1]. */
+function heatColour(value) {
+  const place = value * (stops.length - 1);
+  const low = Math.min(Math.floor(place), stops.length - 2);
+  return stops[low].map((part, channel) => part + (place - low) * (stops[low + 1][channel] - part));
+}
+
 /** Paint where the sound comes from over what the model sees. */
 function heat(map, box) {
   const canvas = element("heat");
@@ -156,7 +166,7 @@ function heat(map, box) {
   canvas.width = map[0].length;
   const context = canvas.getContext("2d");
   const picture = context.createImageData(canvas.width, canvas.height);
-  map.flat().forEach((value, place) => picture.data.set([255, 220 * value, 30 * (1 - value), 255 * value], 4 * place));
+  map.flat().forEach((value, place) => picture.data.set([...heatColour(value), 255 * value], 4 * place));
   context.putImageData(picture, 0, 0);
   for (const name of ["left", "top", "width", "height"]) canvas.style[name] = box[name];
 }

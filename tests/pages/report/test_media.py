@@ -10,7 +10,7 @@ import soundfile
 from PIL import Image
 
 from avcorr.model.errors import EvaluationError
-from avcorr.pages.report.inlining import POINT_SIDE, TILE_SIDE, read_media
+from avcorr.pages.inlining import POINT_SIDE, TILE_SIDE, read_media
 from avcorr.pages.report.overlay import located, overlay
 
 

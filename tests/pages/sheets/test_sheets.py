@@ -11,10 +11,11 @@ import pytest
 import soundfile
 from PIL import Image
 
+from avcorr.pages.palette import HEAT, INK, MARK, WAVE
 from avcorr.pages.sheets.contact_sheet import CLIP, HEAD, MARGIN, clip_lines, clip_row, clip_sheet, describe
 from avcorr.pages.sheets.sheet_page import write_page
 from avcorr.pages.sheets.strip import CONNECT, SheetError, wave_of
-from avcorr.pages.soundplot import COLOURS, INK, MARK, WAVE, spectrogram, waveform
+from avcorr.pages.soundplot import spectrogram, waveform
 from avcorr.shards.dataset import Index
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.format.clip import Clip
@@ -85,9 +86,9 @@ def test_a_tone_lies_where_its_pitch_is() -> None:
         row = picture[:, 25].sum(-1).argmax()
         mel = 2595 * np.log10(1 + hertz / 700) / (2595 * np.log10(1 + 8000 / 700))
         assert abs((height - row - 0.5) / height - mel) < 0.02
-        assert np.abs(picture[row, 25] - COLOURS[-1]).max() < 30  # a tone of full scale
+        assert np.abs(picture[row, 25] - HEAT[-1]).max() < 30  # a tone of full scale
     silence = spectrogram(np.zeros(rate, np.float32), rate, 50, height)
-    assert np.abs(silence - COLOURS[0]).max() <= 1
+    assert np.abs(silence - HEAT[0]).max() <= 1
 
 
 def test_every_frame_is_drawn_over_its_moment(clips: list[Clip]) -> None:

@@ -1,4 +1,4 @@
-"""Pictures and sounds of the report, small enough for one page: each is in it once, however often it is shown."""
+"""Pictures and sounds inside a page, small enough for it."""
 
 import base64
 import io
@@ -32,15 +32,15 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Media:
-    """All pictures and sounds, by the number that items name as "media"."""
+class InlineMedia:
+    """All pictures and sounds of a report, each once, by the number that items name as "media"."""
 
     pictures: dict[int, Picture]
     sounds: dict[int, str]
     """Data URLs."""
 
 
-def read_media(folder: Path, tiles: Collection[int], points: Collection[int]) -> Media:
+def read_media(folder: Path, tiles: Collection[int], points: Collection[int]) -> InlineMedia:
     """Read and shrink the media of a folder: N.jpg and N.wav for each number, where they are there.
 
     tiles, points: numbers shown at either size. Raises EvaluationError when a file is no picture or no sound.
@@ -53,7 +53,7 @@ def read_media(folder: Path, tiles: Collection[int], points: Collection[int]) ->
             pictures[number] = shrink(picture, TILE_SIDE if number in tiles else POINT_SIDE)
         if sound.exists():
             sounds[number] = _compress(sound)
-    return Media(pictures, sounds)
+    return InlineMedia(pictures, sounds)
 
 
 def shrink(path: Path, side: int) -> Picture:
@@ -70,10 +70,10 @@ def shrink(path: Path, side: int) -> Picture:
         raise EvaluationError(f"{path} cannot be read as a picture ({error}); evaluate again") from error
 
 
-def as_jpeg(image: Image.Image) -> Picture:
-    """Return an image of Pillow as the page holds it."""
+def as_jpeg(image: Image.Image, quality: int = QUALITY, subsampling: int = -1) -> Picture:
+    """Return an image as a page holds it; subsampling 0 keeps colours as sharp as brightness."""
     data = io.BytesIO()
-    image.save(data, "JPEG", quality=QUALITY, optimize=True)
+    image.save(data, "JPEG", quality=quality, subsampling=subsampling, optimize=True)
     return Picture(data_url("image/jpeg", data.getvalue()), *image.size)
 
 
