@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import numpy as np
 import torch
 
-from avcorr.pipeline.pairs.jpegs import JpegBatch, place_crops
-from avcorr.pipeline.pairs.views import decode_frames
+from avcorr.pipeline.moments.jpegs import JpegBatch, place_crops
+from avcorr.pipeline.moments.views import decode_frames
 from avcorr.shards.dataset import Index
 from avcorr.shards.reader import read_clips
 

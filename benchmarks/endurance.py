@@ -16,8 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from avcorr.configs.load import load_config
-from avcorr.pipeline.pairs.loader import PairLoader
-from avcorr.pipeline.pairs.sampler import PairDataset
+from avcorr.pipeline.moments.loader import PairLoader
+from avcorr.pipeline.moments.sampler import PairDataset
 
 
 def children() -> list[int]:

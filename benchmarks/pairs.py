@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import torch
 
 from avcorr.configs.load import load_config
-from avcorr.pipeline.pairs import sampler
-from avcorr.pipeline.pairs.batches import PairBatch
-from avcorr.pipeline.pairs.loader import PairLoader
-from avcorr.pipeline.pairs.sampler import PairDataset
-from avcorr.pipeline.pairs.stages import Stages
+from avcorr.pipeline.moments import sampler
+from avcorr.pipeline.moments.batches import PairBatch
+from avcorr.pipeline.moments.loader import PairLoader
+from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.moments.stages import Stages
 
 
 class Uncounted:

@@ -35,9 +35,9 @@ import torch
 import webdataset
 
 from avcorr.pipeline.errors import PairError
-from avcorr.pipeline.pairs.loader import PairLoader
-from avcorr.pipeline.pairs.sampler import PairDataset
-from avcorr.pipeline.pairs.views import decode_frame, decode_frames
+from avcorr.pipeline.moments.loader import PairLoader
+from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.moments.views import decode_frame, decode_frames
 from avcorr.pipeline.settings import PairSettings
 from avcorr.shards.dataset import Index
 from avcorr.shards.exports.energon import write_energon

@@ -24,8 +24,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import obstore
 import torch
 
-from avcorr.pipeline.pairs.loader import PairLoader
-from avcorr.pipeline.pairs.sampler import PairDataset
+from avcorr.pipeline.moments.loader import PairLoader
+from avcorr.pipeline.moments.sampler import PairDataset
 from avcorr.pipeline.settings import PairSettings
 from avcorr.shards.index.manifest import read_manifest, write_manifest
 from avcorr.shards.stores.open import open_store

@@ -36,8 +36,8 @@ from avcorr.model.training.flops import forward_flops, peak_flops
 from avcorr.model.training.step import Stepper
 from avcorr.model.training.trainer import compile_towers, fit, tuned_convolutions
 from avcorr.model.training.transfer import Moved
-from avcorr.pipeline.pairs.loader import PairLoader
-from avcorr.pipeline.pairs.sampler import PairDataset
+from avcorr.pipeline.moments.loader import PairLoader
+from avcorr.pipeline.moments.sampler import PairDataset
 
 HERE = Path(__file__).parents[1]
 SIZES = {"paper": "vggsound", "quick": "quickstart"}

@@ -8,9 +8,9 @@ from tqdm import tqdm
 
 from avcorr.configs.load import load_config
 from avcorr.model.device import resolve_device
-from avcorr.pipeline.pairs.advice import advise, describe
-from avcorr.pipeline.pairs.sampler import PairDataset
-from avcorr.pipeline.pairs.speed import measure_speed
+from avcorr.pipeline.moments.advice import advise, describe
+from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.moments.speed import measure_speed
 
 from .dataset import open_shards
 

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from itertools import islice
 
 from avcorr.configs.load import load_config
-from avcorr.pipeline.pairs.loader import PairLoader
-from avcorr.pipeline.pairs.sampler import PairDataset
-from avcorr.pipeline.pairs.shortcuts import describe, find_shortcuts
+from avcorr.pipeline.correspondence.leakage import describe, find_shortcuts
+from avcorr.pipeline.moments.loader import PairLoader
+from avcorr.pipeline.moments.sampler import PairDataset
 
 from .dataset import open_shards
 

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from avcorr.pipeline.pairs.catalogue import video_number
+from avcorr.pipeline.moments.catalogue import video_number
 from avcorr.shards.stores.open import Cache, open_store
 
 from .errors import CommandError

@@ -19,10 +19,10 @@ from avcorr.model.evaluation.relevance import SharedLabels
 from avcorr.model.evaluation.sanity import Check, check_all
 from avcorr.model.evaluation.table import table
 from avcorr.model.saving.checkpoint import load_model
+from avcorr.pipeline.correspondence.leakage import Glimpses
 from avcorr.pipeline.errors import PairError
-from avcorr.pipeline.pairs.gallery import Gallery
-from avcorr.pipeline.pairs.protocols import Protocol
-from avcorr.pipeline.pairs.shortcuts import Glimpses
+from avcorr.pipeline.galleries.gallery import Gallery
+from avcorr.pipeline.galleries.protocols import Protocol
 from avcorr.shards.index.facts import require_dataset
 
 from .dataset import decoders, open_shards, refuse_trained, require_rate

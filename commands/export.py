@@ -11,7 +11,7 @@ from avcorr.configs.load import load_config
 from avcorr.model.saving.checkpoint import load_model
 from avcorr.model.saving.export import export_onnx, export_programs
 from avcorr.model.saving.weights import write_weights
-from avcorr.pipeline.pairs.gallery import Gallery
+from avcorr.pipeline.galleries.gallery import Gallery
 
 from .dataset import open_shards, require_rate
 from .run_folder import saved_config, trained_videos

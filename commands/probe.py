@@ -17,7 +17,7 @@ from avcorr.model.evaluation.esc50 import cross_validate, embed_sounds, read_fol
 from avcorr.model.evaluation.evaluate import gallery_hash, pool
 from avcorr.model.evaluation.probe import Items, held_out, table, with_both
 from avcorr.model.saving.checkpoint import load_model
-from avcorr.pipeline.pairs.gallery import Gallery, Pooling
+from avcorr.pipeline.galleries.gallery import Gallery, Pooling
 from avcorr.shards.index.facts import require_dataset
 from avcorr.shards.index.layout import write_json
 

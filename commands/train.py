@@ -11,8 +11,8 @@ from avcorr.model.device import resolve_device
 from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
 from avcorr.model.training.distributed import joined, named
 from avcorr.model.training.trainer import fit
-from avcorr.pipeline.pairs.loader import PairLoader
-from avcorr.pipeline.pairs.sampler import PairDataset
+from avcorr.pipeline.moments.loader import PairLoader
+from avcorr.pipeline.moments.sampler import PairDataset
 from avcorr.shards.dataset import Index
 from avcorr.shards.index.layout import write_atomically
 

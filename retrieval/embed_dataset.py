@@ -13,8 +13,8 @@ from torch import nn
 
 from avcorr.model.embedding.embed import embed
 from avcorr.model.embedding.embedder import Embedder
-from avcorr.pipeline.pairs.batches import ViewBatch
-from avcorr.pipeline.pairs.gallery import Gallery
+from avcorr.pipeline.galleries.gallery import Gallery
+from avcorr.pipeline.moments.batches import ViewBatch
 from avcorr.shards.index.manifest import read_manifest
 from avcorr.shards.store import Root
 from avcorr.shards.stores.open import is_remote, open_store

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from avcorr.pipeline.decoding.ffmpeg import Ffmpeg, find_ffmpeg
 from avcorr.pipeline.decoding.media import Media, read_media
-from avcorr.pipeline.pairs.views import decode_frames
+from avcorr.pipeline.moments.views import decode_frames
 from avcorr.pipeline.settings import ShardSettings
 
 from .embeddings import Floats

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from avcorr.pipeline.pairs.reading import check_shard
+from avcorr.pipeline.moments.reading import check_shard
 from avcorr.retrieval.embeddings import EmbeddingFolder, read_manifest
 from avcorr.shards.index.columns import Columns
 from avcorr.shards.index.manifest import ShardEntry

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from avcorr.pipeline.pairs.views import decode_frame, decode_frames
+from avcorr.pipeline.moments.views import decode_frame, decode_frames
 from avcorr.retrieval.answer import ask
 from avcorr.retrieval.query import Query, clip_query
 from avcorr.retrieval.search import Searcher

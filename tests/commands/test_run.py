@@ -160,7 +160,7 @@ def test_a_model_is_exported_and_compared_on_clips(
     import torch
 
     from avcorr import model as product
-    from avcorr.pipeline.pairs.gallery import Gallery
+    from avcorr.pipeline.galleries.gallery import Gallery
 
     words = ["export", "--run", trained, "--out", tmp_path / "m", "--onnx", tmp_path / "o", "--torch", tmp_path / "t"]
     assert command(*words, "--shards", shards) == 0

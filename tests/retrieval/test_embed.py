@@ -9,7 +9,7 @@ import torch
 
 from avcorr import model as product
 from avcorr.model.embedding.embedder import Embedder
-from avcorr.pipeline.pairs.gallery import Gallery
+from avcorr.pipeline.galleries.gallery import Gallery
 from avcorr.retrieval.embed_dataset import digest_of, embed_dataset
 from avcorr.retrieval.embeddings import EmbeddingFolder
 from avcorr.retrieval.errors import RetrievalError

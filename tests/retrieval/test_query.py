@@ -14,7 +14,7 @@ from avcorr.model.embedding.embedder import Embedder
 from avcorr.pipeline.decoding.ffmpeg import Ffmpeg, find_ffmpeg
 from avcorr.pipeline.decoding.media import Media, read_media
 from avcorr.pipeline.errors import MediaError
-from avcorr.pipeline.pairs.views import decode_frames
+from avcorr.pipeline.moments.views import decode_frames
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.retrieval.embeddings import EmbeddingFolder
 from avcorr.retrieval.errors import RetrievalError

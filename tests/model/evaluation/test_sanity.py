@@ -17,9 +17,9 @@ from avcorr.model.evaluation.sanity import (
     shuffled_pairs,
     shuffled_retrieval,
 )
+from avcorr.pipeline.correspondence.leakage import Glimpses
 from avcorr.pipeline.errors import PairError
-from avcorr.pipeline.pairs.batches import ViewBatch
-from avcorr.pipeline.pairs.shortcuts import Glimpses
+from avcorr.pipeline.moments.batches import ViewBatch
 
 CPU = torch.device("cpu")
 HEAD = Head(5.0, 6.0)

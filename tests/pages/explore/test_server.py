@@ -17,7 +17,7 @@ import soundfile
 from PIL import Image
 
 from avcorr.model.embedding.embedder import load_embedder
-from avcorr.pipeline.pairs.views import decode_frames
+from avcorr.pipeline.moments.views import decode_frames
 from avcorr.shards.dataset import Index
 from avcorr.shards.reader import read_clips
 from tests.conftest import MakeVideo

@@ -10,9 +10,9 @@ import obstore
 import pytest
 
 import run as program
+from avcorr.pipeline.moments.loader import PairLoader
+from avcorr.pipeline.moments.sampler import PairDataset
 from avcorr.pipeline.packing.pack import pack
-from avcorr.pipeline.pairs.loader import PairLoader
-from avcorr.pipeline.pairs.sampler import PairDataset
 from avcorr.pipeline.settings import PairSettings
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.shards.checks.dataset_check import verify

@@ -13,15 +13,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from avcorr.pipeline.correspondence.draw import MATCH, OTHER_VIDEO, SAME_CLIP, exchange
 from avcorr.pipeline.errors import PairError
-from avcorr.pipeline.pairs import sampler
-from avcorr.pipeline.pairs.batches import PairBatch
-from avcorr.pipeline.pairs.catalogue import Catalogue, video_number
-from avcorr.pipeline.pairs.draw import MATCH, OTHER_VIDEO, SAME_CLIP, exchange
-from avcorr.pipeline.pairs.gallery import Gallery
-from avcorr.pipeline.pairs.loader import PairLoader
-from avcorr.pipeline.pairs.sampler import PairDataset
-from avcorr.pipeline.pairs.views import decode_frames
+from avcorr.pipeline.galleries.gallery import Gallery
+from avcorr.pipeline.moments import sampler
+from avcorr.pipeline.moments.batches import PairBatch
+from avcorr.pipeline.moments.catalogue import Catalogue, video_number
+from avcorr.pipeline.moments.loader import PairLoader
+from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.moments.views import decode_frames
 from avcorr.pipeline.settings import PairSettings
 from avcorr.shards.dataset import Index
 from avcorr.shards.errors import (

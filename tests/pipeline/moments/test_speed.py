@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from avcorr.pipeline.pairs.advice import advise, describe
-from avcorr.pipeline.pairs.speed import Speed, measure_speed
-from avcorr.pipeline.pairs.stages import Stages
-from tests.pipeline.pairs.test_stages import loader_of
+from avcorr.pipeline.moments.advice import advise, describe
+from avcorr.pipeline.moments.speed import Speed, measure_speed
+from avcorr.pipeline.moments.stages import Stages
+from tests.pipeline.moments.test_stages import loader_of
 from tests.support.commands import command
 from tests.support.proxy import Fault, FaultyProxy
 

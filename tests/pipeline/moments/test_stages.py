@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from avcorr.pipeline.pairs.loader import PairLoader
-from avcorr.pipeline.pairs.sampler import PairDataset
+from avcorr.pipeline.moments.loader import PairLoader
+from avcorr.pipeline.moments.sampler import PairDataset
 from avcorr.pipeline.settings import PairSettings
 from avcorr.shards.errors import StoreUnreachableError
 from avcorr.shards.store import Patience, Root, Traffic
 from avcorr.shards.stores.open import open_store
-from tests.pipeline.pairs.test_sampler import damage
+from tests.pipeline.moments.test_sampler import damage
 from tests.support.commands import TINY, command
 from tests.support.proxy import Fault, FaultyProxy
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..moments.catalogue import Catalogue
+from ..moments.order import Ints, Visits
 from ..settings import PairSettings
-from .catalogue import Catalogue
-from .order import Ints, Visits
 
 MATCH, OTHER_VIDEO, SAME_CLIP = 0, 1, 2
 """Kinds of pairs: the sound is the frame's own; of another video; of the same clip at another time."""

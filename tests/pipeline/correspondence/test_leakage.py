@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from avcorr.pipeline.correspondence.leakage import Shortcuts, describe, find_shortcuts
 from avcorr.pipeline.errors import PairError
-from avcorr.pipeline.pairs.batches import PairBatch
-from avcorr.pipeline.pairs.loader import PairLoader
-from avcorr.pipeline.pairs.sampler import PairDataset
-from avcorr.pipeline.pairs.shortcuts import Shortcuts, describe, find_shortcuts
+from avcorr.pipeline.moments.batches import PairBatch
+from avcorr.pipeline.moments.loader import PairLoader
+from avcorr.pipeline.moments.sampler import PairDataset
 from avcorr.pipeline.settings import PairSettings
 
 SETTINGS = PairSettings(frame_size=32, window_clips=4, workers=0)

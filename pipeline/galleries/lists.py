@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import PairError
+from ..moments.order import Ints
 from .gallery import GalleryClip
-from .order import Ints
 
 _HASH = re.compile(r"-[0-9a-f]{12}")
 

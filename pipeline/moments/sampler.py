@@ -19,11 +19,11 @@ from torch.utils.data import IterableDataset, get_worker_info
 from avcorr.shards.store import Root
 from avcorr.shards.stores.open import is_remote, open_store
 
+from ..correspondence.draw import MATCH
 from ..errors import PairError
 from ..settings import PairSettings
 from .batches import PairBatch, empty
 from .catalogue import Catalogue
-from .draw import MATCH
 from .jpegs import JpegBatch, Placed
 from .order import Order
 from .reading import Fetched, Place, Reader

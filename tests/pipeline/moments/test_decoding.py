@@ -12,14 +12,14 @@ import torch
 from PIL import Image
 
 from avcorr.pipeline.errors import PairError
-from avcorr.pipeline.pairs import turbojpeg
-from avcorr.pipeline.pairs.jpegs import JpegBatch, place_crops
-from avcorr.pipeline.pairs.loader import PairLoader
-from avcorr.pipeline.pairs.sampler import PairDataset
-from avcorr.pipeline.pairs.views import decode_frames
+from avcorr.pipeline.moments import turbojpeg
+from avcorr.pipeline.moments.jpegs import JpegBatch, place_crops
+from avcorr.pipeline.moments.loader import PairLoader
+from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.moments.views import decode_frames
 from avcorr.pipeline.settings import PairSettings
 from avcorr.shards.errors import ShardFormatError
-from tests.pipeline.pairs.test_sampler import batches, clips_of, damage, loader_of
+from tests.pipeline.moments.test_sampler import batches, clips_of, damage, loader_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
 

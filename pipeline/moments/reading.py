@@ -25,9 +25,9 @@ from avcorr.shards.format.tar import BLOCK
 from avcorr.shards.index.manifest import ShardEntry
 from avcorr.shards.store import ByteRange, Store
 
+from ..correspondence.draw import Draws, draw
 from ..settings import PairSettings
 from .catalogue import Catalogue
-from .draw import Draws, draw
 from .jpegs import Placed, place_crops
 from .order import Ints, Order
 from .stages import Meter

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PairError
+from ..moments.order import Ints
 from .gallery import GalleryClip
 from .lists import names_of
-from .order import Ints
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PairError
-from .batches import PairBatch, ViewBatch
+from ..moments.batches import PairBatch, ViewBatch
+from ..moments.order import Ints
 from .draw import MATCH, OTHER_VIDEO, SAME_CLIP
-from .order import Ints
 
 _BANDS, _SLICES, _SIDE = 32, 8, 16
 SIGNIFICANCE = 1e-3

@@ -16,12 +16,12 @@ from avcorr.shards.store import Root
 from avcorr.shards.stores.open import open_store
 
 from ..errors import PairError
-from .ahead import map_ahead
-from .batches import ViewBatch
-from .catalogue import Catalogue
-from .order import Ints
-from .reading import check_shard, no_jpeg
-from .views import decode_frames, decode_sounds
+from ..moments.ahead import map_ahead
+from ..moments.batches import ViewBatch
+from ..moments.catalogue import Catalogue
+from ..moments.order import Ints
+from ..moments.reading import check_shard, no_jpeg
+from ..moments.views import decode_frames, decode_sounds
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PairError
+from ..moments.order import Ints
 from .gallery import GalleryClip, Pooling
 from .lists import hash_of, listed, names_of, one_of_each_video, read_ids
-from .order import Ints
 from .vggsounder import Labels, read_labels
 
 PUBLISHED = {"cavmae-1545": (1545, "4d58dadf6ffe612bd0374b0d0d3a798c6bbc7f768245f7aefcc9bacddf5591df")}

@@ -11,14 +11,14 @@ from pathlib import Path
 import obstore
 import pytest
 
-from avcorr.pipeline.pairs.batches import PairBatch
+from avcorr.pipeline.moments.batches import PairBatch
 from avcorr.shards.dataset import Index
 from avcorr.shards.errors import MissingObjectError, ObjectChangedError, ShardError, ShardTruncatedError
 from avcorr.shards.reader import read_clips
 from avcorr.shards.store import Patience
 from avcorr.shards.stores.open import open_store
-from tests.pipeline.pairs.test_sampler import damage, digest
-from tests.pipeline.pairs.test_stages import loader_of
+from tests.pipeline.moments.test_sampler import damage, digest
+from tests.pipeline.moments.test_stages import loader_of
 from tests.shards.stores.test_dataset import CUTS, upload
 from tests.support.commands import TINY, command
 from tests.support.proxy import Fault, FaultyProxy, Request

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avcorr.pipeline.pairs.order import Order, cell_size
+from avcorr.pipeline.moments.order import Order, cell_size
 
 SHARDS = np.repeat(np.arange(7), [50, 50, 3, 50, 49, 1, 50])
 

@@ -1,0 +1,1 @@
+"""The audio-visual correspondence task: which sound each frame is paired with, and whether that leaks."""
