@@ -3,6 +3,7 @@
 import colorsys
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def hue(degrees: float, saturation: float = 0.6, value: float = 0.8) -> np.ndarray:
@@ -10,7 +11,7 @@ def hue(degrees: float, saturation: float = 0.6, value: float = 0.8) -> np.ndarr
     return 255 * np.array(colorsys.hsv_to_rgb(degrees / 360 % 1, min(1, max(0, saturation)), min(1, max(0, value))))
 
 
-def mix(first: np.ndarray, second: np.ndarray | tuple[float, float, float], share: float) -> np.ndarray:
+def mix(first: ArrayLike, second: ArrayLike, share: float) -> np.ndarray:
     """Return a colour between two: `share` 0 is the first, 1 the second."""
     return np.asarray(first) * (1 - share) + np.asarray(second, float) * share
 

@@ -109,7 +109,8 @@ def background_noise(rng: np.random.Generator) -> sounds.Wave:
     swell = sounds.steps(
         [(float(time), float(gain)) for time, gain in zip(range(11), rng.uniform(0.6, 1.2, 11), strict=True)]
     )
-    return wave * swell
+    noise: sounds.Wave = wave * swell
+    return noise
 
 
 def music(rng: np.random.Generator) -> sounds.Wave:
@@ -133,4 +134,5 @@ def music(rng: np.random.Generator) -> sounds.Wave:
             if rng.random() < 0.7:
                 degree = bars[bar % 4] + 7 + int(rng.choice((0, 1, 2, 4)))
                 sounds.place(track, note(degree, beat), beat * (4 * bar + place), 0.5)
-    return track / (np.sqrt(np.mean(track**2)) + 1e-9)
+    normal: sounds.Wave = track / (np.sqrt(np.mean(track**2)) + 1e-9)
+    return normal

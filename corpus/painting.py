@@ -5,7 +5,7 @@ the frame is 1.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -45,7 +45,7 @@ class Painting:
     def fill(
         self,
         outline: Points,
-        colour: Colour,
+        colour: Sequence[Any] | np.ndarray,
         *,
         angle_degrees: float = 90.0,
         centre: tuple[float, float] | None = None,
@@ -70,7 +70,7 @@ class Painting:
             return
         cover = self._cover(pixels - (x, y), (rows, columns), soft * self.scale, round(255 * opacity))
         if stops.ndim == 1:
-            paint = np.empty((rows, columns, 4), np.uint8)
+            paint: np.ndarray = np.empty((rows, columns, 4), np.uint8)
             paint[:] = (*np.clip(stops, 0, 255).astype(np.uint8), 255)
         else:
             paint = self._gradient(stops, pixels, (x, y), (rows, columns), angle_degrees, centre)
@@ -118,7 +118,7 @@ class Painting:
         if blur < 1:
             cover = np.zeros((*shape, 4), np.uint8)
             return cv2.fillPoly(cover, [_fixed(pixels)], (opacity,) * 4, cv2.LINE_AA, 4)
-        mask = np.zeros(shape, np.uint8)
+        mask: np.ndarray = np.zeros(shape, np.uint8)
         cv2.fillPoly(mask, [_fixed(pixels)], opacity, cv2.LINE_AA, 4)
         # Two box blurs look like a Gaussian and cost the same for any width.
         side = 2 * round(blur / 2) + 1
@@ -158,7 +158,7 @@ class Painting:
         cell = max(1.0, size * self.scale)
         coarse = self.rng.standard_normal((int(rows / cell) + 2, int(columns / cell) + 2), dtype=np.float32)
         factors = np.clip(128 * (1 + amount * coarse), 0, 255).astype(np.uint8)
-        fine = cv2.resize(factors, (columns, rows), interpolation=cv2.INTER_LINEAR)
+        fine: np.ndarray = cv2.resize(factors, (columns, rows), interpolation=cv2.INTER_LINEAR)
         return cv2.merge((fine, fine, fine, fine))
 
 

@@ -78,4 +78,5 @@ def turned(points: Points, degrees: float, x: float = 0.0, y: float = 0.0) -> Po
     """Turn points clockwise on screen about (x, y)."""
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     moved = np.asarray(points, float) - (x, y)
-    return moved @ np.array([[cosine, sine], [-sine, cosine]]) + (x, y)
+    result: Points = moved @ np.array([[cosine, sine], [-sine, cosine]]) + (x, y)
+    return result

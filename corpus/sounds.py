@@ -55,12 +55,13 @@ def modes(
     return total
 
 
-def sweep(frequencies: np.ndarray, harmonics: Sequence[float] = (1.0,)) -> Wave:
+def sweep(frequencies: np.ndarray, harmonics: Sequence[float] | np.ndarray = (1.0,)) -> Wave:
     """Sound a tone whose frequency (Hz, one value a sample) varies; `harmonics` are the amplitudes of 1f, 2f, ..."""
     table = _table(tuple(float(gain) for gain in harmonics))
     # The phase is summed in double precision: single would drift by an audible part of a turn in ten seconds.
     phase = np.cumsum(frequencies, dtype=np.float64) * (_TABLE_SIZE / SAMPLE_RATE)
-    return table[phase.astype(np.int64) & (_TABLE_SIZE - 1)]
+    wave: Wave = table[phase.astype(np.int64) & (_TABLE_SIZE - 1)]
+    return wave
 
 
 @lru_cache(maxsize=64)
@@ -108,8 +109,9 @@ def pluck(rng: np.random.Generator, frequency: float, seconds: float, brightness
         shifted[0], shifted[1:] = last, current[:-1]
         last = current[-1]
         current = (0.5 * loss) * (current + shifted)
-    wave = out.reshape(-1)
-    return wave / (np.abs(wave[: 4 * length]).max() + 1e-9)
+    wave: Wave = out.reshape(-1)
+    normal: Wave = wave / (np.abs(wave[: 4 * length]).max() + 1e-9)
+    return normal
 
 
 def voiced(frequencies: np.ndarray, formants: Sequence[tuple[float, float, float]]) -> Wave:
@@ -126,7 +128,8 @@ def steps(points: Sequence[tuple[float, float]], length: int = CLIP_SAMPLES) -> 
     coarse = np.arange(0, length + 160, 160)
     times, values = zip(*points, strict=True)
     knots = np.interp(coarse / SAMPLE_RATE, times, values)
-    return np.interp(np.arange(length), coarse, knots).astype(np.float32)
+    curve: Wave = np.interp(np.arange(length), coarse, knots).astype(np.float32)
+    return curve
 
 
 def fade(wave: Wave, attack_seconds: float, release_seconds: float) -> Wave:

@@ -38,7 +38,7 @@ class Ball(Subject):
         else:
             base = hue(self.tint, 0.75, 0.9)
             ball.fill(shapes.ellipse(0, 0, r), [light(base), base, dark(base, 0.5)], centre=(-0.4 * r, -0.4 * r))
-            for angle in np.arange(0, 360, 72):
+            for angle in range(0, 360, 72):
                 x, y = shapes.turned(np.array([(0.58 * r, 0)]), angle)[0]
                 ball.fill(shapes.ellipse(x, y, 0.17 * r), (255, 252, 235))
             ball.fill(shapes.ellipse(0, 0, 0.2 * r), (255, 252, 235))

@@ -5,7 +5,7 @@ import numpy as np
 from .. import scenes, shapes, sounds
 from ..canvas import Canvas
 from ..colours import dark, hue, light
-from ..painting import Painting
+from ..painting import Painting, Sprite
 from ..subject import Subject
 
 
@@ -41,7 +41,7 @@ class Car(Subject):
         self.offsets = np.cumsum(self.rng.uniform(0.35, 0.8, 5))
         self._car()
 
-    def _bushes(self, green: np.ndarray) -> list:
+    def _bushes(self, green: np.ndarray) -> list[Sprite]:
         sprites = []
         for _ in range(2):
             sheet = self.sheet(-0.25, -0.42, 0.25, 0.02)
@@ -87,7 +87,7 @@ class Car(Subject):
         wheel = self.sheet(-1.1 * r, -1.1 * r, 1.1 * r, 1.1 * r)
         wheel.fill(shapes.ellipse(0, 0, r), (34, 32, 38))
         wheel.fill(shapes.ellipse(0, 0, 0.62 * r), [(235, 236, 240), (140, 142, 150)], angle_degrees=50)
-        for angle in np.arange(0, 360, 72):
+        for angle in range(0, 360, 72):
             wheel.fill(shapes.turned(shapes.box(0.16 * r, -0.09 * r, 0.56 * r, 0.09 * r), angle), (56, 56, 64))
         wheel.fill(shapes.ellipse(0, 0, 0.14 * r), (60, 60, 66))
         self.wheel, self.wheel_radius = wheel.sprite(), r

@@ -59,7 +59,7 @@ class Fan(Subject):
         blur.fill(shapes.ellipse(0, 0, 0.9 * r), light(self.tint, 0.1), opacity=0.45)
         self.blur = blur.sprite()
         cage = self.sheet(-1.1 * r, -1.1 * r, 1.1 * r, 1.1 * r)
-        for angle in np.arange(0, 360, 20):
+        for angle in range(0, 360, 20):
             spoke = shapes.turned(np.array([(0.15 * r, 0), (0.98 * r, 0)]), angle)
             cage.stroke(spoke, light(metal, 0.3), 0.005, opacity=0.75)
         for reach in (0.45, 0.72):
@@ -111,4 +111,5 @@ class Fan(Subject):
         )
         hum_pitch = (34 / self.radius) * (0.4 + 1.1 * self.speed)
         hum = sounds.sweep(hum_pitch, (0.7, 1, 0.3, 0.5, 0.15, 0.25))
-        return (wind * chop + 0.8 * hum) * self.speed
+        wave: sounds.Wave = (wind * chop + 0.8 * hum) * self.speed
+        return wave

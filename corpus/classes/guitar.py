@@ -69,7 +69,7 @@ class Guitar(Subject):
         neck = dark(hue(22, 0.5, 0.4), 0.2)
         ground.fill(self._put(shapes.box(0.2, -0.11, 1.1, 0.11)), [light(neck, 0.2), neck, dark(neck)])
         for fret in (0.3, 0.42, 0.53, 0.63, 0.72, 0.8, 0.88):
-            ground.stroke(self._put([(fret, -0.11), (fret, 0.11)]), (216, 210, 190), 0.008)
+            ground.stroke(self._put(np.array([(fret, -0.11), (fret, 0.11)])), (216, 210, 190), 0.008)
             ground.fill(self._put(shapes.ellipse(fret + 0.05, 0, 0.012)), (240, 236, 225))
         ground.fill(self._put(shapes.box(-0.37, -0.14, -0.32, 0.14, 0.02)), [light(neck, 0.2), dark(neck)])
         for string in range(6):

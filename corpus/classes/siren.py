@@ -133,7 +133,7 @@ class Siren(Subject):
         phase = time / np.float32(self.period) + np.float32(self.shift)
         if self.twin:
             tone = np.where(phase.astype(np.int32) % 2 == 0, low, low * 1.335)
-            harmonics = (1, 0.6, 0.5, 0.35, 0.25, 0.18, 0.1)
+            harmonics: tuple[float, ...] = (1, 0.6, 0.5, 0.35, 0.25, 0.18, 0.1)
         else:
             tone = low * (1.45 - 0.5 * np.cos(np.pi * phase).astype(np.float32))
             harmonics = (1, 0.25, 0.35, 0.08, 0.15)
