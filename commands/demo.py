@@ -6,14 +6,12 @@ from pathlib import Path
 from .errors import CommandError
 from .parser import call, parse
 
-QUICKSTART = Path(__file__).parents[1] / "configs" / "quickstart.yaml"
-
 
 def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out
     corpus, shards, folder = out / "corpus", out / "shards", out / "run"
     workers = ["--workers", arguments.workers]
-    common = ["--config", QUICKSTART, *(word for text in arguments.set for word in ("--set", text))]
+    common = ["--config", "quickstart", *(word for text in arguments.set for word in ("--set", text))]
     steps = [
         ["corpus", "--out", corpus, "--clips", arguments.clips, "--seed", arguments.seed, *workers],
         ["shard", "--source", corpus / "corpus.csv", "--out", shards, *workers, *common],

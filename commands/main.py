@@ -5,6 +5,7 @@ interrupted, 143 by SIGTERM. Nothing heavy is imported before a command needs it
 """
 
 import logging
+import shlex
 import sys
 from collections.abc import Sequence
 
@@ -18,7 +19,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return call(arguments)
     except KeyboardInterrupt as interrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
+        words = ["avcorr", *(sys.argv[1:] if argv is None else argv)]
+        if arguments.command == "train" and not arguments.resume:
+            words.append("--resume")
+        print(f"interrupted; to go on: {shlex.join(words)}", file=sys.stderr)
         return 143 if type(interrupt).__name__ == "Terminated" else 130  # by SIGTERM, which only training outlives
     except BrokenPipeError:
         sys.stdout = None  # the reader has gone; there is nobody to tell

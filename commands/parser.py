@@ -3,6 +3,9 @@
 import argparse
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
+
+from avcorr import __version__
 
 from .options import checking, finding, learning, making
 
@@ -24,6 +27,7 @@ COMMANDS = {
     "search": "Find clips by a picture, a sound, a video or another clip.",
     "explore": "Show a run in a browser: search by a file, walk from clip to clip, try any pair.",
     "report": "Write one self-contained page about a run.",
+    "settings": "List every setting with its type, default, range and meaning.",
     "demo": "Do all of it on a corpus rendered for the purpose.",
 }
 """What each command does, in a line; commands/NAME.py has its `run`, with _ for -."""
@@ -40,11 +44,35 @@ def call(arguments: argparse.Namespace) -> int:
     return code
 
 
+class _Once(argparse.Action):
+    """Store the value of an option that may be given once: of a repeated one the first would be lost without a word."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        assert isinstance(parser, _Parser)
+        if option is not None and self.dest in parser.given:
+            parser.error(f"{option} is given twice; it takes one value")
+        parser.given.add(self.dest)
+        setattr(namespace, self.dest, values)
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose options of one value refuse to be given again."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.given: set[str] = set()
+        self.register("action", None, _Once)
+        self.register("action", "store", _Once)
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="avcorr", description="Shard videos with sound, stream pairs from the shards, learn what belongs together."
     )
+    parser.add_argument("--version", action="version", version=f"avcorr {__version__}")
     group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, example: str) -> argparse.ArgumentParser:

@@ -33,11 +33,17 @@ def add_options(add: Add) -> None:
     added = add("repair", "repair data/shards --source videos/")
     added.add_argument("root", type=folder, metavar="ROOT", help="folder of the dataset")
     sources = "the sources, where they lie elsewhere now"
-    added.add_argument("--source", type=Path, nargs="+", default=[], metavar="DIR_OR_CSV_OR_TAR", help=sources)
+    added.add_argument(
+        "--source", type=Path, action="extend", nargs="+", default=[], metavar="DIR_OR_CSV_OR_TAR", help=sources
+    )
     added.add_argument("--videos", type=Path, metavar="DIR", help="as for shard")
     added.add_argument("--ffmpeg", default="", metavar="PATH", help="an ffmpeg of the recorded version")
     added.add_argument("--delete-extra", action="store_true", help="delete tars that are not of the dataset")
     add_workers(added, "shards checked and videos decoded at once (default: one a core)")
+
+    added = add("settings", "settings train.steps pairs")
+    added.add_argument("names", nargs="*", metavar="NAME", help="only this setting or section; repeatable")
+    added.add_argument("--markdown", action="store_true", help="print the page docs/settings.md")
 
     added = add("info", "info data/shards --json")
     added.add_argument("root", metavar="ROOT", help=ROOT_HELP)

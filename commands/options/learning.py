@@ -6,7 +6,7 @@ from .shared import ROOT_HELP, Add, add_best, add_cache, add_config, add_overrid
 
 
 def add_options(add: Add) -> None:
-    added = add("train", "train --shards data/shards --run runs/a --config configs/vggsound.yaml")
+    added = add("train", "train --shards data/shards --run runs/a --config vggsound")
     added.add_argument("--shards", required=True, metavar="ROOT", help=ROOT_HELP)
     add_cache(added)
     added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder for checkpoints and metrics")

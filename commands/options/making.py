@@ -19,7 +19,9 @@ def add_options(add: Add) -> None:
         "or a CSV with the header path,label,split,start,duration"
     )
     videos = "folder of <id>_<start>.mp4, loose or in tars, for VGGSound's CSV"
-    added.add_argument("--source", type=Path, required=True, nargs="+", metavar="DIR_OR_CSV_OR_TAR", help=sources)
+    added.add_argument(
+        "--source", type=Path, action="extend", required=True, nargs="+", metavar="DIR_OR_CSV_OR_TAR", help=sources
+    )
     added.add_argument("--videos", type=Path, metavar="DIR", help=videos)
     added.add_argument("--out", required=True, metavar="ROOT", help="folder of the dataset, or s3://, gs://, az://")
     work = "folder in which shards for a bucket are made (default: one below the user's cache folder)"

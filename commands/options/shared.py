@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-CONFIG_HELP = "YAML file; configs/vggsound.yaml is the paper's run, configs/quickstart.yaml the demo's"
+CONFIG_HELP = "YAML file or name of a recipe: vggsound is the paper's run, quickstart the demo's"
 ROOT_HELP = "where the dataset lies: a folder, s3://, gs://, az:// or https:// (docs/streaming.md)"
 Add = Callable[[str, str], argparse.ArgumentParser]
 
@@ -22,7 +22,7 @@ def add_cache(added: argparse.ArgumentParser) -> None:
 
 
 def add_config(added: argparse.ArgumentParser) -> None:
-    added.add_argument("--config", type=Path, metavar="FILE", help=CONFIG_HELP)
+    added.add_argument("--config", metavar="FILE_OR_NAME", help=CONFIG_HELP)
     add_overrides(added)
 
 
