@@ -27,8 +27,6 @@ ROWS = {
     "sigmoid for InfoNCE": "strong+train.objective=sigmoid",
     "temperature 0.05": "strong+train.temperature=0.05",
     "temperature 0.1": "strong+train.temperature=0.1",
-    "label smoothing 0.1": "strong+train.label_smoothing=0.1",
-    "the head's loss moves the towers, too": "strong+train.pair_weight=1.0",
     "embeddings of 256": "strong+model.embedding_size=256",
     "the paper's run": "vggsound",
 }

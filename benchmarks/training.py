@@ -123,7 +123,11 @@ def random_batch(config: Config, device: torch.device) -> Moved:
     generator = torch.Generator().manual_seed(0)
     frames = torch.randint(256, (count, side, side, 3), generator=generator).to(torch.uint8)
     audio = torch.randint(-9000, 9000, (count, SECOND), generator=generator).to(torch.int16)
-    matches = torch.arange(count) % 2 == 0 if config.train.objective == "pair" else torch.ones(count, dtype=torch.bool)
+    matches = (
+        torch.arange(count) % 2 == 0
+        if not config.train.chosen_objective.needs_aligned_pairs
+        else torch.ones(count, dtype=torch.bool)
+    )
     batch = Moved(frames, audio, matches, torch.arange(count))
     return Moved(*(column.pin_memory() for column in batch)) if device.type == "cuda" else batch
 

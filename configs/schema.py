@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from avcorr.model.settings import EvalSettings, ModelSettings, TrainSettings
+from avcorr.model.settings import OBJECTIVES, EvalSettings, ModelSettings, TrainSettings
 from avcorr.pipeline.settings import PairSettings, ShardSettings
 
 
@@ -19,19 +19,23 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":
-        objective = self.train.objective
-        if objective != "pair" and not self.pairs.aligned:
+        objective = self.train.chosen_objective
+        if objective.needs_aligned_pairs and not self.pairs.aligned:
             raise ValueError(
-                f"train.objective {objective} needs pairs.aligned: true, since it makes its negatives inside the batch"
+                f"train.objective {objective.name} needs pairs.aligned: true, since it makes its negatives inside the "
+                "batch"
             )
-        if objective in ("contrastive", "sigmoid") and not self.model.has_shared_space:
+        if objective.needs_shared_space and not self.model.network.has_shared_space:
             network = "localise: true" if self.model.localise else f"architecture {self.model.architecture}"
+            others = " or ".join(name for name, other in OBJECTIVES.items() if not other.needs_shared_space)
             raise ValueError(
-                f"train.objective {objective} compares every image with every sound by their distance, which model."
-                f"{network} does not have; set train.objective: pair or deranged"
+                f"train.objective {objective.name} compares every image with every sound by their distance, which "
+                f"model.{network} does not have; set train.objective: {others}"
             )
-        if objective == "pair" and self.pairs.aligned:
-            raise ValueError("train.objective pair needs pairs.aligned: false, since it learns from drawn negatives")
+        if not objective.needs_aligned_pairs and self.pairs.aligned:
+            raise ValueError(
+                f"train.objective {objective.name} needs pairs.aligned: false, since it learns from drawn negatives"
+            )
         if self.shard.sample_rate != self.model.spectrogram.sample_rate:
             raise ValueError(
                 f"shard.sample_rate is {self.shard.sample_rate} and model.spectrogram.sample_rate is "

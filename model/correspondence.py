@@ -2,19 +2,13 @@
 
 import torch
 
-from .networks.avenet import AveNet
-from .networks.avolnet import AvolNet
-from .networks.l3net import L3Net
 from .networks.network import CorrespondenceModel
-from .networks.two_towers import TwoTowers
 from .settings import ModelSettings
-
-ARCHITECTURES: dict[str, type[CorrespondenceModel]] = {"resnet18": TwoTowers, "l3net": L3Net, "avenet": AveNet}
 
 
 def make_model(settings: ModelSettings) -> CorrespondenceModel:
     """Return an untrained model on the current device; its initial weights depend on torch's global generator."""
-    return AvolNet(settings) if settings.localise else ARCHITECTURES[settings.architecture](settings)
+    return settings.network.load()(settings)
 
 
 def build_model(settings: ModelSettings, seed: int) -> CorrespondenceModel:

@@ -4,6 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from .networks.architectures import ARCHITECTURES, Architecture
+from .objectives.objectives import OBJECTIVES as OBJECTIVES
+from .objectives.objectives import Objective
+
 
 class Settings(BaseModel):
     """Base of the settings: frozen, strict, no unknown fields, no NaN or infinity."""
@@ -63,14 +67,16 @@ class ModelSettings(Settings):
     spectrogram: SpectrogramSettings = Field(default_factory=SpectrogramSettings, description="the audio tower's input")
 
     @property
-    def has_shared_space(self) -> bool:
-        """Whether images and sounds become vectors of one space, so that any two can be compared by distance."""
-        return self.architecture != "l3net" and not self.localise
+    def network(self) -> Architecture:
+        """What the chosen architecture declares."""
+        found = ARCHITECTURES[self.architecture]
+        return (self.localise and found.localising) or found
 
     @model_validator(mode="after")
     def _fits(self) -> "ModelSettings":
-        if self.localise and self.architecture != "avenet":
-            raise ValueError(f"localise: true needs architecture: avenet; found {self.architecture}")
+        if self.localise and not ARCHITECTURES[self.architecture].localising:
+            able = " or ".join(name for name, found in ARCHITECTURES.items() if found.localising)
+            raise ValueError(f"localise: true needs architecture: {able}; found {self.architecture}")
         return self
 
 
@@ -90,12 +96,6 @@ class TrainSettings(Settings):
         "sigmoid: the same negatives, each pair judged on its own by the head",
     )
     temperature: float = Field(0.07, gt=0, description="divides the cosines of the contrastive objective")
-    label_smoothing: float = Field(
-        0.0, ge=0, lt=1, description="share of the contrastive target that all negatives share: some of them do belong"
-    )
-    pair_weight: float = Field(
-        0.0, ge=0, le=1, description="how much the head's own loss moves the towers beside the contrastive one; 0: not"
-    )
     schedule: Literal["constant", "cosine", "stepwise"] = Field(
         "constant", description="course of the rate after the warm-up; cosine: to 0; stepwise: by decay_factor"
     )
@@ -109,7 +109,7 @@ class TrainSettings(Settings):
     )
     gradient_clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0 is off")
     batch_norm: Literal["per_device", "synchronised"] = Field(
-        "per_device", description="whose items the batch statistics are of when several processes train: own or all"
+        "per_device", description="whose items the batch statistics are of when several GPUs train: own or all"
     )
     augment: Literal["none", "standard", "strong"] = Field("standard", description="augmentation on the device")
     precision: Literal["auto", "fp32", "bf16"] = Field(
@@ -126,6 +126,11 @@ class TrainSettings(Settings):
     keep_checkpoints: int = Field(3, ge=1, description="newest checkpoints that are kept")
     compile: bool = Field(False, description="compile the towers with torch.compile (minutes at the start)")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda if there is one, else cpu")
+
+    @property
+    def chosen_objective(self) -> Objective:
+        """What the chosen objective declares."""
+        return OBJECTIVES[self.objective]
 
     @model_validator(mode="after")
     def _fits(self) -> "TrainSettings":

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from avcorr.commands.parser import COMMANDS
+from avcorr.model.networks.architectures import ARCHITECTURES
+from avcorr.model.objectives.objectives import OBJECTIVES
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
@@ -81,6 +83,20 @@ def test_configs_take_only_settings_from_the_model() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("avcorr.model"):
                 assert node.module == "avcorr.model.settings", path
+
+
+def test_objectives_and_networks_are_asked_and_not_named() -> None:
+    """What depends on the objective or the network is declared in their registries and nowhere compared with a name."""
+    names, networks = {*OBJECTIVES, *ARCHITECTURES}, {"TwoTowers", "L3Net", "AveNet", "AvolNet"}
+    for room in (*ALLOWED, "benchmarks"):
+        for path in (ROOT / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                text = ast.unparse(node) if isinstance(node, ast.Compare | ast.Call) else ""
+                if isinstance(node, ast.Compare) and ("objective" in text or "architecture" in text):
+                    constants = {value.value for value in ast.walk(node) if isinstance(value, ast.Constant)}
+                    assert not constants & names, f"{path}:{node.lineno}: {text}"
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+                    assert not {word.id for word in ast.walk(node) if isinstance(word, ast.Name)} & networks, path
 
 
 def test_ffmpeg_is_started_in_one_place_of_the_pipeline() -> None:

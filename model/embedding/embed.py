@@ -105,7 +105,7 @@ def embed(
         model.train(was_training)
     if not columns:
         raise EvaluationError("no view to embed: the evaluation split is empty, or every clip is too short for one")
-    clips, times, images, sounds, *features = (np.concatenate(column) for column in zip(*columns, strict=True))
+    numbers, seconds, images, sounds, *features = (np.concatenate(column) for column in zip(*columns, strict=True))
     for name, vectors in (("image", images), ("audio", sounds)):
         bad = np.count_nonzero(~np.isfinite(vectors).all(axis=1))
         if bad:
@@ -114,7 +114,7 @@ def embed(
                 "evaluate an earlier checkpoint, or set precision to fp32"
             )
     kept = (features[0], features[1]) if features else None
-    return Embeddings(images, sounds, clips.astype(np.int64), times.astype(np.float64), kept)
+    return Embeddings(images, sounds, numbers.astype(np.int64), seconds.astype(np.float64), kept)
 
 
 def _regroup(views: Iterable[Views]) -> Iterator[list[Tensor]]:

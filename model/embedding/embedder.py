@@ -10,7 +10,6 @@ from torch import Tensor
 
 from ..device import resolve_device, resolve_precision, tower_autocast
 from ..errors import ModelError
-from ..networks.avolnet import AvolNet
 from ..networks.network import CorrespondenceModel
 from ..saving.checkpoint import load_model
 from ..saving.weights import WEIGHTS, read_weights
@@ -63,8 +62,6 @@ class Embedder:
     @torch.inference_mode()
     def heat_maps(self, images: Items, sounds: Items, rate: int | None = None) -> Tensor:
         """Return the probability (B, H', W') that the sound comes from each place; for models that localise."""
-        if not isinstance(self.model, AvolNet):
-            raise ModelError("this model does not say where a sound is; train one with model.localise: true")
         model = self.model
         return torch.cat([model.location_logits(*pair).sigmoid().cpu() for pair in self._pairs(images, sounds, rate)])
 

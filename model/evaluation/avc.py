@@ -5,6 +5,7 @@ source videos; a pair belongs to the video of its frame.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -190,9 +191,7 @@ def _per_class(
     for label in np.unique(labels[labels != ""]).tolist():
         rows = labels == label
         own = hits[rows]
-        bounds = intervals(
-            lambda weights, own=own: {"accuracy": weighted_mean(weights, own)}, videos[rows], bootstrap, seed
-        )
+        bounds = intervals(partial(_accuracy, hits=own), videos[rows], bootstrap, seed)
         classes[label] = {
             "accuracy": float(own.mean()),
             "interval": bounds["accuracy"],
@@ -200,6 +199,10 @@ def _per_class(
             "videos": len(np.unique(videos[rows])),
         }
     return classes
+
+
+def _accuracy(weights: np.ndarray, hits: np.ndarray) -> dict[str, np.ndarray]:
+    return {"accuracy": weighted_mean(weights, hits)}
 
 
 def _best_threshold(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:

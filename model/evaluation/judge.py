@@ -3,8 +3,6 @@
 import numpy as np
 import torch
 
-from ..networks.avolnet import AvolNet
-from ..networks.distance import DistanceHead, TwoWayHead
 from ..networks.network import CorrespondenceModel
 from .avc import Head, Judge
 
@@ -36,22 +34,17 @@ class NetworkJudge:
 class LocatingJudge(NetworkJudge):
     """A judge that says where in the frame the sound is; its gap is the negated logit of the best place."""
 
-    def __init__(self, model: AvolNet, device: torch.device) -> None:
-        super().__init__(model, device)
-        self._located = model
-
     @torch.inference_mode()
     def heat_maps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
         """Give the probability (M, H', W') of each place for maps (M, D, H', W') and vectors (M, D)."""
         pair = (torch.from_numpy(part).to(self.device).float() for part in (image, audio))
-        maps: np.ndarray = self._located.location_logits(*pair).sigmoid().cpu().numpy()
+        maps: np.ndarray = self.model.location_logits(*pair).sigmoid().cpu().numpy()
         return maps
 
 
 def judge_of(model: CorrespondenceModel, device: torch.device) -> Judge:
     """Return the judge that decides as the model does."""
-    if isinstance(model.head, DistanceHead | TwoWayHead):
-        return Head(*model.head.coefficients())
-    if isinstance(model, AvolNet):
-        return LocatingJudge(model, device)
-    return NetworkJudge(model, device)
+    line = model.distance_coefficients()
+    if line is not None:
+        return Head(*line)
+    return LocatingJudge(model, device) if model.localises else NetworkJudge(model, device)

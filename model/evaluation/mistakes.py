@@ -40,7 +40,7 @@ def mistakes(
     ):
         wrong = np.flatnonzero(counted & ((logits > 0) != (name == "misses")))
         order = wrong[np.argsort(-np.abs(logits[wrong]), kind="stable")]
-        rows, seen = [], set[str]()
+        rows, seen = list[dict[str, Any]](), set[str]()
         for pair in order.tolist():
             frame, sound = int(pairs.frames[pair]), int(sounds[pair])
             video = clips[embeddings.clips[frame]].video

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import EvaluationError
 
+Gains = NDArray[np.float64]
 ONTOLOGY_CONSTANT = 20  # C of r = C - d in Arandjelovic and Zisserman 2018
 
 
@@ -27,7 +29,7 @@ class Relevance(Protocol):
     known: np.ndarray
     """bool (N,): which clips take part."""
 
-    def gains(self, queries: np.ndarray, gallery: np.ndarray, direction: str) -> np.ndarray:
+    def gains(self, queries: np.ndarray, gallery: np.ndarray, direction: str) -> Gains:
         """Return the gains float64 (Q, G), 0 or more; queries, gallery: numbers of clips, all of them known."""
 
 
@@ -41,9 +43,10 @@ class SameLabel:
         self.known = labels != ""
         self._labels = np.unique(labels, return_inverse=True)[1]
 
-    def gains(self, queries: np.ndarray, gallery: np.ndarray, direction: str) -> np.ndarray:
+    def gains(self, queries: np.ndarray, gallery: np.ndarray, direction: str) -> Gains:
         """Return the gains float64 (Q, G)."""
-        return (self._labels[queries][:, None] == self._labels[gallery]).astype(np.float64)
+        gains: Gains = (self._labels[queries][:, None] == self._labels[gallery]).astype(np.float64)
+        return gains
 
 
 class SharedLabels:
@@ -60,10 +63,11 @@ class SharedLabels:
         self.known = (audible | visible).any(axis=1)
         self._labels = {"audio": audible.astype(np.float32), "image": visible.astype(np.float32)}
 
-    def gains(self, queries: np.ndarray, gallery: np.ndarray, direction: str) -> np.ndarray:
+    def gains(self, queries: np.ndarray, gallery: np.ndarray, direction: str) -> Gains:
         """Return the gains float64 (Q, G)."""
         asked, _, looked = direction.partition("_to_")
-        return (self._labels[asked][queries] @ self._labels[looked][gallery].T).astype(np.float64)
+        gains: Gains = (self._labels[asked][queries] @ self._labels[looked][gallery].T).astype(np.float64)
+        return gains
 
 
 class Ontology:
@@ -104,9 +108,9 @@ class Ontology:
                 if len(first) and len(second):
                     self._gains[one, two] = gains[np.ix_(first, second)].max()
 
-    def gains(self, queries: np.ndarray, gallery: np.ndarray, direction: str) -> np.ndarray:
+    def gains(self, queries: np.ndarray, gallery: np.ndarray, direction: str) -> Gains:
         """Return the gains float64 (Q, G)."""
-        gains: np.ndarray = self._gains[np.ix_(self._texts[queries], self._texts[gallery])]
+        gains: Gains = self._gains[np.ix_(self._texts[queries], self._texts[gallery])]
         return gains
 
 

@@ -19,6 +19,8 @@ def embedding_tower(input_channels: int, width: int, outputs: int) -> nn.Sequent
 class AveNet(CorrespondenceModel):
     """Embeddings of length 1, their Euclidean distance, and a linear layer on it (figure 2c of the paper)."""
 
+    head: TwoWayHead
+
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__(settings)
         self.image_tower = embedding_tower(3, settings.width, settings.embedding_size)
@@ -29,3 +31,7 @@ class AveNet(CorrespondenceModel):
         """Return the logits (B,) of "image b and audio b correspond" for unit vectors (B, D)."""
         logits: Tensor = self.head(unit_distance(image, audio))
         return logits
+
+    def distance_coefficients(self) -> tuple[float, float]:
+        """Return (slope, bias) of logit = bias - slope * distance."""
+        return self.head.coefficients()

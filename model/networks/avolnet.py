@@ -35,6 +35,8 @@ class AvolNet(CorrespondenceModel):
     The loss is the logistic one of that largest logit.
     """
 
+    localises = True
+
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__(settings)
         subnet, size = VggSubnet(3, settings.width, first_stride=2), settings.embedding_size
@@ -53,13 +55,6 @@ class AvolNet(CorrespondenceModel):
         with without_autocast(image.device):
             logits: Tensor = self.head(torch.einsum("bdhw,bd->bhw", image.float(), audio.float()))
         return logits
-
-    def heat_maps(self, frames: Tensor, audio: Tensor) -> Tensor:
-        """Return the probabilities (B, H', W') that the sound comes from each place of its frame.
-
-        frames (B, H, W, 3) uint8 and audio (B, N) int16; 14 x 14 places for frames of 224 pixels.
-        """
-        return self.location_logits(self.image_features(frames), self.audio_features(audio)).sigmoid()
 
     def to_embeddings(self, features: Tensor) -> Tensor:
         """Return unit vectors (B, D) for sounds (B, D), and for maps (B, D, H', W') the direction of their mean.

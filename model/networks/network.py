@@ -1,10 +1,12 @@
 """What all networks share: frames and sounds in, features, unit embeddings and logits out."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import ModelError
 from ..settings import ModelSettings
 from .distance import unit
 from .spectrogram import Spectrogram
@@ -22,6 +24,8 @@ class CorrespondenceModel(nn.Module, ABC):
     Run the towers under `device.tower_autocast` for bfloat16; features, distances and logits are float32 in any case.
     """
 
+    localises: ClassVar[bool] = False
+    """Whether the network says where in the frame the sound is."""
     image_tower: nn.Module
     audio_tower: nn.Module
     head: nn.Module
@@ -38,11 +42,19 @@ class CorrespondenceModel(nn.Module, ABC):
     @property
     def has_shared_space(self) -> bool:
         """Whether images and sounds become unit vectors of one space."""
-        return self.settings.has_shared_space
+        return self.settings.network.has_shared_space
 
     @abstractmethod
     def logits(self, image: Tensor, audio: Tensor) -> Tensor:
         """Return the logits (B,) float32 of "image b and audio b correspond" for B features of each."""
+
+    def location_logits(self, image: Tensor, audio: Tensor) -> Tensor:
+        """Return the logits (B, H', W') of "the sound of b comes from here"; ModelError if it does not localise."""
+        raise ModelError("this model does not say where a sound is; train one with model.localise: true")
+
+    def distance_coefficients(self) -> tuple[float, float] | None:
+        """Return (slope, bias) of logit = bias - slope * distance, or None where the logit is no such function."""
+        return None
 
     def image_features(self, frames: Tensor) -> Tensor:
         """Return the features of RGB frames (B, H, W, 3) in 0..255, uint8 or floating point."""

@@ -11,6 +11,8 @@ from .resnet18 import ResNet18
 class TwoTowers(CorrespondenceModel):
     """Two ResNet18 with a common space of unit vectors."""
 
+    head: DistanceHead
+
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__(settings)
         self.image_tower = ResNet18(3, settings.embedding_size, settings.width)
@@ -21,3 +23,7 @@ class TwoTowers(CorrespondenceModel):
         """Return the logits (B,) of "image b and audio b correspond" for unit vectors (B, D)."""
         logits: Tensor = self.head(unit_distance(image, audio))
         return logits
+
+    def distance_coefficients(self) -> tuple[float, float]:
+        """Return (slope, bias) of logit = bias - slope * distance."""
+        return self.head.coefficients()

@@ -4,19 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..networks.network import CorrespondenceModel
-
-NAMES = {
-    "resnet18": "Two ResNet18 and a distance (Feng et al.)",
-    "l3net": "L3-Net (Arandjelovic and Zisserman, 2017)",
-    "avenet": "AVE-Net (Arandjelovic and Zisserman, 2018)",
-}
-OBJECTIVES = {
-    "pair": "cross-entropy on matching and mismatching pairs",
-    "deranged": "cross-entropy on matching pairs and as many mismatching ones of the same batch",
-    "contrastive": "symmetric InfoNCE over the batch, the correspondence head beside it",
-    "sigmoid": "cross-entropy on all pairs of the batch",
-}
-
+from ..objectives.objectives import OBJECTIVES
 
 CARD = """---
 library_name: avcorr
@@ -60,7 +48,6 @@ def model_card(model: CorrespondenceModel, config: Mapping[str, Any], facts: Map
     """
     settings, train, pairs = model.settings, config["train"], config["pairs"]
     spectrogram = settings.spectrogram
-    name = "AVOL-Net (Arandjelovic and Zisserman, 2018)" if settings.localise else NAMES[settings.architecture]
     size, seconds = pairs["frame_size"], pairs["window_seconds"]
     bins = f"{spectrogram.bins} {'mel bands' if spectrogram.mel_bins else 'bins'}"
     versions = ", ".join(f"{package} {version}" for package, version in facts.get("versions", {}).items())
@@ -70,13 +57,13 @@ def model_card(model: CorrespondenceModel, config: Mapping[str, Any], facts: Map
         "sound": f"mono, {spectrogram.sample_rate} Hz, {seconds:g} s, centred on the frame",
         "spectrogram": f"{bins}, window {spectrogram.window}, hop {spectrogram.hop}; inside the model",
         "trained on": f"{facts.get('dataset', 'unknown')}, {facts.get('train_videos', 'unknown')} source videos",
-        "objective": OBJECTIVES[train["objective"]],
+        "objective": OBJECTIVES[train["objective"]].words,
         "steps": f"{facts.get('step', 'unknown')} of {train['batch_size']} pairs",
         "rate, seed": f"{train['learning_rate']:g}, {train['seed']}",
         "made with": versions or "unknown",
     }
     described = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
-    return CARD.format(name=name, rows=described, measured="\n".join(_measured(facts)))
+    return CARD.format(name=settings.network.words, rows=described, measured="\n".join(_measured(facts)))
 
 
 def _measured(facts: Mapping[str, Any]) -> list[str]:

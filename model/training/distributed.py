@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed import PrefixStore, rendezvous  # type: ignore[attr-defined]
 
 from ..errors import ModelError
 
@@ -91,7 +92,7 @@ def joined(processes: Processes, device: torch.device) -> Iterator[Processes]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    store, rank, ranks = next(distributed.rendezvous("env://", timeout=TIMEOUT))
+    store, rank, ranks = next(rendezvous("env://", timeout=TIMEOUT))
     distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT, rank=rank, world_size=ranks,
         store=_of_this_start(store, rank, ranks),
@@ -113,7 +114,7 @@ def _of_this_start(store: Any, rank: int, ranks: int) -> Any:
         store.set(f"asks/{rank}", name)
         heard = store.get(f"told/{name}").decode()  # waits
         store.set(f"heard/{heard}/{rank}", "")
-        return distributed.PrefixStore(heard, store)
+        return PrefixStore(heard, store)
     waiting, deadline = set(range(1, ranks)), time.monotonic() + TIMEOUT.total_seconds()
     while waiting:
         for other in sorted(waiting):
@@ -124,7 +125,7 @@ def _of_this_start(store: Any, rank: int, ranks: int) -> Any:
         if time.monotonic() > deadline:
             raise ModelError(f"processes {sorted(waiting)} of {ranks} did not come within {TIMEOUT}")
         time.sleep(0.02)
-    return distributed.PrefixStore(name, store)
+    return PrefixStore(name, store)
 
 
 class _Gather(torch.autograd.Function):

@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
+from ..objectives.losses import Losses
 from .board import MAP, map_embeddings, show_pairs
 from .distributed import ALONE, Processes
-from .objective import Objective
 from .samples import Samples
 from .tracking import Tracking
 
@@ -49,7 +49,7 @@ class Interval:
         self._waited = 0.0
         self._pairs = 0
         self._steps = 0
-        self._last: Objective | None = None
+        self._last: Losses | None = None
         self._sums: Tensor | None = None
 
     @contextmanager
@@ -59,11 +59,11 @@ class Interval:
         yield
         self._waited += time.perf_counter() - began
 
-    def add(self, objective: Objective, pairs: int) -> None:
+    def add(self, losses: Losses, pairs: int) -> None:
         """Count one step on this process's `pairs` of a batch."""
-        values = torch.stack(objective)
+        values = torch.stack(losses)
         self._sums = values if self._sums is None else self._sums + values
-        self._last = objective
+        self._last = losses
         self._pairs += pairs * self._processes.ranks
         self._steps += 1
 

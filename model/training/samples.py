@@ -7,7 +7,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..device import tower_autocast
-from ..networks.avolnet import AvolNet
 from ..networks.network import CorrespondenceModel
 from ..networks.spectrogram import to_waveform
 from .transfer import Batch
@@ -52,7 +51,7 @@ def look(model: CorrespondenceModel, batch: Batch, device: torch.device, precisi
             spectrogram = model.spectrogram(audio)
             image, sound = model.image_features(frames), model.spectrogram_features(spectrogram)
             pictures = [frames[:PAIRS].permute(0, 3, 1, 2) / 255.0, _as_picture(spectrogram[:PAIRS], frames.shape[1])]
-            if isinstance(model, AvolNet):
+            if model.localises:
                 light = model.location_logits(image[:PAIRS], sound[:PAIRS]).sigmoid()[:, None]
                 pictures.append(pictures[0] * functional.interpolate(light, frames.shape[1:3], mode="bilinear"))
             thumbnails = [

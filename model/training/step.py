@@ -2,34 +2,43 @@
 
 import inspect
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..device import resolve_precision, tower_autocast
 from ..errors import ModelError, TrainingDiverged
 from ..networks.network import CorrespondenceModel
+from ..objectives.losses import EncodedPairs, Losses
 from ..saving.checkpoint import Checkpoint, save_checkpoint, take_over
 from ..settings import TrainSettings
 from .augment import augment_audio, augment_frames, mask_spectrogram, step_generator
-from .batchnorm import synchronise
 from .distributed import ALONE, Processes
-from .objective import Objective, contrastive_objective, deranged_objective, pair_objective, sigmoid_objective
+from .negatives import derange as draw_derangement
 from .optimizer import build_optimizer, learning_rate, set_learning_rate
 from .transfer import Batch, Transfer
 
 logger = logging.getLogger(__name__)
 NO_RANK = 1 << 31  # tells draws that all processes share from those of any one of them
 
+Derange = Callable[[Tensor, torch.Generator], Tensor]
+"""From video ids int64 (B,) and a generator to a permutation int64 (B,) that gives each item one of another video."""
 
-class Judge(nn.Module):
-    """A batch to its objective; a module, so that DistributedDataParallel can wrap all that has weights."""
+
+class TrainingLoss(nn.Module):
+    """A batch to its losses; a module, so that DistributedDataParallel can wrap all that has weights."""
 
     def __init__(
-        self, model: CorrespondenceModel, settings: TrainSettings, device: torch.device, processes: Processes
+        self,
+        model: CorrespondenceModel,
+        settings: TrainSettings,
+        device: torch.device,
+        processes: Processes,
+        derange: Derange,
     ) -> None:
         super().__init__()
         self.model = model
@@ -37,33 +46,30 @@ class Judge(nn.Module):
         self.device = device
         self.precision = resolve_precision(settings.precision, device)
         self.processes = processes
+        self.derange = derange
         self.transfer = Transfer(device)
+        self.objective = settings.chosen_objective
+        self.compute = self.objective.load()
 
-    def forward(self, batch: Batch, step: int) -> Objective:
-        """Return the objective of a batch; the random draws are a function of the seed, the step and the process."""
+    def forward(self, batch: Batch, step: int) -> Losses:
+        """Return the losses of a batch; the random draws are a function of the seed, the step and the process."""
         model, settings = self.model, self.settings
-        if settings.objective != "pair" and not batch.matches.all():
+        if self.objective.needs_aligned_pairs and not batch.matches.all():
             raise ModelError(f"the {settings.objective} objective needs matching pairs only; set pairs.aligned: true")
         moved = self.transfer(batch)
         generator = step_generator(settings.seed, step, self.device, self.processes.rank)
         frames = augment_frames(moved.frames, settings.augment, generator)
-        audio = augment_audio(moved.audio, settings.augment, generator)
+        waveform = augment_audio(moved.audio, settings.augment, generator)
         with tower_autocast(self.device, self.precision):
-            spectrogram = mask_spectrogram(model.spectrogram(audio), settings.augment, generator)
-            image, sound = model.image_features(frames), model.spectrogram_features(spectrogram)
-        if settings.objective == "pair":
-            return pair_objective(model, image, sound, moved.matches)
-        videos = moved.videos
-        # Which sounds mismatch is decided over the whole batch, so alike in all processes.
-        shared = step_generator(settings.seed, step, self.device, NO_RANK)
-        if settings.objective == "deranged":
-            return deranged_objective(model, image, sound, videos, shared, self.processes)
-        if settings.objective == "sigmoid":
-            return sigmoid_objective(model, image, sound, videos, shared, self.processes)
-        return contrastive_objective(
-            model, image, sound, videos, settings.temperature, shared, self.processes,
-            settings.label_smoothing, settings.pair_weight,
-        )  # fmt: skip
+            spectrogram = mask_spectrogram(model.spectrogram(waveform), settings.augment, generator)
+            image, audio = model.image_features(frames), model.spectrogram_features(spectrogram)
+
+        def derange(videos: Tensor) -> Tensor:
+            # Which sounds mismatch is decided over the whole batch, so alike in all processes.
+            return self.derange(videos, step_generator(settings.seed, step, self.device, NO_RANK))
+
+        pairs = EncodedPairs(image, audio, moved.matches, moved.videos)
+        return self.compute(model, pairs, settings, derange, self.processes)
 
 
 class Stepper:
@@ -75,6 +81,7 @@ class Stepper:
         settings: TrainSettings,
         device: torch.device,
         processes: Processes = ALONE,
+        derange: Derange = draw_derangement,
     ) -> None:
         self.model = model.to(device).to(memory_format=torch.channels_last).train()
         self.settings = settings
@@ -82,33 +89,35 @@ class Stepper:
         self.processes = processes
         self.done = 0
         if processes.ranks > 1 and settings.batch_norm == "synchronised":
-            synchronise(self.model, device)
-        judge = Judge(self.model, settings, device, processes)
-        self.judge: nn.Module = judge
-        self.precision = judge.precision
+            if device.type != "cuda":
+                raise ModelError("train.batch_norm: synchronised is for GPUs alone (nn.SyncBatchNorm); set per_device")
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+        loss = TrainingLoss(self.model, settings, device, processes, derange)
+        self.loss: nn.Module = loss
+        self.precision = loss.precision
         if processes.ranks > 1:
             # Running statistics are the first process's, which writes the checkpoints; nobody else needs them.
             known = inspect.signature(DistributedDataParallel).parameters
             name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
             options: dict[str, Any] = {name: False}
-            self.judge = DistributedDataParallel(judge, gradient_as_bucket_view=True, **options)
+            self.loss = DistributedDataParallel(loss, gradient_as_bucket_view=True, **options)
         self.optimizer = build_optimizer(self.model, settings)
         self._pair_losses = torch.zeros((), device=device)  # since the last checkpoint
-        self._judged = 0
+        self._steps = 0
 
-    def step(self, batch: Batch) -> Objective:
+    def step(self, batch: Batch) -> Losses:
         """Do one optimiser step; its random draws are a function of the seed and of the steps done before."""
         set_learning_rate(self.optimizer, learning_rate(self.done, self.settings))
-        objective: Objective = self.judge(batch, self.done)
+        losses: Losses = self.loss(batch, self.done)
         self.optimizer.zero_grad()
-        torch.autograd.backward(objective.loss)
+        torch.autograd.backward(losses.loss)
         if self.settings.gradient_clip > 0:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_clip)
         self.optimizer.step()
         self.done += 1
-        self._pair_losses += objective.pair_loss
-        self._judged += 1
-        return Objective(*(value.detach() for value in objective))
+        self._pair_losses += losses.pair_loss
+        self._steps += 1
+        return Losses(*(value.detach() for value in losses))
 
     def calibrate(self, batch: Batch) -> None:
         """Take the spectrogram's mean and deviation from a batch, all processes' parts of it."""
@@ -130,7 +139,7 @@ class Stepper:
         if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
             raise self.diverged("weights")
         checkpoint = Checkpoint(self.done, self.model.state_dict(), self.optimizer.state_dict(), config, self._facts())
-        self._pair_losses, self._judged = torch.zeros_like(self._pair_losses), 0
+        self._pair_losses, self._steps = torch.zeros_like(self._pair_losses), 0
         return save_checkpoint(run, checkpoint, self.settings.keep_checkpoints)
 
     def _facts(self) -> dict[str, Any]:
@@ -142,8 +151,8 @@ class Stepper:
             "processes": self.processes.ranks,
         }
         # A mean of a few steps, as after an interrupt, is no ground to call a checkpoint the best.
-        if self._judged >= max(1, self.settings.checkpoint_every // 2):
-            facts["pair_loss"] = self._pair_losses.item() / self._judged
+        if self._steps >= max(1, self.settings.checkpoint_every // 2):
+            facts["pair_loss"] = self._pair_losses.item() / self._steps
         return facts
 
     def diverged(self, what: str) -> TrainingDiverged:

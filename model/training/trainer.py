@@ -16,9 +16,10 @@ from ..settings import TrainSettings
 from .distributed import ALONE, Processes
 from .flops import Cost, pair_cost
 from .interrupt import Held, terminable, uninterrupted
+from .negatives import derange as draw_derangement
 from .progress import Interval, Progress, Reporter
 from .samples import look
-from .step import Stepper
+from .step import Derange, Stepper
 from .tracking import Tracking
 from .transfer import Batch
 from .watch import Watch
@@ -49,6 +50,7 @@ def fit(
     start: Checkpoint | None = None,
     device: torch.device,
     processes: Processes = ALONE,
+    derange: Derange = draw_derangement,
 ) -> Summary:
     """Train until `settings.steps`; leave checkpoints/, metrics.jsonl and tensorboard/ in the run folder.
 
@@ -61,7 +63,7 @@ def fit(
     it saves the last whole step and raises KeyboardInterrupt, or Terminated, which is one.
     """
     began = time.perf_counter()
-    stepper = Stepper(model, settings, device, processes)
+    stepper = Stepper(model, settings, device, processes, derange)
     if start is not None:
         stepper.restore(start)
     if settings.compile:

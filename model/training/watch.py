@@ -13,26 +13,13 @@ RECENT = 3  # lines of metrics
 logger = logging.getLogger(__name__)
 
 
-def chance_loss(settings: TrainSettings) -> float:
-    """Return the loss, in nats, of a model that looks at nothing: ln 2 for pairs, about ln B for B x B pairs.
-
-    Of the contrastive objective it is the part without the head's own. The sigmoid objective's guess is one match to
-    B - 1 mismatches.
-    """
-    count = settings.batch_size
-    if settings.objective in ("pair", "deranged"):
-        return math.log(2.0)
-    if settings.objective == "contrastive":
-        return math.log(count)
-    return math.log(count) + (count - 1) * math.log(count / (count - 1))
-
-
 class Watch:
     """Follows the lines of metrics of one call of `fit`, which after a resume begins anew."""
 
     def __init__(self, settings: TrainSettings, step: int) -> None:
         self.settings = settings
-        self.chance = chance_loss(settings)
+        self.objective = settings.chosen_objective
+        self.chance = self.objective.chance_loss(settings.batch_size)
         self._begun = step
         self._next_plateau = settings.plateau_steps
         self._first: float | None = None
@@ -42,7 +29,7 @@ class Watch:
 
     def see(self, metrics: dict[str, float]) -> None:
         """Take a line of metrics into account and warn where it is time to."""
-        loss = metrics["loss_mean"] - (metrics["pair_loss"] if self.settings.objective == "contrastive" else 0.0)
+        loss = metrics["loss_mean"] - (metrics["pair_loss"] if self.objective.adds_pair_loss else 0.0)
         self._first = loss if self._first is None else self._first
         self._recent.append(loss)
         if len(self._recent) == RECENT:
@@ -76,7 +63,7 @@ class Watch:
     def _plateau(self, step: int, loss: float) -> str:
         settings = self.settings
         tries = ["train.warmup_steps"] if not settings.warmup_steps else []
-        if settings.objective == "pair":
+        if not self.objective.needs_aligned_pairs:
             tries.append("train.objective contrastive with pairs.aligned true, which learns from all pairs of a batch")
         tries += [f"another train.learning_rate (now {settings.learning_rate:g})", "a larger train.batch_size"]
         return (

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from avcorr.model.device import tower_autocast
 from avcorr.model.embedding.embedder import Embedder
-from avcorr.model.networks.avolnet import AvolNet
 
 
 class PairScores(NamedTuple):
@@ -35,7 +34,7 @@ class PairScorer:
         self.config, self.step = embedder.config, embedder.step
         self.frame_size, self.short_side = embedder.frame_size, embedder.short_side
         self.sample_rate, self.samples = embedder.sample_rate, embedder.samples
-        self.localises = isinstance(embedder.model, AvolNet)
+        self.localises = embedder.model.localises
 
     @property
     def seconds(self) -> float:
@@ -65,5 +64,5 @@ class PairScorer:
                 audio = model.audio_features(torch.from_numpy(sounds).to(embedder.device))
             image = image.expand(len(audio), *image.shape[1:])
             probabilities = model.logits(image, audio).sigmoid().cpu().numpy()
-            maps = model.location_logits(image, audio).sigmoid().cpu().numpy() if isinstance(model, AvolNet) else None
+            maps = model.location_logits(image, audio).sigmoid().cpu().numpy() if model.localises else None
         return PairScores(probabilities, maps)

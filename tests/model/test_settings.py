@@ -11,7 +11,7 @@ from avcorr.model.correspondence import build_model
 from avcorr.model.device import resolve_device, resolve_precision
 from avcorr.model.errors import ModelError
 from avcorr.model.settings import ModelSettings, SpectrogramSettings, TrainSettings
-from avcorr.model.training.optimizer import CONTRASTIVE_HEAD_RATE, build_optimizer, learning_rate, set_learning_rate
+from avcorr.model.training.optimizer import build_optimizer, learning_rate, set_learning_rate
 
 
 def test_settings_load_without_torch() -> None:
@@ -62,7 +62,7 @@ def test_only_weights_of_the_towers_decay() -> None:
         decays_expected = name.endswith("weight") and parameter.ndim > 1
         assert decays[id(parameter)] == (0.1 if decays_expected else 0.0), name
     set_learning_rate(optimizer, 0.25)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25, 0.25 * CONTRASTIVE_HEAD_RATE]
+    assert [group["lr"] for group in optimizer.param_groups] == [0.25, 0.25, 0.25 * 30.0]
 
 
 def test_decay_is_apart_from_the_gradient_or_in_it() -> None:

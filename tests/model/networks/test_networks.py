@@ -201,7 +201,7 @@ def test_heat_maps_are_probabilities_whose_largest_decides() -> None:
     model = build("avolnet", 8, TINY).eval()
     assert isinstance(model, AvolNet)
     frames, audio = example()
-    maps = model.heat_maps(frames, audio)
+    maps = model.location_logits(model.image_features(frames), model.audio_features(audio)).sigmoid()
     assert maps.shape == (6, 2, 2)  # 32 pixels: a sixteenth, as 14 are of 224
     assert ((maps > 0) & (maps < 1)).all()
     logits = model.logits(model.image_features(frames), model.audio_features(audio))
@@ -236,7 +236,9 @@ def test_the_place_of_the_sound_is_found(tmp_path: Path) -> None:
     assert isinstance(model, AvolNet)
     pairs, right = halves(1000, items=64)
     with torch.no_grad():
-        maps = model.eval().heat_maps(pairs.frames, pairs.audio)[pairs.matches]
+        model.eval()
+        logits = model.location_logits(model.image_features(pairs.frames), model.audio_features(pairs.audio))
+        maps = logits.sigmoid()[pairs.matches]
     assert maps.shape[1:] == (8, 8)
     found_right = maps[:, :, 4:].amax(dim=(1, 2)) > maps[:, :, :4].amax(dim=(1, 2))
     assert (found_right == right[pairs.matches]).float().mean() > 0.9

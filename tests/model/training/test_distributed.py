@@ -9,20 +9,24 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from avcorr.model.correspondence import build_model
 from avcorr.model.device import resolve_device, resolve_precision
 from avcorr.model.errors import ModelError
 from avcorr.model.networks.network import CorrespondenceModel
+from avcorr.model.objectives.losses import EncodedPairs, Losses
+from avcorr.model.objectives.pair import losses as pair_losses
 from avcorr.model.saving.checkpoint import latest_checkpoint
 from avcorr.model.settings import TrainSettings
 from avcorr.model.training.distributed import ALONE, Processes, joined, named
-from avcorr.model.training.objective import Objective, pair_objective
+from avcorr.model.training.negatives import derange
 from avcorr.model.training.optimizer import build_optimizer
 from avcorr.model.training.step import Stepper
 from avcorr.model.training.trainer import fit
@@ -31,12 +35,23 @@ from tests.model.training.test_trainer import MODEL, PairBatch, batch, losses, r
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
 ITEMS, STEPS = 16, 4
-SYNCHRONISED: dict[str, dict[str, Any]] = {
-    "pair": {"objective": "pair", "batch_norm": "synchronised"},
-    "contrastive": {"objective": "contrastive", "batch_norm": "synchronised", "gradient_clip": 1.0},
-    "sigmoid": {"objective": "sigmoid", "batch_norm": "synchronised"},
+ITEMWISE: dict[str, dict[str, Any]] = {
+    "pair": {"objective": "pair"},
+    "contrastive": {"objective": "contrastive", "gradient_clip": 1.0},
+    "sigmoid": {"objective": "sigmoid"},
 }
-SCENARIOS = {**SYNCHRONISED, "per_device": {"objective": "pair", "batch_norm": "per_device"}}
+"""Trained without batch statistics: each item's features are its own, so the processes must do what one does."""
+SCENARIOS = {**ITEMWISE, "per_device": {"objective": "pair"}}
+
+
+def build(name: str, seed: int = 0) -> CorrespondenceModel:
+    """Return the model of a scenario, those without batch statistics with group normalisation."""
+    model = build_model(MODEL, seed)
+    for module in [module for module in model.modules() if name in ITEMWISE]:
+        for attribute, child in list(module.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, attribute, nn.GroupNorm(1, child.num_features))
+    return model
 
 
 def chosen(name: str) -> TrainSettings:
@@ -56,7 +71,7 @@ def be_a_process(folder: Path) -> None:
     torch.set_num_threads(1)
     with joined(named(), CPU) as processes:
         for name in SCENARIOS:
-            model = build_model(MODEL, seed=0)
+            model = build(name)
             fit(
                 model, source(name, processes.rank, processes.ranks), chosen(name), folder / name,
                 config={"model": MODEL.model_dump()}, device=CPU, processes=processes,
@@ -71,10 +86,10 @@ def be_a_process(folder: Path) -> None:
 
 def gradients(name: str, processes: Processes = ALONE) -> dict[str, torch.Tensor]:
     """Return the gradients of a first step."""
-    stepper = Stepper(build_model(MODEL, seed=0), chosen(name), CPU, processes)
+    stepper = Stepper(build(name), chosen(name), CPU, processes)
     pairs = next(source(name, processes.rank, processes.ranks))
     stepper.calibrate(pairs)
-    torch.autograd.backward(stepper.judge(pairs, 0).loss)
+    torch.autograd.backward(stepper.loss(pairs, 0).loss)
     return {key: value.grad for key, value in stepper.model.named_parameters() if value.grad is not None}
 
 
@@ -99,10 +114,10 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", SYNCHRONISED)
+@pytest.mark.parametrize("name", ITEMWISE)
 def test_two_processes_lose_what_one_loses_with_the_whole_batch(together: Path, tmp_path: Path, name: str) -> None:
-    """Statistics of all items, negatives of all items, gradients through the gathered ones: all must be right."""
-    model = build_model(MODEL, seed=0)
+    """Negatives of all items, gradients through the gathered ones: all must be right."""
+    model = build(name)
     fit(model, source(name), chosen(name), tmp_path, config={}, device=CPU)
     alone, shared = losses(tmp_path), losses(together / name)
     assert shared[1] == pytest.approx(alone[1], rel=1e-5)  # the order of the sums is another
@@ -116,7 +131,7 @@ def test_two_processes_lose_what_one_loses_with_the_whole_batch(together: Path, 
         torch.testing.assert_close(trained[key], value, atol=STEPS * 2e-4, rtol=5e-3)
 
 
-@pytest.mark.parametrize("name", SYNCHRONISED)
+@pytest.mark.parametrize("name", ITEMWISE)
 def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(together: Path, name: str) -> None:
     found = torch.load(together / f"{name}.pt", weights_only=True)
     expected = gradients(name)
@@ -126,8 +141,8 @@ def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(together: 
         assert (found[key] - value).norm() < 1e-4 * value.norm() + 1e-6 * scale, key
 
 
-def test_own_statistics_are_two_half_batches_whose_gradients_are_averaged(together: Path) -> None:
-    """Without synchronised statistics two processes are another training than one, and exactly this one."""
+def test_own_statistics_are_two_half_batches_whose_gradients_are_averaged(together: Path, tmp_path: Path) -> None:
+    """With batch statistics two processes are another training than one, and exactly this one."""
     model: CorrespondenceModel = build_model(MODEL, seed=0).to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(model, chosen("per_device"))
     expected = []
@@ -135,7 +150,10 @@ def test_own_statistics_are_two_half_batches_whose_gradients_are_averaged(togeth
         whole = batch(step, matching_only=False, items=ITEMS)
         if step == 0:
             model.spectrogram.calibrate(whole.audio)
-        halves = [judge(model, PairBatch(*(column[part] for column in whole))) for part in (slice(0, 8), slice(8, 16))]
+        halves = [
+            encode_and_compare(model, PairBatch(*(column[part] for column in whole)))
+            for part in (slice(0, 8), slice(8, 16))
+        ]
         optimizer.zero_grad()
         loss = (halves[0].loss + halves[1].loss) / 2
         torch.autograd.backward(loss)
@@ -144,11 +162,19 @@ def test_own_statistics_are_two_half_batches_whose_gradients_are_averaged(togeth
     found = losses(together / "per_device")
     assert found[1] == pytest.approx(expected[0], rel=1e-5)  # the order of the sums is another
     assert list(found.values()) == pytest.approx(expected, rel=1e-4)
-    assert abs(found[1] - losses(together / "pair")[1]) > 1e-3  # and it is another loss than with shared statistics
+    fit(build("per_device"), source("per_device"), chosen("per_device"), tmp_path, config={}, device=CPU)
+    assert abs(found[1] - losses(tmp_path)[1]) > 1e-3  # and it is another loss than that of one process
 
 
-def judge(model: CorrespondenceModel, pairs: PairBatch) -> Objective:
-    return pair_objective(model, model.image_features(pairs.frames), model.audio_features(pairs.audio), pairs.matches)
+def encode_and_compare(model: CorrespondenceModel, pairs: PairBatch) -> Losses:
+    image, audio = model.image_features(pairs.frames), model.audio_features(pairs.audio)
+    encoded = EncodedPairs(image, audio, pairs.matches, pairs.videos)
+    return pair_losses(model, encoded, chosen("pair"), partial(derange, generator=torch.Generator()), ALONE)
+
+
+def test_synchronised_statistics_are_for_gpus() -> None:
+    with pytest.raises(ModelError, match="synchronised is for GPUs alone"):
+        Stepper(build_model(MODEL, 0), settings(batch_norm="synchronised"), CPU, Processes(0, 2))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -171,12 +197,12 @@ def test_only_the_first_process_writes_and_counts_all_pairs(together: Path) -> N
 def test_a_run_of_two_processes_goes_on_in_one(
     together: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With shared statistics the number of processes changes nothing but the rounding."""
+    """Without batch statistics the number of processes changes nothing but the rounding."""
     start = latest_checkpoint(together / "contrastive")
     longer = chosen("contrastive").model_copy(update={"steps": STEPS + 1})
     rest, whole = source("contrastive", start=STEPS), source("contrastive")
-    fit(build_model(MODEL, 9), rest, longer, tmp_path / "on", config={}, start=start, device=CPU)
-    fit(build_model(MODEL, 0), whole, longer, tmp_path / "whole", config={}, device=CPU)
+    fit(build("contrastive", 9), rest, longer, tmp_path / "on", config={}, start=start, device=CPU)
+    fit(build("contrastive"), whole, longer, tmp_path / "whole", config={}, device=CPU)
     assert losses(tmp_path / "on")[5] == pytest.approx(losses(tmp_path / "whole")[5], rel=1e-3)
     assert "began with processes 2 and goes on with 1" in caplog.text
 

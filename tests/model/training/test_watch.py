@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from avcorr.model.objectives.objectives import OBJECTIVES
 from avcorr.model.saving.checkpoint import best_checkpoint, latest_checkpoint
 from avcorr.model.settings import TrainSettings
-from avcorr.model.training.watch import Watch, chance_loss
+from avcorr.model.training.watch import Watch
 from tests.model.training.test_trainer import PairBatch, batch, read_metrics, settings, train
 
 LN2 = math.log(2)
@@ -58,10 +59,10 @@ def test_a_bad_beginning_and_a_single_peak_are_no_divergence(caplog: pytest.LogC
 
 def test_chance_of_the_other_objectives(caplog: pytest.LogCaptureFixture) -> None:
     """What a model that gives every pair the same answer cannot go below."""
-    assert chance_loss(TrainSettings(objective="contrastive", batch_size=64)) == pytest.approx(math.log(64))
+    assert OBJECTIVES["contrastive"].chance_loss(64) == pytest.approx(math.log(64))
     # Odds of one to 63 for every pair: a match and 63 mismatches.
     expected = -math.log(1 / 64) - 63 * math.log(63 / 64)
-    assert chance_loss(TrainSettings(objective="sigmoid", batch_size=64)) == pytest.approx(expected)
+    assert OBJECTIVES["sigmoid"].chance_loss(64) == pytest.approx(expected)
     # The contrastive loss is counted without the head's part, here ln 2.
     stuck = [math.log(64) + LN2] * 12
     (warning,) = follow(stuck, caplog, objective="contrastive", batch_size=64)

@@ -1,25 +1,24 @@
-"""Losses against values worked by hand, and the choice of negatives."""
+"""Objectives against values worked by hand, and what each declares."""
 
 import math
+from functools import partial
+from types import ModuleType
+from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from avcorr.model.correspondence import build_model
+from avcorr.model.networks.architectures import ARCHITECTURES
 from avcorr.model.networks.network import CorrespondenceModel
-from avcorr.model.settings import ModelSettings
+from avcorr.model.objectives import contrastive, deranged, pair, sigmoid
+from avcorr.model.objectives.contrastive import contrastive_loss
+from avcorr.model.objectives.losses import EncodedPairs, Losses, pair_loss
+from avcorr.model.objectives.objectives import OBJECTIVES
+from avcorr.model.objectives.sigmoid import sigmoid_loss
+from avcorr.model.settings import ModelSettings, TrainSettings
+from avcorr.model.training.distributed import ALONE
 from avcorr.model.training.negatives import derange
-from avcorr.model.training.objective import (
-    contrastive_loss,
-    contrastive_objective,
-    deranged_objective,
-    pair_loss,
-    pair_objective,
-    sigmoid_loss,
-    sigmoid_objective,
-)
 
 EAST, NORTH = [1.0, 0.0], [0.0, 1.0]
 
@@ -33,6 +32,30 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def compute(
+    objective: ModuleType,
+    model: CorrespondenceModel,
+    image: torch.Tensor,
+    audio: torch.Tensor,
+    videos: torch.Tensor | None = None,
+    matches: torch.Tensor | None = None,
+) -> Losses:
+    """Return an objective's losses; without matches all pairs match, without videos each is of its own."""
+    matches = torch.ones(len(image), dtype=torch.bool) if matches is None else matches
+    pairs = EncodedPairs(image, audio, matches, torch.arange(len(image)) if videos is None else videos)
+    found: Losses = objective.losses(model, pairs, TrainSettings(), partial(derange, generator=generator()), ALONE)
+    return found
+
+
+def test_every_name_of_the_settings_is_declared_and_has_its_file() -> None:
+    assert set(get_args(TrainSettings.model_fields["objective"].annotation)) == OBJECTIVES.keys()
+    assert all(callable(objective.load()) for objective in OBJECTIVES.values())
+    assert set(get_args(ModelSettings.model_fields["architecture"].annotation)) == ARCHITECTURES.keys()
+    for architecture in ARCHITECTURES.values():
+        assert not architecture.load().localises
+        assert architecture.localising is None or architecture.localising.load().localises
+
+
 def test_pair_loss_of_logits_by_hand() -> None:
     logits, matches = torch.tensor([0.0, math.log(3.0)]), torch.tensor([True, False])
     # Probabilities 1/2 of the match and 1 - 3/4 of the mismatch.
@@ -42,9 +65,9 @@ def test_pair_loss_of_logits_by_hand() -> None:
 def test_pair_objective_counts_both_kinds_of_pairs(model: CorrespondenceModel) -> None:
     image = torch.tensor([EAST, EAST, EAST, EAST])
     audio = torch.tensor([EAST, NORTH, EAST, NORTH])  # near, far, near, far; the threshold lies between
-    result = pair_objective(model, image, audio, torch.tensor([True, True, False, False]))
+    result = compute(pair, model, image, audio, matches=torch.tensor([True, True, False, False]))
     assert result.accuracy.item() == 0.5
-    result = pair_objective(model, image, audio, torch.tensor([True, False, True, False]))
+    result = compute(pair, model, image, audio, matches=torch.tensor([True, False, True, False]))
     assert result.accuracy.item() == 1.0
     assert result.loss < math.log(2)
 
@@ -55,13 +78,13 @@ def test_contrastive_loss_of_two_pairs_by_hand() -> None:
     rows = [math.log(1 + math.exp(1.2 - 2)), math.log(1 + math.exp(0 - 1.6))]
     columns = [math.log(1 + math.exp(0 - 2)), math.log(1 + math.exp(1.2 - 1.6))]
     expected = (sum(rows) / 2 + sum(columns) / 2) / 2
-    assert contrastive_loss(image, audio, torch.tensor([7, 8]), 0.5).item() == pytest.approx(expected)
+    assert contrastive_loss(image, audio, torch.tensor([7, 8]), 0.5, ALONE).item() == pytest.approx(expected)
 
 
 def test_contrastive_loss_ignores_other_pairs_of_the_same_video() -> None:
     image, audio = torch.tensor([EAST, NORTH, EAST]), torch.tensor([EAST, [0.6, 0.8], EAST])
     # The third pair repeats the first one's video: each of the two sees only the second as a negative.
-    result = contrastive_loss(image, audio, torch.tensor([7, 8, 7]), 0.5)
+    result = contrastive_loss(image, audio, torch.tensor([7, 8, 7]), 0.5, ALONE)
     first = (math.log(1 + math.exp(1.2 - 2)) + math.log(1 + math.exp(0 - 2))) / 2
     second = (math.log(1 + 2 * math.exp(0 - 1.6)) + math.log(1 + 2 * math.exp(1.2 - 1.6))) / 2
     assert result.item() == pytest.approx((2 * first + second) / 3)
@@ -69,48 +92,19 @@ def test_contrastive_loss_ignores_other_pairs_of_the_same_video() -> None:
 
 def test_contrastive_loss_of_one_video_alone_is_zero_and_has_finite_gradients() -> None:
     image = torch.tensor([EAST, NORTH], requires_grad=True)
-    loss = contrastive_loss(image, torch.tensor([NORTH, EAST]), torch.tensor([7, 7]), 0.07)
+    loss = contrastive_loss(image, torch.tensor([NORTH, EAST]), torch.tensor([7, 7]), 0.07, ALONE)
     loss.backward()
     assert loss.item() == 0.0
     assert image.grad is not None
     assert image.grad.isfinite().all()
 
 
-def test_smoothing_shares_the_target_among_negatives_by_hand() -> None:
-    image, audio = torch.tensor([EAST, NORTH, EAST]), torch.tensor([EAST, [0.6, 0.8], EAST])
-    videos = torch.tensor([7, 8, 7])
-    sharp = contrastive_loss(image, audio, videos, 0.5)
-    smooth = contrastive_loss(image, audio, videos, 0.5, smoothing=0.3)
-    # Logits as above. What is shared: over match and one negative for the two of video 7, over all three for the other.
-    cells = [[2.0, 1.2], [1.6, 0.0, 0.0], [2.0, 1.2], [2.0, 0.0], [1.6, 1.2, 1.2], [2.0, 0.0]]
-    shared = sum(math.log(sum(map(math.exp, row))) - sum(row) / len(row) for row in cells) / 6
-    assert smooth.item() == pytest.approx(0.7 * sharp.item() + 0.3 * shared)
-    vectors = image.clone().requires_grad_()
-    contrastive_loss(vectors, audio, torch.tensor([7, 7, 7]), 0.07, smoothing=0.3).backward()
-    assert vectors.grad is not None and vectors.grad.isfinite().all()
-
-
-def test_a_share_of_the_heads_gradient_reaches_the_towers_where_asked(model: CorrespondenceModel) -> None:
-    videos = torch.arange(4)
-    audio = torch.nn.functional.normalize(torch.randn(4, 2, generator=generator(3)), dim=1)
-    found = {}
-    for weight in (0.0, 0.5, 1.0):
-        image = torch.nn.functional.normalize(torch.randn(4, 2, generator=generator(1)), dim=1).requires_grad_()
-        result = contrastive_objective(model, image, audio, videos, 0.07, generator(), pair_weight=weight)
-        (gradient,) = torch.autograd.grad(result.loss, image)
-        found[weight] = (result.loss.item(), gradient)
-    assert found[0.5][0] == pytest.approx(found[0.0][0]) and found[1.0][0] == pytest.approx(found[0.0][0])
-    difference = found[1.0][1] - found[0.0][1]
-    assert difference.abs().max() > 0.01
-    torch.testing.assert_close(found[0.5][1] - found[0.0][1], difference / 2)
-
-
 def test_head_learns_from_the_contrastive_objective_without_moving_the_towers(model: CorrespondenceModel) -> None:
     videos = torch.tensor([1, 2, 3, 4])
     image = torch.eye(4, requires_grad=True)
-    result = contrastive_objective(model, image, torch.eye(4), videos, 0.07, generator())
+    result = compute(contrastive, model, image, torch.eye(4), videos)
     (with_head,) = torch.autograd.grad(result.loss, image, retain_graph=True)
-    (alone,) = torch.autograd.grad(contrastive_loss(image, torch.eye(4), videos, 0.07), image)
+    (alone,) = torch.autograd.grad(contrastive_loss(image, torch.eye(4), videos, 0.07, ALONE), image)
     torch.testing.assert_close(with_head, alone, atol=0, rtol=0)
     slope, bias = torch.autograd.grad(result.loss, [model.head.slope, model.head.bias])
     assert slope.abs() > 0
@@ -126,14 +120,14 @@ def test_sigmoid_loss_of_two_pairs_by_hand(model: CorrespondenceModel) -> None:
     # Distances [[0, 0.894], [1.414, 0.632]], logits 6 - 5 d; the prior of two items is even odds.
     logits = [[6.0, 6 - 5 * math.sqrt(0.8)], [6 - 5 * math.sqrt(2), 6 - 5 * math.sqrt(0.4)]]
     terms = [math.log1p(math.exp(logits[i][j] * (-1 if i == j else 1))) for i in range(2) for j in range(2)]
-    result = sigmoid_loss(model, image, audio, torch.tensor([7, 8]))
+    result = sigmoid_loss(model, image, audio, torch.tensor([7, 8]), ALONE)
     assert result.item() == pytest.approx(sum(terms) / 2, abs=1e-3)
 
 
 def test_sigmoid_loss_corrects_for_the_number_of_negatives(model: CorrespondenceModel) -> None:
     """Of 5 items each match meets 4 mismatches: all logits are log 4 lower, the head's own bias stays as it is."""
     vectors = torch.eye(2)[[0, 1, 1, 1, 1]]
-    result = sigmoid_loss(model, vectors, vectors, torch.tensor([1, 2, 2, 2, 2]))
+    result = sigmoid_loss(model, vectors, vectors, torch.tensor([1, 2, 2, 2, 2]), ALONE)
     match, mismatch = 6 - math.log(4), 6 - 5 * math.sqrt(2) - math.log(4)
     # The last four are of one video and no negatives of each other: 5 matches, 4 + 4 mismatches.
     expected = (5 * math.log1p(math.exp(-match)) + 8 * math.log1p(math.exp(mismatch))) / 5
@@ -142,7 +136,7 @@ def test_sigmoid_loss_corrects_for_the_number_of_negatives(model: Correspondence
 
 def test_sigmoid_objective_trains_head_and_towers_together(model: CorrespondenceModel) -> None:
     image = torch.eye(4, requires_grad=True)
-    result = sigmoid_objective(model, image, torch.eye(4), torch.arange(4), generator())
+    result = compute(sigmoid, model, image, torch.eye(4))
     for gradient in torch.autograd.grad(result.loss, [image, model.head.slope, model.head.bias]):
         assert gradient.abs().max() > 0
     assert result.accuracy.item() == 1.0
@@ -151,7 +145,7 @@ def test_sigmoid_objective_trains_head_and_towers_together(model: Correspondence
 
 def test_deranged_objective_is_the_loss_of_matches_and_mismatches_at_even_odds(model: CorrespondenceModel) -> None:
     image = torch.eye(4, requires_grad=True)
-    result = deranged_objective(model, image, torch.eye(4), torch.arange(4), generator())
+    result = compute(deranged, model, image, torch.eye(4))
     match, mismatch = 6.0, 6 - 5 * math.sqrt(2)
     expected = (math.log1p(math.exp(-match)) + math.log1p(math.exp(mismatch))) / 2
     assert result.loss.item() == pytest.approx(expected, abs=1e-3) == result.pair_loss.item()
@@ -161,29 +155,5 @@ def test_deranged_objective_is_the_loss_of_matches_and_mismatches_at_even_odds(m
 
 
 def test_items_that_find_no_other_video_are_left_out(model: CorrespondenceModel) -> None:
-    result = contrastive_objective(
-        model, torch.eye(3), torch.eye(3), torch.tensor([5, 5, 5]), temperature=0.07, generator=generator()
-    )
+    result = compute(contrastive, model, torch.eye(3), torch.eye(3), torch.tensor([5, 5, 5]))
     assert result.pair_loss.item() == pytest.approx(math.log1p(math.exp(-6.0)) / 2, abs=1e-4)
-
-
-@given(
-    groups=st.lists(st.tuples(st.integers(-(2**63), 2**63 - 1), st.integers(1, 6)), min_size=1, max_size=8),
-    seed=st.integers(0, 2**31),
-)
-def test_derangement_is_a_permutation_that_leaves_every_video(groups: list[tuple[int, int]], seed: int) -> None:
-    videos = torch.tensor([video for video, count in groups for _ in range(count)])
-    videos = videos[torch.randperm(len(videos), generator=generator(seed))]
-    index = derange(videos, generator(seed))
-    assert sorted(index.tolist()) == list(range(len(videos)))
-    assert torch.equal(index, derange(videos, generator(seed)))
-    largest = videos.unique(return_counts=True)[1].max().item()
-    if largest <= len(videos) // 2:
-        assert (videos[index] != videos).all()
-
-
-def test_any_two_videos_can_meet() -> None:
-    # Ids in order, as when a corpus is numbered class by class: partners must not be its neighbours only.
-    videos = torch.arange(8)
-    met = {(i, j) for seed in range(300) for i, j in enumerate(derange(videos, generator(seed)).tolist())}
-    assert len(met) == 8 * 7
