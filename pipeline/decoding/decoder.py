@@ -1,5 +1,7 @@
 """Choose the decoder that the settings name: ffmpeg in its own process a clip, or PyAV in worker processes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from avcorr.shards.format.clip import Clip
@@ -24,6 +26,16 @@ class Decoder(Protocol):
 
     def close(self) -> None:
         """Leave no process behind."""
+
+
+@contextmanager
+def stopped_on_error(decoder: Decoder) -> Iterator[None]:
+    """Kill what a decoder does when the block ends with an error, so that nobody waits for it."""
+    try:
+        yield
+    except BaseException:
+        decoder.stop()
+        raise
 
 
 class _FfmpegDecoder:

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,12 +12,12 @@ import simplejpeg
 import soundfile
 import torch
 
+from avcorr.shards.ahead import map_ahead
 from avcorr.shards.index.manifest import ShardEntry
 from avcorr.shards.store import Root
 from avcorr.shards.stores.open import open_store
 
 from ..errors import PairError
-from ..moments.ahead import map_ahead
 from ..moments.batches import ViewBatch
 from ..moments.catalogue import Catalogue
 from ..moments.order import Ints
@@ -138,7 +139,8 @@ class Gallery:
                 check_shard(self._store, self.shards[shard])
             return shard, self._batch(rows)
 
-        return map_ahead(make, pieces, threads)
+        with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as executor:
+            yield from map_ahead(executor, make, pieces, 2 * threads)
 
     def _owners(self) -> Ints:
         """Return the shard of each view."""

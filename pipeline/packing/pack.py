@@ -6,21 +6,22 @@ The order never depends on how many workers there are, which of them is first, o
 """
 
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from avcorr.shards.ahead import map_ahead
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.index.layout import HIDDEN
 from avcorr.shards.index.ledger import write_ledger
 from avcorr.shards.index.record import iter_records
 from avcorr.shards.writer import ShardWriter, finish_publication
 
-from ..decoding.decoder import Decoder, open_decoder
+from ..decoding.decoder import Decoder, open_decoder, stopped_on_error
 from ..settings import ShardSettings
 from ..sources.source import Source, SourceList
 from .attempt import Attempt, attempt, ledger_row
@@ -108,6 +109,7 @@ class _Packer:
         self._root, self._decoder, self._workers, self._upload = root, decoder, workers, upload
         self._spool = Spool(root)
         self._failed: set[str] = set()
+        self._open: set[ShardWriter | ShardRebuild] = set()
 
     def pack(self, plan: Sequence[PlannedShard], total: int) -> None:
         """Pack all shards that are not complete."""
@@ -144,6 +146,7 @@ class _Packer:
     def _steps(self, pending: Iterable[PlannedShard], progress: Progress) -> Iterator[_Step]:
         for shard in pending:
             writer = ShardWriter(self._root, shard.name, [source.key for source in shard.sources])
+            self._open.add(writer)
             progress.skip(writer.done)
             for source in shard.sources[writer.done :]:
                 yield _Step(shard, writer, source)
@@ -154,54 +157,49 @@ class _Packer:
     ) -> Iterator[_Step]:
         for shard in shards:
             rebuild = ShardRebuild(self._root, shard, codes, skip, self._upload.bring if self._upload else None)
+            self._open.add(rebuild)
             for source, attempts in rebuild.wanted():
                 yield _Step(shard, rebuild, source, attempts)
             yield _Step(shard, rebuild, None)
 
     def _run(self, steps: Iterable[_Step], progress: Progress) -> None:
-        window: deque[tuple[_Step, Future[Attempt] | None]] = deque()
-        executor = ThreadPoolExecutor(self._workers, thread_name_prefix="decode")
         try:
-            for step in steps:
-                window.append((step, executor.submit(self._attempt, step) if step.source else None))
-                while len(window) >= self._workers * _AHEAD:
-                    self._write_next(window, progress)
-            while window:
-                self._write_next(window, progress)
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            self._decoder.stop()
-            raise
+            with (
+                ThreadPoolExecutor(self._workers, thread_name_prefix="decode") as executor,
+                stopped_on_error(self._decoder),
+                closing(map_ahead(executor, self._attempt, steps, self._workers * _AHEAD)) as attempts,
+            ):
+                for step, made in attempts:
+                    self._write(step, made, progress)
         finally:
-            executor.shutdown(wait=True, cancel_futures=True)
-            for step, _ in window:
+            for writer in self._open:
                 with suppress(OSError):  # a full disk is told already
-                    step.writer.close()
+                    writer.close()
 
-    def _attempt(self, step: _Step) -> Attempt:
-        assert step.source is not None
+    def _attempt(self, step: _Step) -> tuple[_Step, Attempt | None]:
+        if step.source is None:
+            return step, None
         if is_streamed(step.source):
-            return self._spool.take(step.source.key)
-        return attempt(step.source, self._decoder, step.attempts)
+            return step, self._spool.take(step.source.key)
+        return step, attempt(step.source, self._decoder, step.attempts)
 
-    def _write_next(self, window: deque[tuple[_Step, Future[Attempt] | None]], progress: Progress) -> None:
-        """Write the oldest decoded clip, or publish its shard."""
-        step, task = window[0]
-        if task is None:
+    def _write(self, step: _Step, made: Attempt | None, progress: Progress) -> None:
+        """Write a clip or its failure, or publish its shard."""
+        if made is None:
             step.writer.publish()
+            self._open.discard(step.writer)
             if self._upload is not None:
                 self._upload.published(step.shard.name)
             self._spool.drop(source.key for source in step.shard.sources)
+            return
+        clip, row = made
+        if clip is None:
+            self._failed.add(row["key"])
+            step.writer.fail(row)
+            progress.failed(row)
         else:
-            clip, row = task.result()
-            if clip is None:
-                self._failed.add(row["key"])
-                step.writer.fail(row)
-                progress.failed(row)
-            else:
-                step.writer.add(clip, row)
-                progress.packed(len(clip.wav) + len(clip.mjpg))
-        window.popleft()
+            step.writer.add(clip, row)
+            progress.packed(len(clip.wav) + len(clip.mjpg))
 
 
 def _finish(root: Path, sources: SourceList, seconds: float) -> PackSummary:

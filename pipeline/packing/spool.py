@@ -7,17 +7,18 @@ their shards will be. Each is there wholly or not at all, so a kill costs only t
 
 import hashlib
 import json
-from collections import deque
-from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 from tqdm import tqdm
 
+from avcorr.shards.ahead import map_ahead
 from avcorr.shards.format.clip import Clip, ClipMetadata
 from avcorr.shards.index.layout import HIDDEN, write_atomically
 
-from ..decoding.decoder import Decoder
+from ..decoding.decoder import Decoder, stopped_on_error
 from ..errors import MediaError, OutputError
 from ..sources.archive import ArchiveReader, MemoryFile
 from ..sources.source import Source
@@ -85,33 +86,34 @@ def fill_spool(spool: Spool, sources: Sequence[tuple[Source, int]], decoder: Dec
     if not waiting:
         return
     reader = ArchiveReader()
-    window: deque[tuple[int, Future[None]]] = deque()
-    executor = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    least = -(-_IN_FLIGHT_BYTES // (2 * workers))  # so that no more than two members a worker wait
 
-    def work(source: Source, attempts: int, file: MemoryFile) -> None:
+    def members(progress: "tqdm[None]") -> Iterator[tuple[Source, int, MemoryFile]]:
+        for source, attempts in waiting:
+            assert source.member is not None
+            progress.update()
+            try:
+                yield source, attempts, reader.load(source.path, source.member)
+            except MediaError as error:
+                spool.put(None, ledger_row(source, "failed", error.code, str(error), attempts))
+
+    def work(item: tuple[Source, int, MemoryFile]) -> None:
+        source, attempts, file = item
         spool.put(*attempt(source, decoder, attempts, file))
 
+    def cost(item: tuple[Source, int, MemoryFile]) -> int:
+        return max(least, item[2].size)
+
     try:
-        with tqdm(total=len(waiting), unit="clip", disable=None, desc="archives") as progress:
-            for source, attempts in waiting:
-                assert source.member is not None
-                while len(window) >= 2 * workers or sum(size for size, _ in window) > _IN_FLIGHT_BYTES:
-                    window.popleft()[1].result()
-                progress.update()
-                try:
-                    file = reader.load(source.path, source.member)
-                except MediaError as error:
-                    spool.put(None, ledger_row(source, "failed", error.code, str(error), attempts))
-                    continue
-                window.append((file.size, executor.submit(work, source, attempts, file)))
-            while window:
-                window.popleft()[1].result()
-    except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        decoder.stop()
-        raise
+        with (
+            tqdm(total=len(waiting), unit="clip", disable=None, desc="archives") as progress,
+            ThreadPoolExecutor(workers, thread_name_prefix="decode") as executor,
+            stopped_on_error(decoder),
+            closing(map_ahead(executor, work, members(progress), _IN_FLIGHT_BYTES, cost)) as done,
+        ):
+            for _ in done:
+                pass
     finally:
-        executor.shutdown(wait=True, cancel_futures=True)
         reader.close()
 
 

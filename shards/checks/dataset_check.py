@@ -7,13 +7,14 @@ clip and one shard's columns a worker, and the keys.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
-from itertools import islice
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from ..ahead import map_ahead
 from ..errors import DatasetMismatchError, MissingObjectError, ShardError, StoreError
 from ..index.facts import require_dataset
 from ..index.layout import HIDDEN, MANIFEST, ShardName
@@ -88,26 +89,18 @@ def _audits(
     """Yield the audit of each shard in the order of the records."""
     if not full and is_remote(store.url):
         workers = max(workers, _ASKED_AT_ONCE)
+    audit = partial(audit_shard, store, longest=longest, others=others, full=full)
     if workers == 1 or len(records) < 2:
-        yield from (audit_shard(store, path, longest, others, full=full) for path in records)
+        yield from map(audit, records)
         return
     workers = min(workers, len(records))
     executor: Executor = (
         ProcessPoolExecutor(workers, mp_context=get_context("spawn")) if full else ThreadPoolExecutor(workers)
     )
     try:
-        calls = (executor.submit(audit_shard, store, path, longest, others, full=full) for path in records)
-        yield from _in_order(calls, ahead=4 * workers)
+        yield from map_ahead(executor, audit, records, ahead=4 * workers)
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
-
-
-def _in_order(calls: Iterator[Future[Audit]], ahead: int) -> Iterator[Audit]:
-    """Yield results in the order of the calls, with at most `ahead` of them begun."""
-    window = list(islice(calls, ahead))
-    while window:
-        yield window.pop(0).result()
-        window += islice(calls, 1)
 
 
 def _shared_keys(audit: Audit, keys: dict[str, str]) -> Iterator[Problem]:

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, BinaryIO, TypeVar, cast
 
+from ..ahead import map_ahead
 from ..errors import MissingObjectError, StoreAccessError, StoreError
 from ..store import ByteRange, Patience, Traffic
 from .attempts import Attempts
@@ -196,15 +197,7 @@ class RemoteStore:
         process = self._process()
         if process.threads is None:
             process.threads = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="store")
-        submit = process.threads.submit
-        window: list[Future[_T]] = [submit(call, item) for item in (*first, *islice(items, IN_FLIGHT - 2))]
-        try:
-            while window:
-                yield window.pop(0).result()
-                window += (submit(call, item) for item in islice(items, 1))
-        finally:
-            for future in window:
-                future.cancel()
+        yield from map_ahead(process.threads, call, chain(first, items), IN_FLIGHT)
 
     def _remember(self, path: str, version: Version) -> None:
         """Hold an object to the version that reading began with. Raises ObjectChangedError where it is another."""
