@@ -12,7 +12,7 @@ _CACHE_SIZE = 512
 
 
 class View(NamedTuple):
-    """What the camera sees: the world's point in the middle of the frame, and the enlargement (1 = frame height)."""
+    """The camera's view: the world's point in the middle of the frame, and the enlargement (1 = frame height)."""
 
     x: float
     y: float
@@ -20,7 +20,7 @@ class View(NamedTuple):
 
 
 class _Turned(NamedTuple):
-    """How a sprite is turned, scaled and placed between pixels, in steps too small to see."""
+    """The turn, scale and place between pixels of a sprite, in steps too small to see."""
 
     sprite: int
     half_degrees: int

@@ -1,4 +1,4 @@
-"""What makes videos of the wild hard: camera moves, cutaways, silences, noise, music, voices off screen, bystanders.
+"""Nuisances of videos in the wild: camera moves, cutaways, silences, noise, music, voices off screen, bystanders.
 
 `difficulty` 0..1 scales how often and how strongly each occurs; docs/corpus.md has the table.
 """
@@ -41,7 +41,7 @@ class Camera:
         self.push = float(rng.choice((-1, 1))) * (0.03 + 0.08 * difficulty)
 
     def view(self, time: float) -> View:
-        """Return what the camera sees at a time."""
+        """Return the camera's view at a time."""
         x, y, zoom = self.aspect / 2, 0.5, self.zoom
         if self.kind == "pan":
             x += self.reach * math.sin(self.rates[0] * time + self.phases[0])

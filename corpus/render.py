@@ -24,7 +24,7 @@ from .rendered_clip import LABELS, Clip, Look
 from .sounds import CLIP_SECONDS
 
 CORPUS_VERSION = 1
-"""Raised whenever a clip of the same seed and index would look or sound different."""
+"""Version of the corpus: raised whenever a clip of the same seed and index would look or sound different."""
 HEADER = ("path", "label", "split", "start", "duration")
 
 

@@ -33,14 +33,14 @@ _PEAK = 0.85
 
 
 class Look(NamedTuple):
-    """How every clip of a corpus is rendered."""
+    """Settings of rendering that all clips of a corpus share."""
 
     width: int
     """Width of the picture, pixels, even."""
     height: int
     """Height of the picture, pixels, even."""
     difficulty: float
-    """How strong the nuisances are, 0..1."""
+    """Strength of the nuisances, 0..1."""
 
 
 class Clip:

@@ -1,4 +1,4 @@
-"""What every class of the corpus is: one timeline of events, seen and heard."""
+"""The base of every class of the corpus: one timeline of events, seen and heard."""
 
 from bisect import bisect_right
 from typing import ClassVar
@@ -12,7 +12,7 @@ from .sounds import CLIP_SECONDS, Wave
 FRAMES_PER_SECOND = 25
 FRAME_COUNT = int(CLIP_SECONDS * FRAMES_PER_SECOND)
 MARGIN = 0.14
-"""How far the backdrop reaches beyond the frame on each side, so that the camera may move; frame heights."""
+"""Reach of the backdrop beyond the frame on each side, so that the camera may move; frame heights."""
 
 
 class Subject:

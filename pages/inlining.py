@@ -16,7 +16,7 @@ from avcorr.model.errors import EvaluationError
 TILE_SIDE = 200
 """Shorter side of a picture that is shown at the size of a tile, pixels."""
 POINT_SIDE = 112
-"""Of one that is shown only beside the pointer."""
+"""Shorter side of one that is shown only beside the pointer, pixels."""
 QUALITY = 80
 MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
 MP3_LEVEL = 0.5  # of a variable rate: about 4 kB for a second, a seventh of the samples
@@ -57,7 +57,7 @@ def read_media(folder: Path, tiles: Collection[int], points: Collection[int]) ->
 
 
 def shrink(path: Path, side: int) -> Picture:
-    """Return a picture whose shorter side is at most so many pixels."""
+    """Return a picture whose shorter side is at most `side` pixels."""
     try:
         with Image.open(path) as image:
             image.load()

@@ -8,7 +8,7 @@ from .palette import AXIS, PAPER, WAVE, heat
 FLOOR_DB = -80.0
 WINDOW = 512
 FINE = 5
-"""Pitches looked at for each row, so that none is stepped over where a row spans several bins of the spectrum."""
+"""Frequencies looked at for each row, so that none is stepped over where a row spans several bins of the spectrum."""
 Picture = NDArray[np.uint8]
 
 

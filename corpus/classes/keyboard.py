@@ -37,7 +37,7 @@ class Keyboard(Subject):
         return x, (row - (_ROWS - 1) / 2 - 0.35) * self.pitch
 
     def _spots(self) -> list[list[list[float]]]:
-        """Return where each key's middle is in the picture, by row and column."""
+        """Return the middle of each key in the picture, by row and column."""
         rows = [np.array([self._key(row, column) for column in range(_COLUMNS)]) for row in range(_ROWS)]
         return [(shapes.turned(row, self.tilt) + (self.x, self.y)).tolist() for row in rows]
 
@@ -124,7 +124,7 @@ class Keyboard(Subject):
             canvas.stamp(self.hand, x, y + 0.03 * lift, angle_degrees=angle, scale=1 + 0.05 * lift)
 
     def _hand_place(self, hand: int, time: float) -> tuple[float, float, float]:
-        """Return where a hand's middle finger is and how far it is lifted, 0..1."""
+        """Return the place of a hand's middle finger and its lift, 0..1."""
         times = self.times[hand::2]
         row, column, wait = 2, 2 + 5 * hand, 1.0
         if len(times):

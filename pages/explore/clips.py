@@ -1,4 +1,4 @@
-"""The clips that are embedded, as they lie in the shards: of each, only the bytes that are asked for are read."""
+"""Clips of embeddings, read from their shards: only the bytes that are asked for."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,17 +18,17 @@ from avcorr.shards.store import ByteRange, Store
 from .errors import ExploreError, UnknownError
 
 OPEN_SHARDS = 64
-"""So many shards' columns are kept in memory."""
+"""Shards whose columns are kept in memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Timeline:
-    """When a clip's frames are shown, and how long its sound is."""
+    """Times of a clip's frames, and the length of its sound."""
 
     times: NDArray[np.float64]
     """(F,), seconds from the start of the clip."""
     rate: int
-    """Of the sound, Hz."""
+    """Sample rate of the sound, Hz."""
     samples: int
 
     @property
@@ -81,7 +81,7 @@ class Clips:
             raise UnknownError(f"there is no clip with the key {key!r}") from None
 
     def timeline(self, key: str) -> Timeline:
-        """Return when a clip's frames are shown. Raises UnknownError, and ShardError where its index is damaged."""
+        """Return the times of a clip's frames. Raises UnknownError, and ShardError where its index is damaged."""
         _, columns, row = self._find(key)
         times = columns.frame_times(row) / 1e6
         return Timeline(times, int(columns["sample_rate"][row]), int(columns["sample_count"][row]))

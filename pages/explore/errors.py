@@ -4,7 +4,7 @@ from avcorr.errors import Error
 
 
 class ExploreError(Error):
-    """What cannot be shown or served; the message says what to do."""
+    """A clip, a file or a page that cannot be shown or served; the message says what to do."""
 
 
 class UnknownError(ExploreError):
@@ -12,4 +12,4 @@ class UnknownError(ExploreError):
 
 
 class BusyError(ExploreError):
-    """More was asked for at once than is answered at once."""
+    """A question beyond those that are answered at once."""

@@ -1,4 +1,4 @@
-"""What the page asks, and the answers as plain data."""
+"""Answers to the questions of the page, as plain data."""
 
 import random
 from collections import Counter
@@ -47,7 +47,7 @@ class Explorer:
 
     @cached_property
     def about(self) -> dict[str, Any]:
-        """What is explored."""
+        """Facts about the run, its embeddings and the dataset."""
         embeddings, model = self._embeddings, self._scorer.config["model"]
         return {
             "run": self._name, "step": self._scorer.step, "architecture": model["architecture"],
@@ -59,13 +59,13 @@ class Explorer:
         }  # fmt: skip
 
     def some(self, count: int, but: str = "") -> list[dict[str, Any]]:
-        """Return so many clips at random, each once, without a certain one if there are others."""
+        """Return `count` clips at random, each once; `but` is left out if there are others."""
         keys = self._embeddings.keys
         drawn = [keys[number] for number in random.sample(range(len(keys)), min(count + 1, len(keys)))]
         return [self.clip(key) for key in ([key for key in drawn if key != but] or drawn)[:count]]
 
     def clip(self, key: str) -> dict[str, Any]:
-        """Return what is known of a clip. Raises UnknownError, ShardError."""
+        """Return the facts about a clip. Raises UnknownError, ShardError."""
         line = self.clips.timeline(key)
         return self._named(key) | {"times": line.times.round(6).tolist(), "duration": line.seconds}
 
@@ -78,7 +78,7 @@ class Explorer:
         return [self._named(key) for key in [*first, *(key for key, _ in zip(more, range(SUGGESTIONS), strict=False))]]
 
     def upload(self, body: BinaryIO, name: str) -> dict[str, Any]:
-        """Return under which name a file can be asked with. Raises as Uploads.add does."""
+        """Return the id that a file can be asked with, and its facts. Raises as Uploads.add does."""
         known, query = self.uploads.add(body, name)
         return _described(known, query)
 
@@ -93,7 +93,7 @@ class Explorer:
         splits: Collection[str] = (),
         duplicates: bool = False,
     ) -> dict[str, Any]:
-        """Return what is nearest to a clip, by its key, or to an uploaded file.
+        """Return the clips nearest to a clip, by its key, or to an uploaded file.
 
         Raises:
             UnknownError: when there is neither.
@@ -160,7 +160,7 @@ class Explorer:
         return self.clips.sound(key, first, min(first + self._scorer.samples, line.samples)), line.rate
 
     def _cropped(self, jpeg: bytes, key: str) -> tuple[NDArray[np.uint8], list[float]]:
-        """Return what the model sees of a frame, (S, S, 3), and where it lies: left, top, width, height in [0, 1]."""
+        """Return the crop (S, S, 3) of a frame that the model sees, and its left, top, width and height in [0, 1]."""
         size = self._scorer.frame_size
         out = np.empty((1, size, size, 3), np.uint8)
         try:
@@ -172,14 +172,14 @@ class Explorer:
         return out[0], [left / width, top / height, size / width, size / height]
 
     def _truth(self, frame_of: str, time: float, sound_of: str, start: float) -> str:
-        """Return how the two are related: moment, elsewhere, video, label or other."""
+        """Return `match`, `same_video`, or the kind of negative as evaluation/pairing.py names it."""
         a, b = self.clips.number(frame_of), self.clips.number(sound_of)
         if a == b:
-            return "moment" if start <= time <= start + self._scorer.seconds else "elsewhere"
+            return "match" if start <= time <= start + self._scorer.seconds else "same_clip"
         if self._embeddings.video[a] == self._embeddings.video[b]:
-            return "video"
+            return "same_video"
         label = self._embeddings.labels[a]
-        return "label" if label and label == self._embeddings.labels[b] else "other"
+        return "same_class" if label and label == self._embeddings.labels[b] else "other_video"
 
     def _named(self, key: str) -> dict[str, str]:
         number = self.clips.number(key)

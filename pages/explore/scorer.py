@@ -1,4 +1,4 @@
-"""The model for many who ask at once: it answers one after the other."""
+"""Scores of pairs by one model, for many threads: it answers one after the other."""
 
 from threading import Lock
 from typing import Any, NamedTuple
@@ -12,16 +12,16 @@ from avcorr.model.embedding.embedder import Embedder
 
 
 class PairScores(NamedTuple):
-    """What the model makes of one frame and B windows of sound."""
+    """Scores of one frame with B windows of sound."""
 
     probabilities: NDArray[np.float32]
-    """(B,), that the two belong together."""
+    """(B,), in [0, 1], that the two belong together."""
     maps: NDArray[np.float32] | None
-    """(B, H', W'), that the sound comes from each place of the crop; None where the model does not localise."""
+    """(B, H', W'), in [0, 1], that the sound comes from each place; None where the model does not localise."""
 
 
 class PairScorer:
-    """An embedder that threads may share: it has its facts, and embeds as it does.
+    """An embedder that threads may share.
 
     Decoding goes on side by side; only what the towers do is done one at a time, which on few cores is no slower.
 
@@ -38,7 +38,7 @@ class PairScorer:
 
     @property
     def seconds(self) -> float:
-        """How long the model listens."""
+        """Length of the model's window of sound."""
         return float(self.samples / self.sample_rate)
 
     def embed_images(self, images: Any) -> torch.Tensor:

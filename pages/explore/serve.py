@@ -13,7 +13,7 @@ from avcorr.pipeline.decoding.ffmpeg import stop_all
 from .errors import ExploreError
 
 THREADS = 16
-"""More than Uploads lets in, so that a slow file keeps nobody else waiting."""
+"""Threads that answer; more than Uploads lets in, so that a slow file keeps nobody else waiting."""
 
 
 def serve(application: Any, host: str, port: int, limit: int, ready: Callable[[str], None]) -> None:

@@ -18,12 +18,12 @@ from .errors import BusyError, ExploreError, UnknownError
 from .scorer import PairScorer
 
 MARK = "~"
-"""What the names of uploads begin with, and no clip's key does."""
+"""First letter of the ids of uploads, and of no clip's key."""
 KEPT = 256
-"""So many uploads can be asked with again."""
+"""Uploads that can be asked with again."""
 AT_ONCE = 2
 WAITING = 4
-"""So many more may wait for their turn; what comes then is turned away."""
+"""Uploads that wait for their turn; others are turned away."""
 PIECE = 1 << 16
 
 
@@ -45,7 +45,7 @@ class Uploads:
         self._lock = Lock()
 
     def add(self, body: BinaryIO, name: str) -> tuple[str, Query]:
-        """Decode a file and return under which name it can be asked with, and the query.
+        """Decode a file and return the id that it can be asked with, and the query.
 
         Args:
             body: the file.

@@ -74,7 +74,7 @@ def correspondence(metrics: Metrics) -> list[tuple[str, Cell]]:
 
 
 def by_negative(metrics: Metrics) -> list[tuple[str, int, Cell, Cell, str]]:
-    """Return a row for each kind of negative: name, pairs, accuracy, ROC AUC, negatives told."""
+    """Return a row for each kind of negative: name, pairs, accuracy, ROC AUC, share of negatives rejected."""
     rows = []
     for kind, row in metrics["avc"]["by_negative"].items():
         name = kind.replace("_", " ").capitalize()

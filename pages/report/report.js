@@ -58,7 +58,7 @@ for (const button of legend) {
 const points = data("points");
 const maps = [...document.querySelectorAll(".map")];
 const tip = document.querySelector(".tip");
-const told = document.getElementById("told");
+const announced = document.getElementById("announced");
 const REACH = 16;
 let current = 0;  // the point that is or was marked last
 let active = null;  // the map beside whose point the frame is shown
@@ -121,9 +121,9 @@ function towards(map, [right, down]) {
   return best;
 }
 
-function tell(number) {
+function announce(number) {
   const [label, key, seconds, media] = points.items[number];
-  told.textContent = `${label}, ${key} at ${seconds.toFixed(1)} s${media === null ? ", no sound" : ""}`;
+  announced.textContent = `${label}, ${key} at ${seconds.toFixed(1)} s${media === null ? ", no sound" : ""}`;
 }
 
 function press(number) {
@@ -142,7 +142,7 @@ for (const map of maps) {
   map.addEventListener("focus", () => {
     if (!map.matches(":focus-visible")) return;
     show(map, current);
-    tell(current);
+    announce(current);
   });
   map.addEventListener("blur", () => show(map, null));
   map.addEventListener("keydown", (event) => {
@@ -151,7 +151,7 @@ for (const map of maps) {
     if (!step && !plays) return;
     event.preventDefault();
     show(map, step ? towards(map, step) : current);
-    tell(current);
+    announce(current);
     if (plays) press(current);
   });
 }

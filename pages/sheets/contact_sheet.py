@@ -19,7 +19,7 @@ CLIP = Style()
 ROW = Style(width=1200, cells=8, wave=36, spectrum=44)
 NAMES = 250
 LONGEST_LINES = 12
-"""Of clips with more frames than fit into so many lines, frames are left out evenly."""
+"""Lines of a clip at most; frames that do not fit are left out evenly."""
 
 
 class Line(NamedTuple):

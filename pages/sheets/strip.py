@@ -43,7 +43,7 @@ class Style:
     wave: int = 64
     spectrum: int = 120
     times: bool = True
-    """Whether each frame bears its time."""
+    """Draw its time on each frame."""
 
 
 @cache
@@ -58,7 +58,7 @@ def wave_of(clip: Clip) -> NDArray[np.float32]:
 
 
 def _loudest(wave: NDArray[np.float32]) -> float:
-    """Return what the waveform is drawn as high as the strip; what is almost silent stays flat."""
+    """Return the amplitude that is drawn as high as the strip; almost silent sounds stay flat."""
     return max(float(np.abs(wave).max(initial=0.0)), 0.01)
 
 

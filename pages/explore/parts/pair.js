@@ -3,11 +3,11 @@ import { any, ask, element, fail, forget, frameOf, go, make, middle, resolve, so
 import { listen, silence } from "./sound.js";
 
 const TRUTH = {
-  moment: ["They belong together: the frame is shown while this is heard.", true],
-  elsewhere: ["They are of one clip, but of different moments.", null],
-  video: ["They are of two clips of one source video.", null],
-  label: ["They do not belong together: two videos of one class.", false],
-  other: ["They do not belong together: two videos of different kinds.", false],
+  match: ["They belong together: the frame is shown while this is heard.", true],
+  same_clip: ["They are of one clip, but of different moments.", null],
+  same_video: ["They are of two clips of one source video.", null],
+  same_class: ["They do not belong together: two videos of one class.", false],
+  other_video: ["They do not belong together: two videos of different kinds.", false],
 };
 const STRIP = 8;
 let about, image = null, audio = null, frame = 0, start = 0, asking = null, drawing = null, visit = 0;

@@ -118,8 +118,8 @@ def test_whether_a_pair_belongs_together_is_known(explored: Explored, clips: Cli
     one, other = by_label["noise"][:2]
     time = clips[one].metadata.frame_times
     for image, audio, frame, start, truth in (
-        (one, one, 6, time[6] - 0.5, "moment"), (one, one, 0, 2.0, "elsewhere"), (one, other, 6, 1.0, "label"),
-        (one, by_label["tone"][0], 6, 1.0, "other"),
+        (one, one, 6, time[6] - 0.5, "match"), (one, one, 0, 2.0, "same_clip"), (one, other, 6, 1.0, "same_class"),
+        (one, by_label["tone"][0], 6, 1.0, "other_video"),
     ):  # fmt: skip
         assert explored.ask("pair", image=image, audio=audio, frame=frame, start=start)["truth"] == truth
 

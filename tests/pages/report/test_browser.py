@@ -154,7 +154,7 @@ def test_all_of_it_can_be_done_by_keyboard(page: Page) -> None:
             key(page, name, code)
             seen.add(page.run("current"))
     assert len(seen) > 10
-    assert page.run("told.textContent").startswith(page.run("points.items[current][0]"))
+    assert page.run("announced.textContent").startswith(page.run("points.items[current][0]"))
     key(page, "Enter", 13)
     page.wait(PLAYS)
     key(page, "Escape", 27)

@@ -72,7 +72,7 @@ def test_the_page_parses_and_names_its_parts(page: Page):
         "Correspondence",
         "Retrieval",
         "Retrieved examples",
-        "The surest mistakes",
+        "Most confident mistakes",
         "Embeddings",
         "Run",
     )
