@@ -13,7 +13,7 @@ from avcorr.configs.load import load_config
 from avcorr.model.device import resolve_device
 from avcorr.model.embedding.embed import embed
 from avcorr.model.evaluation.evaluate import Plan, evaluate, write_evaluation
-from avcorr.model.evaluation.judge import judge_of
+from avcorr.model.evaluation.network_scorer import scorer_of
 from avcorr.model.evaluation.pairing import first_negatives
 from avcorr.model.evaluation.relevance import SharedLabels
 from avcorr.model.evaluation.sanity import Check, check_all
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     require_rate(gallery.sample_rate, config)
     device = resolve_device(config.train.device)
     model, _, step = load_model(folder, device, best=arguments.best)
-    judge = judge_of(model, device)
+    scorer = scorer_of(model, device)
     glimpses = Glimpses(gallery.drawn[:, 0])
     embeddings = embed(model, glimpses.of(gallery.batches(settings.batch_size)), device)
     if gallery.too_short:
@@ -65,10 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     videos = np.array([clip.video for clip in gallery.clips])
     negatives = first_negatives(gallery.drawn, videos, settings.seed)
     sample = next(iter(gallery.batches(32)))
-    checks = check_all(model, sample, embeddings, negatives, videos, judge, device, settings.seed)
+    checks = check_all(model, sample, embeddings, negatives, videos, scorer, device, settings.seed)
     perceived = protocol.perceived(gallery.clips)
     evaluation = evaluate(
-        embeddings, gallery.clips, Plan(gallery.drawn, gallery.pooled), judge, settings, facts,
+        embeddings, gallery.clips, Plan(gallery.drawn, gallery.pooled), scorer, settings, facts,
         relevance=SharedLabels(*perceived) if perceived else None, notes=protocol.notes,
         checks=[*checks, _shortcut_check(glimpses, negatives)],
     )  # fmt: skip

@@ -15,7 +15,7 @@ from avcorr.model.embedding.embed import embed
 from avcorr.model.embedding.embedder import Embedder
 from avcorr.model.evaluation.esc50 import cross_validate, embed_sounds, read_folder
 from avcorr.model.evaluation.evaluate import gallery_hash, pool
-from avcorr.model.evaluation.probe import Items, held_out, table, with_both
+from avcorr.model.evaluation.probing import Items, held_out, table, with_both
 from avcorr.model.saving.checkpoint import load_model
 from avcorr.pipeline.galleries.gallery import Gallery, Pooling
 from avcorr.shards.index.facts import require_dataset
@@ -71,7 +71,7 @@ def _probe_shards(
 
     def items(gallery: Gallery) -> Items:
         logger.info("%d labelled clips, %d views", len(gallery.clips), len(gallery))
-        views = embed(model, gallery.batches(settings.batch_size), device, judged=False)
+        views = embed(model, gallery.batches(settings.batch_size), device, head_inputs=False)
         clips = pool(views, gallery.pooled)
         labels, videos = ([getattr(clip, name) for clip in gallery.clips] for name in ("label", "video"))
         return Items(with_both({"image": clips.image, "audio": clips.audio}), np.array(labels), np.array(videos))

@@ -93,7 +93,7 @@ class TrainSettings(Settings):
         description="pair: cross-entropy on half matching, half mismatching pairs; "
         "deranged: the same on matching pairs and as many mismatching ones of the same frames and sounds; "
         "contrastive: every other video's sound in the batch is a negative (symmetric InfoNCE); "
-        "sigmoid: the same negatives, each pair judged on its own by the head",
+        "sigmoid: the same negatives, each pair decided on its own by the head",
     )
     temperature: float = Field(0.07, gt=0, description="divides the cosines of the contrastive objective")
     schedule: Literal["constant", "cosine", "stepwise"] = Field(

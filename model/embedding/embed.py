@@ -26,7 +26,7 @@ class Views(Protocol):
 
 
 class Towers(Protocol):
-    """What is asked of a model: features that its head can judge, and from them unit vectors (B, D)."""
+    """Part of a model that embeds: features for its head, and from them unit vectors (B, D)."""
 
     training: bool
 
@@ -51,11 +51,11 @@ class Embeddings:
     times: np.ndarray
     """float64 (M,), seconds from the start of the clip."""
     features: tuple[np.ndarray, np.ndarray] | None = None
-    """float16 (M, ...) each: what the head judges of image and sound, where that is not the two columns above."""
+    """float16 (M, ...) each: what the head compares of image and audio, where that is not the two columns above."""
 
     @property
-    def judged(self) -> tuple[np.ndarray, np.ndarray]:
-        """What the head judges of image and sound."""
+    def head_inputs(self) -> tuple[np.ndarray, np.ndarray]:
+        """Features of image and audio that the head compares."""
         return self.features or (self.image, self.audio)
 
     def __len__(self) -> int:
@@ -77,15 +77,22 @@ def embed(
     device: torch.device,
     precision: torch.dtype = torch.float32,
     *,
-    judged: bool = True,
+    head_inputs: bool = True,
 ) -> Embeddings:
     """Run both towers over every view, in evaluation mode and without gradients.
 
-    judged: whether to keep what the head judges, where that is not the embeddings.
-
     The model keeps its mode and is expected on `device` already. Batch normalisation uses its running statistics, and
     the towers always see `AT_ONCE` views, so the size of the batches does not change a digit.
-    Raises EvaluationError when there is no view, or when a tower returns NaN or infinity.
+
+    Args:
+        model: the towers.
+        views: batches of them.
+        device: where to compute.
+        precision: the towers' number format.
+        head_inputs: whether to keep what the head compares, where that is not the embeddings.
+
+    Raises:
+        EvaluationError: when there is no view, or when a tower returns NaN or infinity.
     """
     columns: list[tuple[np.ndarray, ...]] = []
     was_training = model.training
@@ -97,7 +104,7 @@ def embed(
                 sound = model.audio_features(_filled(audio).to(device, non_blocking=True))[: len(clips)]
                 column: tuple[np.ndarray, ...] = (clips.cpu().numpy(), times.cpu().numpy())
                 column += (_array(model.to_embeddings(image)), _array(model.to_embeddings(sound)))
-                if judged and not model.has_shared_space:
+                if head_inputs and not model.has_shared_space:
                     # A map of AVOL-Net has 25,088 numbers, so that half of the memory matters.
                     column += (_array(image).astype(np.float16), _array(sound).astype(np.float16))
                 columns.append(column)

@@ -13,7 +13,7 @@ from ..errors import ModelError
 from ..networks.network import CorrespondenceModel
 from ..saving.checkpoint import load_model
 from ..saving.weights import WEIGHTS, read_weights
-from .sound import read_sound, resample
+from .sound_file import read_sound, resample
 
 AT_ONCE = 64  # images or sounds that the towers see together
 

@@ -22,8 +22,8 @@ LONGEST_DISTANCE = 2.0  # between unit vectors
 LOGITS = (-10.0, 10.0)  # range of the histogram where the gap is a logit; what lies outside is counted at its ends
 
 
-class Judge(Protocol):
-    """What decides whether pairs of features correspond: p = sigmoid(bias - slope * gap)."""
+class PairScorer(Protocol):
+    """Decides whether pairs of features correspond: p = sigmoid(bias - slope * gap)."""
 
     @property
     def slope(self) -> float: ...
@@ -37,10 +37,10 @@ class Judge(Protocol):
         """Give how far image and sound of row i are from corresponding: features of M each -> float64 (M,)."""
 
 
-class Head(NamedTuple):
-    """A judge by Euclidean distance: the two numbers of the head, p = sigmoid(bias - slope * distance).
+class DistanceScorer(NamedTuple):
+    """Scorer by Euclidean distance: the two numbers of the head, p = sigmoid(bias - slope * distance).
 
-    They are what `coefficients` of the model's head returns.
+    They are what `distance_coefficients` of the model returns.
     """
 
     slope: float
@@ -64,15 +64,17 @@ def distances(image: np.ndarray, audio: np.ndarray) -> np.ndarray:
 
 
 class Decisions:
-    """The figures of 2 M pairs that a judge decided, M positive ones and M negative ones, under any weights.
+    """Figures of 2 M decided pairs, M positive ones and M negative ones, under any weights.
 
-    positive, negative: float64 (M,) gaps; pair i of each belongs to the same frame.
+    Args:
+        positive, negative: float64 (M,) gaps; pair i of each belongs to the same frame.
+        scorer: what decides.
     """
 
-    def __init__(self, positive: np.ndarray, negative: np.ndarray, judge: Judge) -> None:
+    def __init__(self, positive: np.ndarray, negative: np.ndarray, scorer: PairScorer) -> None:
         truth = np.repeat([True, False], [len(positive), len(negative)])
-        # The judge may have turned its sign, so that far means "corresponds": the score is the logit.
-        logits = judge.bias - judge.slope * np.concatenate([positive, negative])
+        # The head may have turned its sign, so that far means "corresponds": the score is the logit.
+        logits = scorer.bias - scorer.slope * np.concatenate([positive, negative])
         self.hits = (logits > 0) == truth
         self._scores = Scores(logits, truth)
         probability = np.exp(-np.logaddexp(0.0, -logits))
@@ -103,8 +105,8 @@ class Decisions:
         }
 
 
-class Verdict(NamedTuple):
-    """M negative pairs, and the M positive ones of the same frames, as a judge saw them."""
+class ScoredPairs(NamedTuple):
+    """M negative pairs, and the M positive ones of the same frames, with their gaps."""
 
     pairs: Pairs
     positive: np.ndarray
@@ -113,57 +115,70 @@ class Verdict(NamedTuple):
     """float64 (M,), the gap of each frame and the sound it was set against."""
 
 
-def judge_pairs(
+def score_pairs(
     features: tuple[np.ndarray, np.ndarray],
     drawn: np.ndarray,
     times: np.ndarray,
     videos: np.ndarray,
     labels: np.ndarray,
-    judge: Judge,
+    scorer: PairScorer,
     seed: int,
-) -> dict[str, Verdict]:
-    """Draw the pairs of C clips and S seeds and let the judge see them: a verdict for each kind of negative.
+) -> dict[str, ScoredPairs]:
+    """Draw the pairs of C clips and S seeds and score them, by kind of negative.
 
-    features: of image and sound, (V, ...) each, what the judge takes of V views; for `Head` unit vectors (V, D).
-    drawn, times, videos, labels, seed: as `pairing.draw_negatives` takes them.
+    Args:
+        features: of image and audio, (V, ...) each, what the scorer takes of V views; for `DistanceScorer` unit
+            vectors (V, D).
+        drawn, times, videos, labels, seed: as `pairing.draw_negatives` takes them.
+        scorer: what gives the gaps.
     """
     image, audio = features
     positive = np.full(len(image), np.nan)
     for views in drawn.T:
-        positive[views] = judge.gaps(image[views], audio[views])
-    verdicts = {}
+        positive[views] = scorer.gaps(image[views], audio[views])
+    scored = {}
     for kind, pairs in draw_negatives(drawn, times, videos, labels, seed).items():
         gaps = np.empty(len(pairs.frames))
         for number in np.unique(pairs.seeds):  # one seed after the other: features may be large
             rows = np.flatnonzero(pairs.seeds == number)
-            gaps[rows] = judge.gaps(image[pairs.frames[rows]], audio[pairs.sounds[rows]])
-        verdicts[kind] = Verdict(pairs, positive[pairs.frames], gaps)
-    return verdicts
+            gaps[rows] = scorer.gaps(image[pairs.frames[rows]], audio[pairs.sounds[rows]])
+        scored[kind] = ScoredPairs(pairs, positive[pairs.frames], gaps)
+    return scored
 
 
 def correspondence(
-    verdicts: Mapping[str, Verdict], videos: np.ndarray, labels: np.ndarray, judge: Judge, seed: int, bootstrap: int
+    scored: Mapping[str, ScoredPairs],
+    videos: np.ndarray,
+    labels: np.ndarray,
+    scorer: PairScorer,
+    seed: int,
+    bootstrap: int,
 ) -> dict[str, Any]:
     """Measure correspondence on balanced pairs of C clips.
 
-    verdicts: of `judge_pairs`. videos, labels: (C,). seed, bootstrap: seed and number of resamplings.
     The headline is negatives of another video; `by_negative` has all kinds, each with the positives of the same
-    frames; `per_class` is the headline by the frame's label. The gaps are distances only where the judge goes by them.
+    frames; `per_class` is the headline by the frame's label. The gaps are distances only of a `DistanceScorer`.
     `best_threshold_accuracy` is a diagnostic (the threshold is fitted to these very pairs), never a result.
+
+    Args:
+        scored: of `score_pairs`.
+        videos, labels: (C,) of the clips.
+        scorer: what decided.
+        seed, bootstrap: seed and number of resamplings.
     """
     kinds: dict[str, dict[str, Any]] = {}
-    for kind, (pairs, positive, gaps) in verdicts.items():
+    for kind, (pairs, positive, gaps) in scored.items():
         if not len(gaps):
             kinds[kind] = {"pairs": 0}
             continue
-        decisions = Decisions(positive, gaps, judge)
+        decisions = Decisions(positive, gaps, scorer)
         hits = decisions.hits.reshape(2, -1)
         kinds[kind] = decisions.figures(videos[pairs.clips], bootstrap, seed) | {
             "positive_accuracy": float(hits[0].mean()),
             "negative_accuracy": float(hits[1].mean()),
         }
-    pairs, ours, negative = verdicts["other_video"]
-    hits = Decisions(ours, negative, judge).hits.reshape(2, -1).mean(axis=0)
+    pairs, ours, negative = scored["other_video"]
+    hits = Decisions(ours, negative, scorer).hits.reshape(2, -1).mean(axis=0)
     best_accuracy, best_threshold = _best_threshold(ours, negative)
     return {
         **kinds["other_video"],
@@ -172,14 +187,16 @@ def correspondence(
         "seeds": {str(number): float(hits[pairs.seeds == number].mean()) for number in np.unique(pairs.seeds)},
         "by_negative": kinds,
         "per_class": _per_class(hits, videos[pairs.clips], labels[pairs.clips], bootstrap, seed),
-        "judged_by": "distance" if isinstance(judge, Head) else "logit",
+        "judged_by": "distance" if isinstance(scorer, DistanceScorer) else "logit",
         "positive_distance": float(ours.mean()),
         "negative_distance": float(negative.mean()),
-        "slope": judge.slope,
-        "bias": judge.bias,
-        "threshold": judge.threshold,
+        "slope": scorer.slope,
+        "bias": scorer.bias,
+        "threshold": scorer.threshold,
         "diagnostic": {"best_threshold": best_threshold, "best_threshold_accuracy": best_accuracy},
-        "histogram": _histogram(ours, negative, (0.0, LONGEST_DISTANCE) if isinstance(judge, Head) else LOGITS),
+        "histogram": _histogram(
+            ours, negative, (0.0, LONGEST_DISTANCE) if isinstance(scorer, DistanceScorer) else LOGITS
+        ),
     }
 
 

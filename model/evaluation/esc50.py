@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from ..embedding.embedder import Embedder
-from ..embedding.sound import read_sound
+from ..embedding.sound_file import read_sound
 from ..errors import EvaluationError, ModelError
-from .probe import Items, classify, commonest, figures
+from .probing import Items, classify, commonest, figures
 
 
 @dataclass(frozen=True)
@@ -78,17 +78,17 @@ def embed_sounds(
 
 
 def cross_validate(sounds: Sequence[Sound], vectors: np.ndarray, bootstrap: int, seed: int) -> dict[str, Any]:
-    """Judge every sound by classifiers that learnt from the other folds, and return what `probe.table` lays out."""
+    """Classify every sound by what was learnt from the other folds, and return what `probing.table` lays out."""
     labels, folds = (np.array([getattr(sound, name) for sound in sounds]) for name in ("label", "fold"))
     owners = np.array([sound.source for sound in sounds])
     classes = np.unique(labels)
     scores: dict[str, np.ndarray] = {}
     for fold in np.unique(folds):
-        learnt, judged = (
+        learnt, tested = (
             Items({"audio": vectors[rows]}, labels[rows], owners[rows]) for rows in (folds != fold, folds == fold)
         )
         columns = np.searchsorted(classes, np.unique(learnt.labels))
-        for classifier, found in classify(learnt, judged)["audio"].items():
+        for classifier, found in classify(learnt, tested)["audio"].items():
             table = scores.setdefault(classifier, np.zeros((len(sounds), len(classes))))
             table[np.ix_(np.flatnonzero(folds == fold), columns)] = found
     items, chance = Items({"audio": vectors}, labels, owners), commonest(labels, labels)

@@ -17,7 +17,7 @@ import numpy as np
 from ..embedding.embed import Embeddings
 from ..errors import EvaluationError
 from ..settings import EvalSettings
-from .avc import Judge, correspondence, judge_pairs
+from .avc import PairScorer, correspondence, score_pairs
 from .examples import examples
 from .heat import Locator, heat_maps
 from .mistakes import mistakes
@@ -89,7 +89,7 @@ def evaluate(
     embeddings: Embeddings,
     clips: Sequence[ClipRecord],
     plan: Plan,
-    judge: Judge,
+    scorer: PairScorer,
     settings: EvalSettings,
     run_info: Mapping[str, Any],
     *,
@@ -99,11 +99,20 @@ def evaluate(
 ) -> Evaluation:
     """Measure correspondence and retrieval, and choose what the report shows.
 
-    clips, plan: the clips of the gallery, and a row of the plan for each. relevance: default: the same label. notes:
-    how the gallery differs from what the protocol's name promises. checks: those of `sanity`.
-    `run_info` is passed through as metrics["run"]. The report knows its keys step, dataset (a name), train_videos (a
-    count), versions and decoders (mappings), and lists all others as they are.
-    Raises EvaluationError when there are fewer than two clips, or when no frame can meet the sound of another video.
+    Args:
+        embeddings: of all views.
+        clips: those of the gallery.
+        plan: which views of each clip are used for what.
+        scorer: what decides whether a pair corresponds.
+        settings: the protocol, the seeds and the number of resamplings.
+        run_info: passed through as metrics["run"]. The report knows its keys step, dataset (a name), train_videos (a
+            count), versions and decoders (mappings), and lists all others as they are.
+        relevance: what counts as found; default: the same label.
+        notes: how the gallery differs from what the protocol's name promises.
+        checks: those of `sanity`.
+
+    Raises:
+        EvaluationError: when there are fewer than two clips, or when no frame can meet the sound of another video.
     """
     count = len(embeddings)
     if len(plan.drawn) != len(clips) or max(plan.drawn.max(initial=0), plan.pooled.max(initial=0)) >= count:
@@ -119,7 +128,7 @@ def evaluate(
     relevances = [relevance or SameLabel(labels)]
     if settings.ontology:
         relevances.append(Ontology(labels, Path(settings.ontology)))
-    verdicts = judge_pairs(embeddings.judged, plan.drawn, embeddings.times, videos, labels, judge, seed)
+    scored = score_pairs(embeddings.head_inputs, plan.drawn, embeddings.times, videos, labels, scorer, seed)
     metrics = {
         "format_version": FORMAT_VERSION,
         "step": run_info.get("step"),
@@ -132,7 +141,7 @@ def evaluate(
         "seed": seed,
         "seeds": [seed + place for place in range(plan.drawn.shape[1])],
         "gallery_sha256": gallery_hash(clips),
-        "avc": correspondence(verdicts, videos, labels, judge, seed, bootstrap),
+        "avc": correspondence(scored, videos, labels, scorer, seed, bootstrap),
         "retrieval": retrieval(chosen.image, chosen.audio, videos, relevances, depth, seed, bootstrap),
         "protocol": {
             "name": settings.protocol,
@@ -145,13 +154,13 @@ def evaluate(
         "sanity": [asdict(check) for check in checks],
         "run": dict(run_info),
     }
-    shown, others = Shown(clips), verdicts["other_video"]
+    shown, others = Shown(clips), scored["other_video"]
     return Evaluation(
         metrics,
         examples(chosen, clips, videos, seed, shown),
-        mistakes(others, embeddings, clips, judge, shown),
+        mistakes(others, embeddings, clips, scorer, shown),
         project(chosen, labels[chosen.clips], settings.tsne_classes, settings.projection, seed, shown),
-        heat_maps(embeddings, others.pairs, judge, seed, shown) if isinstance(judge, Locator) else None,
+        heat_maps(embeddings, others.pairs, scorer, seed, shown) if isinstance(scorer, Locator) else None,
         shown.views,
     )
 

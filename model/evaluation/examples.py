@@ -18,7 +18,12 @@ def examples(
 ) -> dict[str, Any]:
     """Draw queries for each direction, find their nearest clips, and return what goes into examples.json.
 
-    chosen: one row a clip. videos: source videos of the rows. shown: takes the views of queries and results.
+    Args:
+        chosen: one row a clip.
+        clips: records of all clips.
+        videos: source videos of the rows.
+        seed: of the queries.
+        shown: takes the views of queries and results.
     """
     generator = np.random.default_rng(seed)
     vectors = {"image": chosen.image, "audio": chosen.audio}

@@ -1,4 +1,4 @@
-"""Where the sound is, for models that say so: maps of probability over frames of held-out clips."""
+"""Maps of the probability that the sound comes from a place, over frames of held-out clips."""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,34 +13,41 @@ HEAT_MAPS = 8
 
 @runtime_checkable
 class Locator(Protocol):
-    """A judge that says where the sound is."""
+    """A scorer that says where the sound is."""
 
     def heat_maps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
         """Give the probability (M, H', W') that sound i comes from each place of frame i: features of M each."""
 
 
 def heat_maps(
-    embeddings: Embeddings, negatives: Pairs, judge: Locator, seed: int, shown: Shown
+    embeddings: Embeddings, negatives: Pairs, scorer: Locator, seed: int, shown: Shown
 ) -> list[dict[str, Any]]:
     """Draw frames at random, each with its own sound and with that of another video, and say where each sound is.
 
-    negatives: pairs of another video, of which frames and sounds are drawn.
-    Returns what goes into heat_maps.json: [{"frame", "own", "other": {"sound", "places", "probability"}}, ...], where
-    "own" has no sound, as it is the frame's; places: H' rows of W' probabilities from the top left of the centre crop;
-    probability: the largest of them, by which the model decides.
+    Args:
+        embeddings: of all views.
+        negatives: pairs of another video, of which frames and sounds are drawn.
+        scorer: what places the sound.
+        seed: of the draw.
+        shown: takes the views that are drawn.
+
+    Returns:
+        What goes into heat_maps.json: [{"frame", "own", "other": {"sound", "places", "probability"}}, ...], where
+        "own" has no sound, as it is the frame's; places: H' rows of W' probabilities from the top left of the centre
+        crop; probability: the largest of them, by which the model decides.
     """
     rows = np.random.default_rng([seed, 5]).permutation(len(negatives.frames))[:HEAT_MAPS]
-    image, audio = embeddings.judged
+    image, audio = embeddings.head_inputs
     frames, sounds = negatives.frames[rows], negatives.sounds[rows]
-    own, other = judge.heat_maps(image[frames], audio[frames]), judge.heat_maps(image[frames], audio[sounds])
+    own, other = scorer.heat_maps(image[frames], audio[frames]), scorer.heat_maps(image[frames], audio[sounds])
 
-    def told(places: np.ndarray) -> dict[str, Any]:
+    def described(places: np.ndarray) -> dict[str, Any]:
         return {"places": places.round(3).tolist(), "probability": round(float(places.max()), 4)}
 
     def item(view: int) -> dict[str, Any]:
         return shown.item(embeddings.clips[view], embeddings.times[view])
 
     return [
-        {"frame": item(frame), "own": told(own[row]), "other": {"sound": item(sound), **told(other[row])}}
+        {"frame": item(frame), "own": described(own[row]), "other": {"sound": item(sound), **described(other[row])}}
         for row, (frame, sound) in enumerate(zip(frames.tolist(), sounds.tolist(), strict=True))
     ]

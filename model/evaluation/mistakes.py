@@ -1,4 +1,4 @@
-"""The mistakes that a model is surest of: pairs that it takes for what they are not, with the highest probability."""
+"""Mistakes that a model is surest of: pairs that it takes for what they are not, with the highest probability."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..embedding.embed import Embeddings
-from .avc import Judge, Verdict
+from .avc import PairScorer, ScoredPairs
 from .shown import ClipRecord, Shown
 
 MISTAKES = 6
@@ -14,29 +14,38 @@ MISTAKES = 6
 
 
 def mistakes(
-    verdict: Verdict,
+    scored: ScoredPairs,
     embeddings: Embeddings,
     clips: Sequence[ClipRecord],
-    judge: Judge,
+    scorer: PairScorer,
     shown: Shown,
 ) -> dict[str, Any]:
     """Choose the surest mistakes among pairs, and return what goes into mistakes.json.
 
-    A false alarm is a negative pair that the judge calls a match, a miss a positive pair that it does not. As two
+    A false alarm is a negative pair that the model calls a match, a miss a positive pair that it does not. As two
     videos of a label may well sound alike, false alarms of two labels are listed once more. A source video's frame is
-    shown once in each list. verdict: of the negatives of another video.
-    Returns {"false_alarms": {"count", "pairs", "rows": [{"frame", "sound", "probability", "same_label"}, ...]},
-    "of_two_labels": the same, "misses": the same}.
+    shown once in each list.
+
+    Args:
+        scored: of the negatives of another video.
+        embeddings: of all views.
+        clips: their records.
+        scorer: what decided.
+        shown: takes the views that are chosen.
+
+    Returns:
+        {"false_alarms": {"count", "pairs", "rows": [{"frame", "sound", "probability", "same_label"}, ...]},
+        "of_two_labels": the same, "misses": the same}.
     """
-    pairs = verdict.pairs
+    pairs = scored.pairs
     labels = np.array([clip.label for clip in clips])[embeddings.clips]
     one, other = labels[pairs.frames], labels[pairs.sounds]
     apart = (one != "") & (other != "") & (one != other)
     found: dict[str, Any] = {}
     for name, logits, sounds, counted in (
-        ("false_alarms", judge.bias - judge.slope * verdict.negative, pairs.sounds, np.ones(len(apart), bool)),
-        ("of_two_labels", judge.bias - judge.slope * verdict.negative, pairs.sounds, apart),
-        ("misses", judge.bias - judge.slope * verdict.positive, pairs.frames, np.ones(len(apart), bool)),
+        ("false_alarms", scorer.bias - scorer.slope * scored.negative, pairs.sounds, np.ones(len(apart), bool)),
+        ("of_two_labels", scorer.bias - scorer.slope * scored.negative, pairs.sounds, apart),
+        ("misses", scorer.bias - scorer.slope * scored.positive, pairs.frames, np.ones(len(apart), bool)),
     ):
         wrong = np.flatnonzero(counted & ((logits > 0) != (name == "misses")))
         order = wrong[np.argsort(-np.abs(logits[wrong]), kind="stable")]

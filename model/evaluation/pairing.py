@@ -1,4 +1,4 @@
-"""The pairs of the correspondence figures: which sound each frame is set against, by kind of negative.
+"""Pairs of the correspondence figures: which sound each frame is set against, by kind of negative.
 
 Pure numpy. Every clip gives one positive and one negative pair for each seed: its frame of that seed with its own
 sound, and the same frame with another sound. The kinds of negative are apart, as they are of unlike difficulty:

@@ -23,12 +23,23 @@ def project(
 ) -> dict[str, Any] | None:
     """Project clips of up to `classes` classes, drawn at random by the seed.
 
-    chosen: one row a clip. labels: str (N,) of its rows, "" if unknown. shown: takes the views of up to MOST_MEDIA
-    points, as many of each class as can be.
-    Returns {"method", "settings": in words, "classes": names, "labels": index into classes per point, "image": [[x, y],
-    ...], "audio": [[x, y], ...], "items": what each point is, without "media" where it has no picture}, points scaled
-    into [-1, 1], or None when fewer than five labelled clips are there. Labels choose and colour the points; the
-    projection itself does not see them. Raises EvaluationError when the package that it needs is not installed.
+    Labels choose and colour the points; the projection itself does not see them.
+
+    Args:
+        chosen: one row a clip.
+        labels: str (N,) of its rows, "" if unknown.
+        classes: how many at most.
+        method: `tsne` or `umap`.
+        seed: of the choice and of the projection.
+        shown: takes the views of up to MOST_MEDIA points, as many of each class as can be.
+
+    Returns:
+        {"method", "settings": in words, "classes": names, "labels": index into classes per point, "image": [[x, y],
+        ...], "audio": [[x, y], ...], "items": what each point is, without "media" where it has no picture}, points
+        scaled into [-1, 1], or None when fewer than five labelled clips are there.
+
+    Raises:
+        EvaluationError: when the package that it needs is not installed.
     """
     generator = np.random.default_rng(seed)
     names, sizes = np.unique(labels[labels != ""], return_counts=True)

@@ -45,10 +45,17 @@ def retrieval(
 ) -> dict[str, dict[str, Any]]:
     """Measure the four directions on N clips.
 
-    image, audio: float32 (N, D). videos: (N,) source video ids. relevances: the first for all figures, each other for
-    nDCG by its gain. depth: k of nDCG. bootstrap: resamplings of source videos for the 95 % intervals.
-    Returns {direction: {figure: value, ..., "gallery": int, "label_queries": int, "chance": {figure: value},
-    "interval": {figure: [low, high]}}}; the figures by relevance are absent where no query has anything to find.
+    Args:
+        image, audio: float32 (N, D), unit vectors.
+        videos: (N,) source video ids.
+        relevances: the first for all figures, each other for nDCG by its gain.
+        depth: k of nDCG.
+        seed: of the order of equal distances, and of the bootstrap.
+        bootstrap: resamplings of source videos for the 95 % intervals.
+
+    Returns:
+        {direction: {figure: value, ..., "gallery": int, "label_queries": int, "chance": {figure: value},
+        "interval": {figure: [low, high]}}}; the figures by relevance are absent where no query has anything to find.
     """
     vectors = {"image": image, "audio": audio}
     results: dict[str, dict[str, Any]] = {}
@@ -81,7 +88,12 @@ def by_relevance(
 ) -> dict[str, Any]:
     """Score the rankings of one direction by a relevance, with chance and intervals.
 
-    queries, gallery: (N, D) embeddings of the same N clips in the two modalities. videos: (N,) source videos.
+    Args:
+        queries, gallery: (N, D) embeddings of the same N clips in the two modalities.
+        videos: (N,) source videos.
+        relevance: what counts as found.
+        direction: one of `DIRECTIONS`.
+        depth, seed, bootstrap: as of `retrieval`.
     """
     known = np.flatnonzero(relevance.known)
     if not len(known):

@@ -1,4 +1,4 @@
-"""Checks that run with every evaluation: what must be so whatever the model has learned.
+"""Checks that run with every evaluation, of what must hold whatever the model has learned.
 
 A figure can be wrong without looking wrong: padding that leaks into embeddings, batch statistics, pairs that betray
 themselves. Each check fails where that has happened, and the table says so above the results.
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from ..embedding.embed import AT_ONCE, Embeddings, Towers, Views, embed
-from .avc import Judge
+from .avc import PairScorer
 from .pairing import Pairs, derange
 from .retrieval import own_ranks
 
@@ -30,18 +30,24 @@ class Check:
 
 
 def shuffled_pairs(
-    judged: tuple[np.ndarray, np.ndarray], negatives: Pairs, videos: np.ndarray, judge: Judge, seed: int
+    head_inputs: tuple[np.ndarray, np.ndarray], negatives: Pairs, videos: np.ndarray, scorer: PairScorer, seed: int
 ) -> Check:
     """Check that correspondence is at chance once the frames of the positive pairs have lost their own sounds.
 
-    judged: features of image and sound, (V, ...) each. negatives: a negative pair of each of C clips, of another video.
-    videos: (C,). In place of its own each frame is given the sound of a random clip of another video. Where the
-    evaluation's negatives are drawn without favour they are just as easy, and half of the calls are right.
+    In place of its own each frame is given the sound of a random clip of another video. Where the evaluation's
+    negatives are drawn without favour they are just as easy, and half of the decisions are right.
+
+    Args:
+        head_inputs: features of image and audio, (V, ...) each.
+        negatives: a negative pair of each of C clips, of another video.
+        videos: (C,) source videos.
+        scorer: what decides.
+        seed: of the exchange of sounds.
     """
-    image, audio = judged
+    image, audio = head_inputs
     dealt = negatives.frames[derange(videos[negatives.clips], np.random.default_rng([seed, 3]))]
     calls = [
-        judge.bias - judge.slope * judge.gaps(image[negatives.frames], audio[sounds]) > 0
+        scorer.bias - scorer.slope * scorer.gaps(image[negatives.frames], audio[sounds]) > 0
         for sounds in (dealt, negatives.sounds)
     ]
     difference = calls[0].astype(float) - calls[1]
@@ -73,7 +79,7 @@ class _Altered(NamedTuple):
     times: torch.Tensor
 
 
-def constant_inputs(model: Towers, batch: Views, judge: Judge, device: torch.device) -> list[Check]:
+def constant_inputs(model: Towers, batch: Views, scorer: PairScorer, device: torch.device) -> list[Check]:
     """Check that silence always gives one embedding, and black frames too, whatever is beside them in the batch.
 
     Then no pair with them can tell a match from a mismatch. Says how many of them the model takes for a match.
@@ -82,7 +88,7 @@ def constant_inputs(model: Towers, batch: Views, judge: Judge, device: torch.dev
     frames, audio = batch.frames.clone(), batch.audio.clone()
     frames[:half], audio[-half:] = 0, 0
     views = embed(model, [_Altered(frames, audio, batch.clips, batch.times)], device)
-    called = judge.bias - judge.slope * judge.gaps(*views.judged) > 0
+    called = scorer.bias - scorer.slope * scorer.gaps(*views.head_inputs) > 0
     checks = []
     for name, vectors, calls in (
         ("silence", views.audio[-half:], called[-half:]),
@@ -121,18 +127,25 @@ def check_all(
     embeddings: Embeddings,
     negatives: Pairs,
     videos: np.ndarray,
-    judge: Judge,
+    scorer: PairScorer,
     device: torch.device,
     seed: int,
 ) -> list[Check]:
     """Make all checks of a model and its embeddings.
 
-    batch: the first views of the embeddings. negatives: a negative pair of each of C clips, of another video.
-    videos: (C,) source videos.
+    Args:
+        model: the towers, on `device`.
+        batch: the first views of the embeddings.
+        embeddings: of all views.
+        negatives: a negative pair of each of C clips, of another video.
+        videos: (C,) source videos.
+        scorer: what decides whether a pair corresponds.
+        device: where the towers compute.
+        seed: of the checks' random draws.
     """
     return [
-        shuffled_pairs(embeddings.judged, negatives, videos, judge, seed),
+        shuffled_pairs(embeddings.head_inputs, negatives, videos, scorer, seed),
         shuffled_retrieval(embeddings.image[negatives.frames], embeddings.audio[negatives.frames], seed),
-        *constant_inputs(model, batch, judge, device),
+        *constant_inputs(model, batch, scorer, device),
         batch_invariance(model, batch, embeddings, device),
     ]

@@ -1,1 +1,1 @@
-"""The networks that judge whether a sound belongs to a frame; one file an architecture."""
+"""Networks that decide whether a sound belongs to a frame; one file an architecture."""

@@ -1,4 +1,4 @@
-"""L3-Net (Arandjelovic and Zisserman, Look, Listen and Learn, 2017): concatenated features, judged by two layers."""
+"""L3-Net (Arandjelovic and Zisserman, Look, Listen and Learn, 2017): concatenated features, compared by two layers."""
 
 import torch
 from torch import Tensor, nn

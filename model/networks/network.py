@@ -1,4 +1,4 @@
-"""What all networks share: frames and sounds in, features, unit embeddings and logits out."""
+"""Base of all networks: frames and sounds in, features, unit embeddings and logits out."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -16,7 +16,7 @@ IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 class CorrespondenceModel(nn.Module, ABC):
-    """An image tower, an audio tower, and a head that judges their features.
+    """An image tower, an audio tower, and a head that compares their features.
 
     Features are what the head compares. Where the towers share a space of unit vectors (`has_shared_space`) features
     and embeddings are the same thing, and any image can be set against any sound by their distance.

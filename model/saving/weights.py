@@ -14,7 +14,7 @@ from ..correspondence import make_model
 from ..errors import CheckpointError
 from ..networks.network import CorrespondenceModel
 from ..settings import ModelSettings
-from .card import model_card
+from .model_card import model_card
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"

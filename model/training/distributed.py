@@ -1,4 +1,4 @@
-"""Training in several processes: who takes part, and what they tell each other.
+"""Training in several processes: who takes part, and how they meet and share tensors.
 
 torchrun starts the processes and names them by RANK, WORLD_SIZE and LOCAL_RANK. Each trains on its share of every
 batch; the gradients are averaged, so that all hold the same weights. One process alone needs none of this: `ALONE`
@@ -95,32 +95,32 @@ def joined(processes: Processes, device: torch.device) -> Iterator[Processes]:
     store, rank, ranks = next(rendezvous("env://", timeout=TIMEOUT))
     distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT, rank=rank, world_size=ranks,
-        store=_of_this_start(store, rank, ranks),
+        store=_store_of_this_start(store, rank, ranks),
     )  # fmt: skip
     yield replace(processes, control=distributed.new_group(backend="gloo", timeout=TIMEOUT))
     # Not after an error: the others may be in the middle of something, and to wait for them would hide it.
     distributed.destroy_process_group()
 
 
-def _of_this_start(store: Any, rank: int, ranks: int) -> Any:
+def _store_of_this_start(store: Any, rank: int, ranks: int) -> Any:
     """Return the processes' common store under a name that only those share that were started together.
 
     torchrun keeps one store over its restarts. There a process finds the addresses that the dead ones left, and waits
     for them until the timeout (torch 2.14, gloo). torchrun's count of restarts is each machine's own, so the first
-    process makes up a name and tells it to whoever asks under a name of his own, until all have heard it.
+    process makes up a name and replies with it to each request, which carries a name of its own, until all have joined.
     """
     name = secrets.token_hex(8)
     if rank > 0:
-        store.set(f"asks/{rank}", name)
-        heard = store.get(f"told/{name}").decode()  # waits
-        store.set(f"heard/{heard}/{rank}", "")
-        return PrefixStore(heard, store)
+        store.set(f"request/{rank}", name)
+        common = store.get(f"reply/{name}").decode()  # waits
+        store.set(f"joined/{common}/{rank}", "")
+        return PrefixStore(common, store)
     waiting, deadline = set(range(1, ranks)), time.monotonic() + TIMEOUT.total_seconds()
     while waiting:
         for other in sorted(waiting):
-            if store.check([f"asks/{other}"]):  # perhaps a dead one's question, so it is looked at again
-                store.set(f"told/{store.get(f'asks/{other}').decode()}", name)
-            if store.check([f"heard/{name}/{other}"]):
+            if store.check([f"request/{other}"]):  # perhaps a dead one's request, so it is looked at again
+                store.set(f"reply/{store.get(f'request/{other}').decode()}", name)
+            if store.check([f"joined/{name}/{other}"]):
                 waiting.discard(other)
         if time.monotonic() > deadline:
             raise ModelError(f"processes {sorted(waiting)} of {ranks} did not come within {TIMEOUT}")

@@ -12,8 +12,11 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
-HELD = (*ENDING, *([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else []))  # a DataLoader raises when a worker dies
-IMPATIENT_SECONDS = 3.0  # torchrun passes on a Ctrl-C that its processes have received already, so a second comes soon
+DEFERRED = (
+    *ENDING,
+    *([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else []),
+)  # a DataLoader raises when a worker dies
+REPEAT_SECONDS = 3.0  # torchrun passes on a Ctrl-C that its processes have received already, so a second comes soon
 
 Handler = Callable[[int, Any], Any]
 
@@ -46,8 +49,8 @@ def terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-class Held:
-    """The signals that arrived in a block and wait for its end."""
+class DeferredSignals:
+    """Signals that arrived in a block and wait for its end."""
 
     def __init__(self) -> None:
         self._handlers = _handlers()
@@ -58,7 +61,7 @@ class Held:
     def hold(self, number: int, frame: Any) -> None:
         """Remember a signal. A second Ctrl-C, pressed because the first seemed to do nothing, takes effect at once."""
         now = time.monotonic()
-        if number == signal.SIGINT and now > self._first + IMPATIENT_SECONDS:
+        if number == signal.SIGINT and now > self._first + REPEAT_SECONDS:
             self._handlers[number](number, frame)
         self._first = min(self._first, now) if number in ENDING else self._first
         self.signals.append(number)
@@ -87,7 +90,7 @@ class Held:
 
     def dismiss_workers(self) -> None:
         """Watch no more over worker processes, which may have died of the signal that ended the training."""
-        for number in set(HELD) - set(ENDING):
+        for number in set(DEFERRED) - set(ENDING):
             self._handlers.pop(number, None)
             if threading.current_thread() is threading.main_thread():
                 signal.signal(number, signal.SIG_DFL)
@@ -109,23 +112,23 @@ class Held:
 
 
 def _handlers() -> dict[int, Handler]:
-    """Return who handles the signals that are held, where Python does. Only the main thread receives any."""
+    """Return who handles the signals that are deferred, where Python does. Only the main thread receives any."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    found = {number: signal.getsignal(number) for number in HELD}
+    found = {number: signal.getsignal(number) for number in DEFERRED}
     return {number: handler for number, handler in found.items() if callable(handler)}
 
 
 @contextmanager
-def uninterrupted() -> Iterator[Held]:
+def deferred_signals() -> Iterator[DeferredSignals]:
     """Let the block end before a signal takes effect, so that no state is left half changed and no lock taken.
 
-    Yields what is held back, for who wants to end earlier.
+    Yields the deferred signals, for a block that can end earlier when one has come.
     """
-    held = Held()
+    deferred = DeferredSignals()
     try:
-        yield held
+        yield deferred
     finally:
-        held.give_back()
-    held.signals = [number for number in held.signals if number in ENDING]  # who needs workers will miss them
-    held.release()
+        deferred.give_back()
+    deferred.signals = [number for number in deferred.signals if number in ENDING]  # whoever needs workers notices
+    deferred.release()

@@ -1,4 +1,4 @@
-"""What a training shows of the batch at hand: pairs as pictures and sounds, and the embeddings of the whole batch."""
+"""Samples of the batch at hand for the log: pairs as pictures and sounds, and the embeddings of the whole batch."""
 
 from typing import NamedTuple
 

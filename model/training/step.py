@@ -1,4 +1,4 @@
-"""One training step: augment on the device, embed, judge, update."""
+"""One training step: augment on the device, encode, compare, update."""
 
 import inspect
 import logging

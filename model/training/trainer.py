@@ -15,9 +15,9 @@ from ..saving.checkpoint import Checkpoint, checkpoint_path
 from ..settings import TrainSettings
 from .distributed import ALONE, Processes
 from .flops import Cost, pair_cost
-from .interrupt import Held, terminable, uninterrupted
+from .interrupt import DeferredSignals, deferred_signals, terminable
 from .negatives import derange as draw_derangement
-from .progress import Interval, Progress, Reporter
+from .run_log import Interval, Progress, Reporter
 from .samples import look
 from .step import Derange, Stepper
 from .tracking import Tracking
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 class Summary(NamedTuple):
-    """What a call of `fit` did; loss and accuracy are None if no step was left to do."""
+    """Outcome of a call of `fit`; loss and accuracy are None if no step was left to do."""
 
     step: int
     loss: float | None  # of the last step
@@ -54,13 +54,25 @@ def fit(
 ) -> Summary:
     """Train until `settings.steps`; leave checkpoints/, metrics.jsonl and tensorboard/ in the run folder.
 
-    batches must begin with the batch of step `start.step` (0 without start) and hold this process's part of each. Where
-    they are a Reporter, each line of metrics has its figures, too.
-    config is stored in each checkpoint. A new run takes the spectrogram's mean and deviation from its first batch.
-    With several processes the first one writes, and all must call this alike.
+    A new run takes the spectrogram's mean and deviation from its first batch. With several processes the first one
+    writes, and all must call this alike.
 
-    Raises TrainingDiverged if the loss is not finite and ModelError if the batches end early. On Ctrl-C and on SIGTERM
-    it saves the last whole step and raises KeyboardInterrupt, or Terminated, which is one.
+    Args:
+        model: trained in place, moved to the device.
+        batches: this process's part of each batch, from step `start.step` on (0 without start). Where they are a
+            Reporter, each line of metrics has its figures, too.
+        settings: of the training.
+        run: folder of the run.
+        config: stored in each checkpoint, JSON-able.
+        start: the checkpoint to go on from.
+        device: where to compute.
+        processes: those that train together.
+        derange: chooses the mismatching sounds inside a batch, from video ids and a generator.
+
+    Raises:
+        TrainingDiverged: if the loss is not finite.
+        ModelError: if the batches end early.
+        KeyboardInterrupt: on Ctrl-C, or Terminated, which is one, on SIGTERM, when the last whole step is saved.
     """
     began = time.perf_counter()
     stepper = Stepper(model, settings, device, processes, derange)
@@ -68,18 +80,18 @@ def fit(
         stepper.restore(start)
     if settings.compile:
         compile_towers(stepper.model, device)
-    with terminable(), uninterrupted() as held, tuned_convolutions(device), ExitStack() as stack:
+    with terminable(), deferred_signals() as deferred, tuned_convolutions(device), ExitStack() as stack:
         progress = stack.enter_context(_progress(stepper, run, config)) if processes.is_first else None
-        loop = _Loop(stepper, progress, run, config, held, batches if isinstance(batches, Reporter) else None)
+        loop = _Loop(stepper, progress, run, config, deferred, batches if isinstance(batches, Reporter) else None)
         try:
             metrics = loop.run(iter(batches))
         except KeyboardInterrupt:
             # Again, because the signal may have come while what holds signals back was being put in place.
-            with uninterrupted():
+            with deferred_signals():
                 logger.warning("interrupted after step %d; saving it", stepper.done)
                 loop.save()
-                processes.wait()  # the others end only when it is saved, lest their end ends the first
-            held.dismiss_workers()
+                processes.wait()  # the others end only when it is saved, or their end would end the first
+            deferred.dismiss_workers()
             raise
         path = loop.save()
         processes.wait()
@@ -90,11 +102,11 @@ class _Loop:
     """The steps of one call of `fit`."""
 
     def __init__(
-        self, stepper: Stepper, progress: Progress | None, run: Path, config: dict[str, Any], held: Held,
+        self, stepper: Stepper, progress: Progress | None, run: Path, config: dict[str, Any], deferred: DeferredSignals,
         reporter: Reporter | None,
     ) -> None:  # fmt: skip
         self.stepper = stepper
-        self.held = held
+        self.deferred = deferred
         self.progress = progress
         self.folder = run
         self.config = config
@@ -111,8 +123,8 @@ class _Loop:
             with interval.waiting():
                 batch, error = self._next(batches)
             # Alone, a signal takes effect where the next batch is waited for; together, all end after the same step.
-            if processes.ranks > 1 and processes.agree(bool(self.held)):
-                raise self.held.error()
+            if processes.ranks > 1 and processes.agree(bool(self.deferred)):
+                raise self.deferred.error()
             if error is not None:
                 raise error
             if batch is None:
@@ -149,12 +161,12 @@ class _Loop:
     def _next(self, batches: Iterator[Batch]) -> tuple[Batch | None, Exception | None]:
         """Return the next batch, or why there is none: workers that load die of the signal that ends all processes."""
         try:
-            with self.held.let_through() if self.stepper.processes.ranks == 1 else nullcontext():
+            with self.deferred.let_through() if self.stepper.processes.ranks == 1 else nullcontext():
                 return next(batches, None), None
         except Exception as error:
             time.sleep(SIGNAL_SECONDS)
-            if self.stepper.processes.ranks == 1 and self.held:
-                raise self.held.error() from None
+            if self.stepper.processes.ranks == 1 and self.deferred:
+                raise self.deferred.error() from None
             return None, error
 
     def _report(self, interval: Interval) -> dict[str, Any]:

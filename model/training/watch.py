@@ -1,4 +1,4 @@
-"""What the course of the loss says: stuck at chance, or diverging. It warns; it never stops a training."""
+"""Warnings from the course of the loss: stuck at chance, or diverging. They never stop a training."""
 
 import logging
 import math
@@ -25,7 +25,7 @@ class Watch:
         self._first: float | None = None
         self._best = math.inf  # mean of RECENT lines
         self._recent: deque[float] = deque(maxlen=RECENT)
-        self._told_divergence = False
+        self._warned_of_divergence = False
 
     def see(self, metrics: dict[str, float]) -> None:
         """Take a line of metrics into account and warn where it is time to."""
@@ -35,8 +35,8 @@ class Watch:
         if len(self._recent) == RECENT:
             self._best = min(self._best, sum(self._recent) / RECENT)
         step = int(metrics["step"])
-        if not self._told_divergence and self._diverges(self._first):
-            self._told_divergence = True
+        if not self._warned_of_divergence and self._diverges(self._first):
+            self._warned_of_divergence = True
             logger.warning("%s", self._divergence(step, loss))
         since = step - self._begun
         if self._next_plateau and since >= self._next_plateau and self._best > (1.0 - AT_CHANCE) * self.chance:

@@ -11,12 +11,12 @@ import yaml
 from PIL import Image
 
 from avcorr.model.embedding.embed import Embeddings
-from avcorr.model.evaluation.avc import Head
+from avcorr.model.evaluation.avc import DistanceScorer
 from avcorr.model.evaluation.evaluate import Evaluation, Plan, evaluate, write_evaluation
 from avcorr.model.evaluation.shown import View
 from avcorr.model.settings import EvalSettings
 
-HEAD = Head(6.0, 6.6)
+HEAD = DistanceScorer(6.0, 6.6)
 RATE = 8000  # of the sounds, Hz
 LABELS = ("dog barking", "snare drum", "<script>alert(1)</script>", "rain & wind")
 
@@ -28,8 +28,8 @@ class Clip:
     label: str
 
 
-class Locating(Head):
-    """A judge that places a sound in the middle of its frame, with more or less certainty."""
+class Locating(DistanceScorer):
+    """A scorer that places a sound in the middle of its frame, with more or less certainty."""
 
     def heat_maps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
         y, x = np.mgrid[-1:1:7j, -1:1:7j]
@@ -38,7 +38,7 @@ class Locating(Head):
 
 
 def fabricate_evaluation(
-    labels: tuple[str, ...] = LABELS, clips: int = 48, noise: float = 0.5, judge: Head = HEAD
+    labels: tuple[str, ...] = LABELS, clips: int = 48, noise: float = 0.5, scorer: DistanceScorer = HEAD
 ) -> Evaluation:
     """Embeddings with class structure: clips of a label lie together, sound and frame of a clip closer still."""
     generator = np.random.default_rng(0)
@@ -59,7 +59,7 @@ def fabricate_evaluation(
     }
     views = np.arange(3 * clips).reshape(clips, 3)
     plan = Plan(views, views[:, 1:2])
-    return evaluate(embeddings, records, plan, judge, EvalSettings(bootstrap=200), run_info)
+    return evaluate(embeddings, records, plan, scorer, EvalSettings(bootstrap=200), run_info)
 
 
 def fabricate_media(
@@ -100,7 +100,7 @@ def fabricate_run(run: Path, steps: int = 4000, labels: tuple[str, ...] = LABELS
             }
             file.write(json.dumps(row) + "\n")
     (run / "config.yaml").write_text(yaml.safe_dump({"train": {"steps": steps, "batch_size": 256}}))
-    evaluation = fabricate_evaluation(labels, judge=Locating(*HEAD) if localises else HEAD)
+    evaluation = fabricate_evaluation(labels, scorer=Locating(*HEAD) if localises else HEAD)
     media = fabricate_media(evaluation.wanted, labels)
     write_evaluation(evaluation, run, media, {view: media[view][0] for view in evaluation.located})
     return run

@@ -5,11 +5,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error
 
 from avcorr.model.errors import EvaluationError
-from avcorr.model.evaluation.avc import Decisions, Head, correspondence, distances, judge_pairs
+from avcorr.model.evaluation.avc import Decisions, DistanceScorer, correspondence, distances, score_pairs
 from avcorr.model.evaluation.bootstrap import intervals, weighted_mean, weighted_median
 from avcorr.model.evaluation.pairing import APART_SECONDS, derange, draw_negatives
 
-HEAD = Head(slope=5.0, bias=6.0)
+HEAD = DistanceScorer(slope=5.0, bias=6.0)
 
 
 def units(generator: np.random.Generator, count: int, size: int = 16) -> np.ndarray:
@@ -18,13 +18,18 @@ def units(generator: np.random.Generator, count: int, size: int = 16) -> np.ndar
 
 
 def measure(
-    image: np.ndarray, audio: np.ndarray, videos: np.ndarray, head: Head = HEAD, bootstrap: int = 100, labels: str = ""
+    image: np.ndarray,
+    audio: np.ndarray,
+    videos: np.ndarray,
+    head: DistanceScorer = HEAD,
+    bootstrap: int = 100,
+    labels: str = "",
 ) -> dict:
     """Correspondence of clips with one view each."""
     views = np.arange(len(image))
     names = np.array(list(labels) or [""] * len(image))
-    verdicts = judge_pairs((image, audio), views[:, None], np.zeros(len(image)), videos, names, head, 0)
-    return correspondence(verdicts, videos, names, head, 0, bootstrap)
+    scored = score_pairs((image, audio), views[:, None], np.zeros(len(image)), videos, names, head, 0)
+    return correspondence(scored, videos, names, head, 0, bootstrap)
 
 
 @pytest.mark.parametrize("sizes", [(1, 1), (2, 1, 1), (3, 3), (5,) * 40, (7, 3, 2, 1, 1)])
@@ -69,7 +74,7 @@ def test_perfect_embeddings_score_100_percent():
 def test_random_embeddings_score_at_chance():
     generator = np.random.default_rng(1)
     image, audio = units(generator, 600), units(generator, 600)
-    head = Head(5.0, 5.0 * float(np.median(distances(image, audio))))
+    head = DistanceScorer(5.0, 5.0 * float(np.median(distances(image, audio))))
     result = measure(image, audio, np.repeat(np.arange(200), 3), head, bootstrap=300)
     low, high = result["interval"]
     assert low < 0.5 < high
@@ -154,7 +159,7 @@ def test_the_calibration_error_by_hand():
 def test_a_head_of_the_other_sign_turns_the_ranking():
     positive, negative = np.array([1.9, 1.8]), np.array([0.1, 0.2])
     assert Decisions(positive, negative, HEAD).measure(np.ones((1, 4)))["roc_auc"][0] == 0.0
-    assert Decisions(positive, negative, Head(-5.0, -6.0)).measure(np.ones((1, 4)))["roc_auc"][0] == 1.0
+    assert Decisions(positive, negative, DistanceScorer(-5.0, -6.0)).measure(np.ones((1, 4)))["roc_auc"][0] == 1.0
 
 
 def test_intervals_are_those_of_a_loop_over_resampled_videos():
@@ -229,8 +234,8 @@ def test_kinds_of_negatives_and_classes_are_told_apart():
     drawn, times, videos, _ = clips_with_views(60)
     labels = np.array(["a", "b", "c"])[np.arange(60) % 3]
     image = np.eye(3, dtype=np.float32)[np.arange(60) % 3].repeat(5, axis=0)
-    verdicts = judge_pairs((image, image), drawn, times, videos, labels, HEAD, 0)
-    result = correspondence(verdicts, videos, labels, HEAD, 0, 200)
+    scored = score_pairs((image, image), drawn, times, videos, labels, HEAD, 0)
+    result = correspondence(scored, videos, labels, HEAD, 0, 200)
     kinds = result["by_negative"]
     assert kinds["same_clip"]["accuracy"] == kinds["same_class"]["accuracy"] == 0.5
     assert kinds["same_clip"]["roc_auc"] == 0.5 and kinds["same_clip"]["pairs"] == 600

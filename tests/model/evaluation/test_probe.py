@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import run as program
 from avcorr.model.errors import EvaluationError
 from avcorr.model.evaluation.esc50 import Sound, cross_validate, read_folder
-from avcorr.model.evaluation.probe import Items, classify, commonest, figures, held_out, with_both
+from avcorr.model.evaluation.probing import Items, classify, commonest, figures, held_out, with_both
 from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.sources.find import find_sources
 from tests.conftest import SMALL, MakeVideo
@@ -122,7 +122,7 @@ def test_probe_of_shards(labelled: tuple[Path, Path], capsys: pytest.CaptureFixt
         assert (result["train_items"], result["test_items"], result["classes"]) == (8, 4, 2)
         assert set(result["results"]) == {"image", "audio", "both"} and "ffmpeg" in result["decoders"]
     text = capsys.readouterr().out
-    assert "8 items to learn from, 4 judged, 2 classes" in text and "gallery " in text
+    assert "8 items to learn from, 4 classified, 2 classes" in text and "gallery " in text
     assert command("probe", "--run", run, "--shards", shards, settings=["eval.split=train"]) == 1
     assert "8 source videos of the split 'train'" in capsys.readouterr().err
 
@@ -155,7 +155,7 @@ def test_probe_of_a_folder_like_esc50(
     row = result["results"]["audio"]["linear"]
     assert result["protocol"] == "esc50/mean10" and result["classes"] == 2 and row["items"] == 20
     assert row["accuracy"] == 1.0 and row["folds"] == dict.fromkeys("12345", 1.0)  # even an untrained net hears this
-    assert "20 judged, 2 classes" in capsys.readouterr().out
+    assert "20 classified, 2 classes" in capsys.readouterr().out
     (folder / "audio" / "1-0-A-0.wav").write_bytes(b"no sound")
     assert command("probe", "--run", labelled[1], "--esc50", folder) == 1
     assert "1-0-A-0.wav cannot be read as a sound" in capsys.readouterr().err

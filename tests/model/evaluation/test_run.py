@@ -12,14 +12,14 @@ import torch
 from avcorr.model.correspondence import build_model
 from avcorr.model.embedding.embed import Embeddings, embed
 from avcorr.model.errors import EvaluationError
-from avcorr.model.evaluation.avc import Head
+from avcorr.model.evaluation.avc import DistanceScorer
 from avcorr.model.evaluation.evaluate import Evaluation, Plan, evaluate, pool, write_evaluation
-from avcorr.model.evaluation.judge import judge_of
+from avcorr.model.evaluation.network_scorer import scorer_of
 from avcorr.model.evaluation.sanity import Check
 from avcorr.model.evaluation.table import RED, table
 from avcorr.model.settings import EvalSettings, ModelSettings, SpectrogramSettings
 
-HEAD = Head(slope=5.0, bias=6.0)
+HEAD = DistanceScorer(slope=5.0, bias=6.0)
 CPU = torch.device("cpu")
 
 
@@ -103,7 +103,7 @@ def test_the_batch_size_does_not_change_a_digit(batch_size: int):
     np.testing.assert_array_equal(some.image, all_at_once.image)
     np.testing.assert_array_equal(some.audio, all_at_once.audio)
     assert some.features is not None and all_at_once.features is not None
-    assert some.rows(np.array([3])).judged[0].shape == (1, 8)
+    assert some.rows(np.array([3])).head_inputs[0].shape == (1, 8)
     np.testing.assert_array_equal(some.features[1], all_at_once.features[1])
     assert model.training
 
@@ -119,14 +119,14 @@ def test_networks_without_a_shared_space_are_judged_by_their_own_head():
         frames = torch.randint(256, (12, 32, 32, 3), generator=generator).to(torch.uint8)
         audio = torch.randint(-9000, 9000, (12, 2000), generator=generator).to(torch.int16)
         batch = Batch(frames, audio, torch.arange(12), torch.zeros(12, dtype=torch.float64))
-        embeddings, judge = embed(model, [batch], CPU), judge_of(model, CPU)
+        embeddings, scorer = embed(model, [batch], CPU), scorer_of(model, CPU)
         with torch.no_grad():
             logits = model.logits(model.image_features(frames), model.audio_features(audio))
-        np.testing.assert_allclose(judge.gaps(*embeddings.judged), -logits.numpy(), atol=5e-3)
+        np.testing.assert_allclose(scorer.gaps(*embeddings.head_inputs), -logits.numpy(), atol=5e-3)
         np.testing.assert_allclose(np.linalg.norm(embeddings.image, axis=1), 1, atol=1e-5)
         clips = [Clip(f"clip{index}", f"video{index}", "ab"[index % 2]) for index in range(12)]
         result = evaluate(
-            embeddings, clips, plan(12, 1), judge, EvalSettings(bootstrap=10, tsne_classes=2), {}
+            embeddings, clips, plan(12, 1), scorer, EvalSettings(bootstrap=10, tsne_classes=2), {}
         ).metrics["avc"]
         assert (result["judged_by"], result["threshold"]) == ("logit", 0.0)
         assert result["positive_accuracy"] == (logits > 0).float().mean().item()
@@ -134,7 +134,7 @@ def test_networks_without_a_shared_space_are_judged_by_their_own_head():
 
 def test_the_judge_of_a_distance_is_the_models_head():
     model = build_model(ModelSettings(width=8), seed=0)
-    assert judge_of(model, CPU) == pytest.approx(Head(5.0, 6.0))
+    assert scorer_of(model, CPU) == pytest.approx(DistanceScorer(5.0, 6.0))
 
 
 def test_nothing_to_embed_is_an_error():

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from avcorr.model.embedding.embed import embed
-from avcorr.model.evaluation.avc import Head
+from avcorr.model.evaluation.avc import DistanceScorer
 from avcorr.model.evaluation.pairing import Pairs, first_negatives
 from avcorr.model.evaluation.sanity import (
     Check,
@@ -22,7 +22,7 @@ from avcorr.pipeline.errors import PairError
 from avcorr.pipeline.moments.batches import ViewBatch
 
 CPU = torch.device("cpu")
-HEAD = Head(5.0, 6.0)
+HEAD = DistanceScorer(5.0, 6.0)
 
 
 class Batch(NamedTuple):

@@ -12,11 +12,11 @@ from avcorr.model.correspondence import build_model
 from avcorr.model.embedding.embed import Embeddings, embed
 from avcorr.model.errors import EvaluationError
 from avcorr.model.evaluation import projection
-from avcorr.model.evaluation.avc import Head, Verdict
+from avcorr.model.evaluation.avc import DistanceScorer, ScoredPairs
 from avcorr.model.evaluation.evaluate import Plan, evaluate
 from avcorr.model.evaluation.heat import HEAT_MAPS
-from avcorr.model.evaluation.judge import judge_of
 from avcorr.model.evaluation.mistakes import MISTAKES, mistakes
+from avcorr.model.evaluation.network_scorer import scorer_of
 from avcorr.model.evaluation.pairing import Pairs
 from avcorr.model.evaluation.shown import Shown
 from avcorr.model.settings import EvalSettings, ModelSettings, SpectrogramSettings
@@ -43,9 +43,9 @@ def test_the_surest_mistakes_by_hand() -> None:
     """p = sigmoid(6 - 5 distance): at 1.2 it is one half, at 0.2 sigmoid(5), at 1.8 sigmoid(-3)."""
     clips = clips_of("aabb")
     pairs = Pairs(np.arange(4), np.array([1, 2, 3, 0]), np.arange(4), np.zeros(4, int))
-    verdict = Verdict(pairs, np.array([0.1, 1.3, 1.8, 1.2]), np.array([0.2, 1.9, 0.9, 1.2]))
+    scored = ScoredPairs(pairs, np.array([0.1, 1.3, 1.8, 1.2]), np.array([0.2, 1.9, 0.9, 1.2]))
     shown = Shown(clips)
-    found = mistakes(verdict, views_of(4), clips, Head(5.0, 6.0), shown)
+    found = mistakes(scored, views_of(4), clips, DistanceScorer(5.0, 6.0), shown)
     alarms, apart, misses = (found[name] for name in ("false_alarms", "of_two_labels", "misses"))
     assert (apart["count"], apart["pairs"]) == (0, 2)  # of the pairs 1 and 3, a with b, none is called a match
     assert (alarms["count"], alarms["pairs"]) == (2, 4) and misses["count"] == 3  # p = 0.5 is called no match
@@ -63,8 +63,8 @@ def test_the_surest_mistakes_by_hand() -> None:
 def test_a_video_is_shown_once_and_labels_may_be_unknown() -> None:
     clips = [Clip(f"clip{number}", f"video{number // 2}", "") for number in range(2 * MISTAKES + 4)]
     views = np.arange(len(clips))
-    verdict = Verdict(Pairs(views, views[::-1], views, views * 0), np.full(len(clips), 0.1), views / 100)
-    found = mistakes(verdict, views_of(len(clips)), clips, Head(5.0, 6.0), Shown(clips))
+    scored = ScoredPairs(Pairs(views, views[::-1], views, views * 0), np.full(len(clips), 0.1), views / 100)
+    found = mistakes(scored, views_of(len(clips)), clips, DistanceScorer(5.0, 6.0), Shown(clips))
     assert [row["frame"]["key"] for row in found["false_alarms"]["rows"]] == [f"clip{2 * n}" for n in range(MISTAKES)]
     assert found["false_alarms"]["rows"][0]["same_label"] is None
     assert found["of_two_labels"]["pairs"] == 0
@@ -82,7 +82,7 @@ def test_heat_maps_are_of_the_model_that_decides() -> None:
     views = [Batch(frames, audio, torch.arange(12), torch.zeros(12, dtype=torch.float64))]
     every, plan = np.arange(12)[:, None], EvalSettings(bootstrap=10)
     clips = clips_of("abababababab")
-    result = evaluate(embed(model, views, device), clips, Plan(every, every), judge_of(model, device), plan, {})
+    result = evaluate(embed(model, views, device), clips, Plan(every, every), scorer_of(model, device), plan, {})
     assert result.heat_maps is not None and len(result.heat_maps) == len(result.located) == HEAT_MAPS
     for row, (clip, _) in zip(result.heat_maps, result.located, strict=True):
         other = row["other"]["sound"]["clip"]
@@ -94,7 +94,7 @@ def test_heat_maps_are_of_the_model_that_decides() -> None:
             np.testing.assert_allclose(told["places"], expected, atol=2e-3)  # features are kept in half precision
             assert told["probability"] == pytest.approx(expected.max(), abs=2e-3)
     plain = build_model(ModelSettings(width=8, spectrogram=spectrogram), seed=0)
-    judged = evaluate(embed(plain, views, device), clips, Plan(every, every), judge_of(plain, device), plan, {})
+    judged = evaluate(embed(plain, views, device), clips, Plan(every, every), scorer_of(plain, device), plan, {})
     assert judged.heat_maps is None and judged.located == []
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from torch import distributed
 
-from avcorr.model.training.distributed import _of_this_start
+from avcorr.model.training.distributed import _store_of_this_start
 from tests.commands.test_processes import ROOT, losses, wait_for_steps, words
 from tests.support.commands import TINY
 
@@ -62,7 +62,7 @@ def test_processes_of_one_start_share_names_that_no_dead_one_used() -> None:
 
     def join(rank: int) -> distributed.Store:
         client = distributed.TCPStore("127.0.0.1", server.port, None, False, timeout=wait)
-        return _of_this_start(client, rank, 3)
+        return _store_of_this_start(client, rank, 3)
 
     for _ in range(3):
         with ThreadPoolExecutor(3) as threads:

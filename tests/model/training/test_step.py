@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from avcorr.model.correspondence import build_model
-from avcorr.model.training.progress import Interval
+from avcorr.model.training.run_log import Interval
 from avcorr.model.training.step import Stepper
 from tests.model.training.test_trainer import CPU, MODEL, PairBatch, batch, settings
 

@@ -15,7 +15,7 @@ from avcorr.model.errors import ModelError, TrainingDiverged
 from avcorr.model.networks.network import CorrespondenceModel
 from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints
 from avcorr.model.settings import ModelSettings, SpectrogramSettings, TrainSettings
-from avcorr.model.training.interrupt import uninterrupted
+from avcorr.model.training.interrupt import deferred_signals
 from avcorr.model.training.trainer import Summary, fit
 
 CPU = torch.device("cpu")
@@ -211,7 +211,7 @@ def test_an_interrupt_saves_the_last_whole_step(tmp_path: Path, inside: bool, do
 @pytest.mark.usefixtures("ctrl_c")
 def test_interrupts_wait_for_the_end_of_the_block() -> None:
     ended = False
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
+    with pytest.raises(KeyboardInterrupt), deferred_signals():
         signal.raise_signal(signal.SIGINT)
         ended = True
     assert ended

@@ -1,16 +1,16 @@
-"""The judge of an evaluation: the model's own head."""
+"""Scorers of an evaluation: the decisions of the model's own head."""
 
 import numpy as np
 import torch
 
 from ..networks.network import CorrespondenceModel
-from .avc import Head, Judge
+from .avc import DistanceScorer, PairScorer
 
 PAIRS_AT_ONCE = 1024
 
 
-class NetworkJudge:
-    """A judge by a network that is no function of a distance; its gap is the negated logit."""
+class LogitScorer:
+    """Scorer by a network that is no function of a distance; its gap is the negated logit."""
 
     slope = 1.0
     bias = 0.0
@@ -31,8 +31,8 @@ class NetworkJudge:
         return -np.concatenate(logits)
 
 
-class LocatingJudge(NetworkJudge):
-    """A judge that says where in the frame the sound is; its gap is the negated logit of the best place."""
+class LocalisingScorer(LogitScorer):
+    """Scorer that says where in the frame the sound is; its gap is the negated logit of the best place."""
 
     @torch.inference_mode()
     def heat_maps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
@@ -42,9 +42,9 @@ class LocatingJudge(NetworkJudge):
         return maps
 
 
-def judge_of(model: CorrespondenceModel, device: torch.device) -> Judge:
-    """Return the judge that decides as the model does."""
+def scorer_of(model: CorrespondenceModel, device: torch.device) -> PairScorer:
+    """Return the scorer that decides as the model does."""
     line = model.distance_coefficients()
     if line is not None:
-        return Head(*line)
-    return LocatingJudge(model, device) if model.localises else NetworkJudge(model, device)
+        return DistanceScorer(*line)
+    return LocalisingScorer(model, device) if model.localises else LogitScorer(model, device)

@@ -61,15 +61,23 @@ def figures(
 ) -> dict[str, Any]:
     """Return accuracy, top5_accuracy, map and roc_auc, with 95 % intervals over the owners and values at chance.
 
-    scores: (M, K). classes: str (K,). chance: the accuracy of always naming the commonest class of the training items.
     map and roc_auc are means over the classes that the test items have; a label that was not learnt is never right.
-    Raises EvaluationError when the test items have fewer than two labels.
+
+    Args:
+        scores: (M, K) of the test items.
+        classes: str (K,), those of the training items.
+        test: the M items.
+        chance: the accuracy of always naming the commonest class of the training items.
+        bootstrap, seed: number of resamplings and their seed.
+
+    Raises:
+        EvaluationError: when the test items have fewer than two labels.
     """
     truth = test.labels[:, None] == classes[None, :]
     present = np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))
     if not len(present):
         raise EvaluationError(
-            f"a probe needs items of at least 2 known labels to judge; found {len(test.labels)} items"
+            f"a probe needs items of at least 2 known labels to be tested on; found {len(test.labels)} items"
         )
     ranked = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
     first = np.take_along_axis(truth, ranked, axis=1)
@@ -110,7 +118,7 @@ def _mean_of_present(values: np.ndarray) -> np.ndarray:
 
 
 def held_out(train: Items, test: Items, bootstrap: int, seed: int) -> dict[str, Any]:
-    """Learn from `train`, judge `test`, and return the counts and the figures of each space and classifier."""
+    """Learn from `train`, classify `test`, and return the counts and the figures of each space and classifier."""
     classes, chance = np.unique(train.labels), commonest(train.labels, test.labels)
     return {
         "train_items": len(train.labels),
@@ -136,7 +144,7 @@ def table(result: Mapping[str, Any]) -> str:
     """Lay out a probe's result as text: every figure with its interval and its value at chance."""
     lines = [
         f"{result['name']}, step {result['step']}: {result['train_items']} items to learn from, "
-        f"{result['test_items']} judged, {result['classes']} classes",
+        f"{result['test_items']} classified, {result['classes']} classes",
         f"protocol {result['protocol']}, gallery {result['gallery_sha256'][:12]}, seed {result['seed']}",
         "decoded by " + ", ".join(f"{name} {version}" for name, version in result["decoders"].items()),
         "",
