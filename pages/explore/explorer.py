@@ -18,7 +18,7 @@ from avcorr.retrieval.search import Searcher
 
 from .clips import Clips, Timeline
 from .errors import ExploreError
-from .scorer import PairScorer
+from .shared_embedder import SharedEmbedder
 from .uploads import MARK, Uploads
 
 MOST_HITS = 48
@@ -36,25 +36,25 @@ class Explorer:
         name: of the run, for people.
         searcher: the embeddings and their index.
         clips: the dataset.
-        scorer: the model.
+        embedder: the model.
         limit: bytes that an uploaded file may have.
     """
 
-    def __init__(self, name: str, searcher: Searcher, clips: Clips, scorer: PairScorer, limit: int) -> None:
-        self._name, self._searcher, self.clips, self._scorer = name, searcher, clips, scorer
+    def __init__(self, name: str, searcher: Searcher, clips: Clips, embedder: SharedEmbedder, limit: int) -> None:
+        self._name, self._searcher, self.clips, self._embedder = name, searcher, clips, embedder
         self._embeddings = searcher.embeddings
-        self.uploads = Uploads(scorer, limit)
+        self.uploads = Uploads(embedder, limit)
 
     @cached_property
     def about(self) -> dict[str, Any]:
         """Facts about the run, its embeddings and the dataset."""
-        embeddings, model = self._embeddings, self._scorer.config["model"]
+        embeddings, model = self._embeddings, self._embedder.config["model"]
         return {
-            "run": self._name, "step": self._scorer.step, "architecture": model["architecture"],
+            "run": self._name, "step": self._embedder.step, "architecture": model["architecture"],
             "shards": PurePath(embeddings.shards).name, "clips": len(embeddings.keys), "views": len(embeddings),
             "index": self._searcher.index.kind, "labels": _counted(embeddings.labels),
             "splits": _counted(embeddings.splits), "shared_space": embeddings.has_shared_space,
-            "localises": self._scorer.localises, "seconds": self._scorer.seconds, "limit": self.uploads.limit,
+            "localises": self._embedder.localises, "seconds": self._embedder.seconds, "limit": self.uploads.limit,
             "version": embeddings.digest[:12],
         }  # fmt: skip
 
@@ -122,9 +122,9 @@ class Explorer:
         """
         jpeg, line = self.clips.frame(frame_of, frame), self.clips.timeline(sound_of)
         first = self.first_sample(line, start, sound_of)
-        sounds = self.clips.sound(sound_of, first, first + self._scorer.samples)[None]
+        sounds = self.clips.sound(sound_of, first, first + self._embedder.samples)[None]
         picture, crop = self._cropped(jpeg, frame_of)
-        scores = self._scorer.score(picture, sounds)
+        scores = self._embedder.score(picture, sounds)
         time = float(self.clips.timeline(frame_of).times[frame])
         begin = first / line.rate
         return {
@@ -135,7 +135,7 @@ class Explorer:
 
     def curve(self, frame_of: str, frame: int, sound_of: str) -> dict[str, Any]:
         """Return the probabilities of a frame with every moment of a sound. Raises as `pair` does."""
-        line, window = self.clips.timeline(sound_of), self._scorer.samples
+        line, window = self.clips.timeline(sound_of), self._embedder.samples
         self.first_sample(line, 0.0, sound_of)
         room = (line.samples - window) / line.rate
         starts = np.linspace(0, room, min(CURVE_POINTS, int(room / CURVE_STEP) + 1))
@@ -143,25 +143,25 @@ class Explorer:
         firsts = (starts * line.rate).astype(int)
         sounds = np.stack([wave[first : first + window] for first in firsts])
         picture, _ = self._cropped(self.clips.frame(frame_of, frame), frame_of)
-        found = self._scorer.score(picture, sounds).probabilities
+        found = self._embedder.score(picture, sounds).probabilities
         return {"starts": (firsts / line.rate).round(4).tolist(), "probabilities": found.round(5).tolist()}
 
     def first_sample(self, line: Timeline, start: float, key: str) -> int:
         """Return the first sample of the model's window that begins nearest to a time."""
-        room = line.samples - self._scorer.samples
+        room = line.samples - self._embedder.samples
         if room < 0:
-            raise ExploreError(f"the sound of {key} is shorter than the {self._scorer.seconds:g} s of the model")
+            raise ExploreError(f"the sound of {key} is shorter than the {self._embedder.seconds:g} s of the model")
         return int(min(max(round(start * line.rate), 0), room))
 
     def window(self, key: str, start: float) -> tuple[NDArray[np.int16], int]:
         """Return the samples of the model's window from a time on, fewer of a shorter clip, and their rate."""
         line = self.clips.timeline(key)
-        first = min(max(round(start * line.rate), 0), max(0, line.samples - self._scorer.samples))
-        return self.clips.sound(key, first, min(first + self._scorer.samples, line.samples)), line.rate
+        first = min(max(round(start * line.rate), 0), max(0, line.samples - self._embedder.samples))
+        return self.clips.sound(key, first, min(first + self._embedder.samples, line.samples)), line.rate
 
     def _cropped(self, jpeg: bytes, key: str) -> tuple[NDArray[np.uint8], list[float]]:
         """Return the crop (S, S, 3) of a frame that the model sees, and its left, top, width and height in [0, 1]."""
-        size = self._scorer.frame_size
+        size = self._embedder.frame_size
         out = np.empty((1, size, size, 3), np.uint8)
         try:
             decode_frames([jpeg], np.full((1, 2), 0.5), out)
@@ -175,7 +175,7 @@ class Explorer:
         """Return `match`, `same_video`, or the kind of negative as evaluation/pairing.py names it."""
         a, b = self.clips.number(frame_of), self.clips.number(sound_of)
         if a == b:
-            return "match" if start <= time <= start + self._scorer.seconds else "same_clip"
+            return "match" if start <= time <= start + self._embedder.seconds else "same_clip"
         if self._embeddings.video[a] == self._embeddings.video[b]:
             return "same_video"
         label = self._embeddings.labels[a]

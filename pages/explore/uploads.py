@@ -15,7 +15,7 @@ from avcorr.retrieval.errors import RetrievalError
 from avcorr.retrieval.query import Query, file_query
 
 from .errors import BusyError, ExploreError, UnknownError
-from .scorer import PairScorer
+from .shared_embedder import SharedEmbedder
 
 MARK = "~"
 """First letter of the ids of uploads, and of no clip's key."""
@@ -34,12 +34,12 @@ class Uploads:
     on its memory and its time, and of it remain the vectors.
 
     Args:
-        scorer: the model.
+        embedder: the model.
         limit: bytes that a file may have.
     """
 
-    def __init__(self, scorer: PairScorer, limit: int) -> None:
-        self._scorer, self.limit = scorer, limit
+    def __init__(self, embedder: SharedEmbedder, limit: int) -> None:
+        self._embedder, self.limit = embedder, limit
         self._places, self._turns = BoundedSemaphore(AT_ONCE + WAITING), BoundedSemaphore(AT_ONCE)
         self._queries: OrderedDict[str, Query] = OrderedDict()
         self._lock = Lock()
@@ -58,7 +58,7 @@ class Uploads:
         with self._turn():
             file, digest = self._receive(body)
             try:
-                query = replace(file_query(Path(file.path), self._scorer), name=name)
+                query = replace(file_query(Path(file.path), self._embedder), name=name)
             except (MediaError, RetrievalError) as error:
                 raise ExploreError(str(error).replace(file.path, name)) from error
         known = MARK + digest[:24]

@@ -20,7 +20,7 @@ class PairScores(NamedTuple):
     """(B, H', W'), in [0, 1], that the sound comes from each place; None where the model does not localise."""
 
 
-class PairScorer:
+class SharedEmbedder:
     """An embedder that threads may share.
 
     Decoding goes on side by side; only what the towers do is done one at a time, which on few cores is no slower.
