@@ -46,7 +46,6 @@ setup(
         "waitress>=3.0",  # its server; has no dependencies
     ],
     extras_require={
-        "crop": ["turbojpeg>=0.0.2"],  # pairs.decode: crop; its wheels ship libjpeg-turbo 3
         "pyav": ["av>=14.0"],  # shard.decoder: pyav
         "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],  # run.py export --onnx
         "wandb": ["wandb>=0.19"],  # train.wandb

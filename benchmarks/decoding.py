@@ -20,26 +20,24 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import numpy as np
 import torch
 
-from avcorr.pipeline.moments.jpegs import JpegBatch, place_crops
+from avcorr.pipeline.moments.jpegs import place_crops
 from avcorr.pipeline.moments.views import decode_frames
 from avcorr.shards.dataset import Index
 from avcorr.shards.reader import read_clips
 
 COUNT = 256
-WAYS = ("frame", "crop", "device: worker", "device: trainer")
+WAYS = ("frame", "device: worker", "device: trainer")
 
 
 def measure(jpegs: list[bytes], crops: np.ndarray, size: int) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Return seconds by each way, and the frames of the three."""
-    frames = {name: np.empty((len(jpegs), size, size, 3), np.uint8) for name in ("frame", "crop")}
+    """Return seconds by each way, and the frames of both."""
+    frames = {"frame": np.empty((len(jpegs), size, size, 3), np.uint8)}
     clock = [time.process_time()]
-    for name, out in frames.items():
-        decode_frames(jpegs, crops, out, crop_only=name == "crop")
-        clock.append(time.process_time())
+    decode_frames(jpegs, crops, frames["frame"])
+    clock.append(time.process_time())
     placed = place_crops(jpegs, crops, size)
     clock.append(time.process_time())
-    rest = torch.zeros(len(jpegs))
-    frames["device"] = JpegBatch(*placed, rest, rest, rest, rest).decode(torch.device("cpu")).frames.numpy()
+    frames["device"] = placed.decode(torch.device("cpu")).numpy()
     clock.append(time.process_time())
     return dict(zip(WAYS, np.diff(clock).tolist(), strict=True)), frames
 
@@ -57,23 +55,21 @@ def main() -> None:
     jpegs = [bytes(clip.frame(number)) for clip in clips for number in range(0, clip.metadata.frame_count, 8)]
     rng = np.random.default_rng(0)
     print(f"{len(jpegs)} frames, {sum(map(len, jpegs)) / len(jpegs) / 1000:.1f} kB each\n")
-    print(f"| side | {' | '.join(WAYS)} | `crop`: ratio, pixels off | `device`: grey levels off, mean, most |")
-    print("|---" * (len(WAYS) + 3) + "|")
+    print(f"| side | {' | '.join(WAYS)} | `device`: grey levels off, mean, most |")
+    print("|---" * (len(WAYS) + 2) + "|")
     for size in map(int, arguments.sizes.split(",")):
         seconds: dict[str, list[float]] = defaultdict(list)
-        off, ratios = [], []
+        off = []
         for turn in range(arguments.rounds + 1):
             chosen = random.choices(jpegs, k=COUNT)
             took, frames = measure(chosen, rng.random((COUNT, 2)), size)
-            off.append([np.abs(frames["frame"].astype(int) - frames[name]) for name in ("crop", "device")])
+            off.append(np.abs(frames["frame"].astype(int) - frames["device"]))
             if turn:
-                ratios.append(took["frame"] / took["crop"])
                 for name, value in took.items():
                     seconds[name].append(value)
         cells = " | ".join(f"{1e6 * statistics.median(seconds[name]) / COUNT:.0f}" for name in WAYS)
-        wrong = sum(int((crop > 0).sum()) for crop, _ in off)
-        mean, most = np.mean([device.mean() for _, device in off]), max(device.max() for _, device in off)
-        print(f"| {size} | {cells} | {statistics.median(ratios):.2f}, {wrong} | {mean:.1f}, {most} |", flush=True)
+        mean, most = np.mean([device.mean() for device in off]), max(device.max() for device in off)
+        print(f"| {size} | {cells} | {mean:.1f}, {most} |", flush=True)
 
 
 if __name__ == "__main__":

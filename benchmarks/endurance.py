@@ -1,6 +1,6 @@
 """Whether a worker's memory and open files stay flat while pairs are drawn for a long time.
 
-    python benchmarks/endurance.py ROOT [--minutes 60] [--workers 2] [--pause 0] [--set pairs.window_clips=64]
+    python benchmarks/endurance.py ROOT [--minutes 60] [--workers 2] [--pause 0] [--set pairs.block_clips=64]
 
 ROOT may be a folder or an address. With a pause after each batch, as of a trainer at work, cores stay free. Prints, for
 the largest worker: resident memory (with what it shares: torch's libraries, the catalogue), private memory, open files;
@@ -16,8 +16,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from avcorr.configs.load import load_config
-from avcorr.pipeline.moments.loader import PairLoader
-from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.correspondence.pairs import PairDataset
+from avcorr.pipeline.moments.loader import MomentLoader
 
 
 def children() -> list[int]:
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[])
     arguments = parser.parse_args()
     settings = load_config(None, [f"pairs.workers={arguments.workers}", *arguments.set]).pairs
-    loader = PairLoader(PairDataset(arguments.root, settings, batch_size=256, seed=0))
+    loader = MomentLoader(PairDataset(arguments.root, settings, batch_size=256, seed=0))
     began = last = time.monotonic()
     rows: list[tuple[float, float, int]] = []
     print("| minute | pairs | resident MB | private MB | open files |\n|---|---|---|---|---|")

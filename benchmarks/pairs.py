@@ -28,10 +28,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import torch
 
 from avcorr.configs.load import load_config
+from avcorr.pipeline.correspondence.pairs import PairBatch, PairDataset
 from avcorr.pipeline.moments import sampler
-from avcorr.pipeline.moments.batches import PairBatch
-from avcorr.pipeline.moments.loader import PairLoader
-from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.pipeline.moments.stages import Stages
 
 
@@ -77,7 +76,7 @@ def scaling(root: Path, pairs: int, rounds: int) -> None:
     for _ in range(rounds):
         for workers, rows in costs.items():
             settings = load_config(None, [f"pairs.workers={workers}"]).pairs
-            batches = iter(PairLoader(PairDataset(root, settings, batch_size=256, seed=0)))
+            batches = iter(MomentLoader(PairDataset(root, settings, batch_size=256, seed=0)))
             for _ in range(8):
                 next(batches)
             before = children_seconds(), time.process_time()
@@ -107,10 +106,10 @@ def main() -> None:
     settings = load_config(None, ["pairs.workers=0", *arguments.set]).pairs
     batch_size, meter = 256, sampler.Meter
     count = arguments.pairs // batch_size
-    batches = iter(PairLoader(PairDataset(arguments.root, settings, batch_size=batch_size, seed=0)))
+    batches = iter(MomentLoader(PairDataset(arguments.root, settings, batch_size=batch_size, seed=0)))
     draw(batches, count)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    plain = iter(PairLoader(PairDataset(arguments.root, settings, batch_size=batch_size, seed=0)))
+    plain = iter(MomentLoader(PairDataset(arguments.root, settings, batch_size=batch_size, seed=0)))
     sampler.Meter = Uncounted  # type: ignore[assignment,misc]
     draw(plain, count)
     sampler.Meter = meter  # type: ignore[misc]

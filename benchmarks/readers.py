@@ -23,7 +23,6 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +33,8 @@ import soundfile
 import torch
 import webdataset
 
-from avcorr.pipeline.errors import PairError
-from avcorr.pipeline.moments.loader import PairLoader
-from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.correspondence.pairs import PairDataset
+from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.pipeline.moments.views import decode_frame, decode_frames
 from avcorr.pipeline.settings import PairSettings
 from avcorr.shards.dataset import Index
@@ -81,10 +79,10 @@ def floor(clips: list[Clip]) -> Pairs:
         yield from range(256)
 
 
-def ours(root: Path, per_clip: int, window_clips: int, decode: str = "frame") -> Pairs:
+def ours(root: Path, per_clip: int, block_clips: int) -> Pairs:
     """Our loader in this process."""
-    settings = PairSettings(per_clip=per_clip, window_clips=window_clips, workers=0, decode=decode)
-    for batch in PairLoader(PairDataset(root, settings, batch_size=256, seed=0)):
+    settings = PairSettings(per_clip=per_clip, block_clips=block_clips, workers=0)
+    for batch in MomentLoader(PairDataset(root, settings, batch_size=256, seed=0)):
         yield from range(len(batch.frames))
 
 
@@ -276,10 +274,8 @@ def find_readers(root: Path, clips: list[Clip], videos: list[Path], folder: Path
     plain = write_ordinary(clips, folder)
     readers: dict[str, Pairs] = {FLOOR: floor(clips)}
     for count in (1, 4, 8):
-        readers[f"avcorr, windows of 64 clips, {count} a clip"] = ours(root, count, 64)
+        readers[f"avcorr, blocks of 64 clips, {count} a clip"] = ours(root, count, 64)
     readers["avcorr, global shuffle"] = ours(root, 1, 0)
-    with suppress(PairError):  # libjpeg-turbo 3 may not be there
-        readers["avcorr, windows of 64 clips, 4 a clip, `decode: crop`"] = ours(root, 4, 64, "crop")
     for count in (1, 4, 8):
         readers[f"webdataset, our shards, {count} a clip"] = wds_packed(tars, count)
     for count in (1, 4):

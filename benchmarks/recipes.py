@@ -24,7 +24,7 @@ from avcorr.model.training.flops import forward_flops
 
 HERE = Path(__file__).parents[1]
 QUICK = {
-    "pairs.frame_size": "64", "pairs.window_clips": "0", "pairs.workers": "1", "train.batch_size": "64",
+    "pairs.frame_size": "64", "pairs.block_clips": "0", "pairs.workers": "1", "train.batch_size": "64",
     "train.log_every": "10", "train.checkpoint_every": "60", "eval.views_per_clip": "5",
     "model.spectrogram.window": "1024", "model.spectrogram.hop": "640", "model.spectrogram.transform": "0",
     "model.spectrogram.mel_bins": "64",

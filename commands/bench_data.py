@@ -8,8 +8,8 @@ from tqdm import tqdm
 
 from avcorr.configs.load import load_config
 from avcorr.model.device import resolve_device
+from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.advice import advise, describe
-from avcorr.pipeline.moments.sampler import PairDataset
 from avcorr.pipeline.moments.speed import measure_speed
 
 from .dataset import open_shards

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from itertools import islice
 
 from avcorr.configs.load import load_config
-from avcorr.pipeline.correspondence.leakage import describe, find_shortcuts
-from avcorr.pipeline.moments.loader import PairLoader
-from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.correspondence.leakage import describe, find_leakage
+from avcorr.pipeline.correspondence.pairs import PairDataset
+from avcorr.pipeline.moments.loader import MomentLoader
 
 from .dataset import open_shards
 
@@ -18,6 +18,6 @@ def run(arguments: argparse.Namespace) -> int:
     settings = config.pairs.model_copy(update={"aligned": False})
     dataset = PairDataset(open_shards(arguments), settings, batch_size=config.train.batch_size, seed=config.train.seed)
     count = -(-arguments.pairs // config.train.batch_size)
-    found = find_shortcuts(islice(PairLoader(dataset), count))
+    found = find_leakage(islice(MomentLoader(dataset), count))
     print(json.dumps(asdict(found)) if arguments.json else describe(found))
     return int(found.leaks)

@@ -19,7 +19,7 @@ from avcorr.model.evaluation.relevance import SharedLabels
 from avcorr.model.evaluation.sanity import Check, check_all
 from avcorr.model.evaluation.table import table
 from avcorr.model.saving.checkpoint import load_model
-from avcorr.pipeline.correspondence.leakage import Glimpses
+from avcorr.pipeline.correspondence.leakage import LeakageProbe
 from avcorr.pipeline.errors import PairError
 from avcorr.pipeline.galleries.gallery import Gallery
 from avcorr.pipeline.galleries.protocols import Protocol
@@ -50,8 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
     device = resolve_device(config.train.device)
     model, _, step = load_model(folder, device, best=arguments.best)
     scorer = scorer_of(model, device)
-    glimpses = Glimpses(gallery.drawn[:, 0])
-    embeddings = embed(model, glimpses.of(gallery.batches(settings.batch_size)), device)
+    probe = LeakageProbe(gallery.drawn[:, 0])
+    embeddings = embed(model, probe.of(gallery.batches(settings.batch_size)), device)
     if gallery.too_short:
         logger.warning("%d clips are too short for a window and were left out", gallery.too_short)
     facts = {
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     evaluation = evaluate(
         embeddings, gallery.clips, Plan(gallery.drawn, gallery.pooled), scorer, settings, facts,
         relevance=SharedLabels(*perceived) if perceived else None, notes=protocol.notes,
-        checks=[*checks, _shortcut_check(glimpses, negatives)],
+        checks=[*checks, _shortcut_check(probe, negatives)],
     )  # fmt: skip
     path = write_evaluation(evaluation, folder, gallery.media(evaluation.wanted), gallery.crops(evaluation.located))
     print(table(evaluation.metrics, colour=sys.stdout.isatty()))
@@ -85,9 +85,9 @@ def _protocol_settings(arguments: argparse.Namespace) -> list[str]:
     return [f"{key}={json.dumps(str(value))}" for key, value in given.items() if value]
 
 
-def _shortcut_check(glimpses: Any, negatives: Any) -> Any:
+def _shortcut_check(probe: Any, negatives: Any) -> Any:
     try:
-        found = glimpses.find_shortcuts(negatives.frames, negatives.sounds)
+        found = probe.find_leakage(negatives.frames, negatives.sounds)
     except PairError as error:
         return Check("shortcuts", None, str(error))
     sides = (f"{tried.side} alone {100 * tried.accuracy:.1f} % (p {tried.p_value:.2g})" for tried in found.attempts)

@@ -11,8 +11,8 @@ from avcorr.model.device import resolve_device
 from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
 from avcorr.model.training.distributed import joined, named
 from avcorr.model.training.trainer import fit
-from avcorr.pipeline.moments.loader import PairLoader
-from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.correspondence.pairs import PairDataset
+from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.shards.dataset import Index
 from avcorr.shards.index.layout import write_atomically
 
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     require_rate(dataset.catalogue.sample_rate, config)
     device = resolve_device(config.train.device, processes.local_rank)
-    loader = PairLoader(dataset, device=device)
+    loader = MomentLoader(dataset, device=device)
     sequence = folder / "pairs.json"
     if start and sequence.exists():
         loader.load_state_dict(json.loads(sequence.read_bytes()) | {"step": start.step})

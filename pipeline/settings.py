@@ -40,12 +40,38 @@ class ShardSettings(BaseModel):
         return self
 
 
-class PairSettings(BaseModel):
-    """How pairs are drawn from shards."""
+class StreamSettings(BaseModel):
+    """How moments of clips are read, whatever the task."""
 
     model_config = STRICT
 
     split: str = Field("train", min_length=1, description="split of the shards that pairs are drawn from")
+    per_clip: int = Field(4, ge=1, le=64, description="samples of each clip in an epoch")
+    block_clips: int = Field(
+        64, ge=0, le=1000000,
+        description="clips that are read together and mixed; 0: all, a global shuffle for disks that read at random",
+    )  # fmt: skip
+    frame_size: int = Field(224, ge=16, le=1024, description="side of the square crop, pixels")
+    decode: Literal["frame", "device"] = Field(
+        "frame", description="frame: in the workers; device: in the training process on its device (nvJPEG)"
+    )
+    window_seconds: float = Field(1.0, gt=0, le=60, description="length of the sound, centred on the frame, seconds")
+    max_bad_shards: int = Field(0, ge=0, description="shards that may be short, altered or gone before it is an error")
+    workers: int = Field(2, ge=0, le=256, description="processes that read and decode; 0: the training process itself")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_way_out(cls, values: object) -> object:
+        if isinstance(values, dict) and "window_clips" in values:
+            raise ValueError("window_clips is called block_clips now")
+        if isinstance(values, dict) and values.get("decode") == "crop":
+            raise ValueError("decode: crop is gone, for it failed on sound shards; decode: frame gives the same pixels")
+        return values
+
+
+class PairSettings(StreamSettings):
+    """How pairs are drawn from shards."""
+
     positive_rate: float = Field(0.5, ge=0, le=1, description="share of drawn pairs whose sound belongs to the frame")
     aligned: bool = Field(
         False, description="yield only matching pairs; the objective makes its negatives inside the batch"
@@ -56,18 +82,4 @@ class PairSettings(BaseModel):
     min_offset_seconds: float = Field(
         2.0, gt=0, le=3600, description="least distance of such a sound from the frame's own, seconds"
     )
-    per_clip: int = Field(4, ge=1, le=64, description="visits of each clip in an epoch")
-    window_clips: int = Field(
-        64, ge=0, le=1000000,
-        description="clips that are read together and mixed; 0: all, a global shuffle for disks that read at random",
-    )  # fmt: skip
-    frame_size: int = Field(224, ge=16, le=1024, description="side of the square crop, pixels")
     crop: Literal["random", "center"] = Field("random", description="where the crop lies in the frame")
-    decode: Literal["frame", "crop", "device"] = Field(
-        "frame",
-        description="frame: whole frames, then the crop; crop: only what it needs, to the same pixels (libjpeg-turbo "
-        "3); device: in the training process on its device (nvJPEG), other rounding",
-    )
-    window_seconds: float = Field(1.0, gt=0, le=60, description="length of the sound, centred on the frame, seconds")
-    max_bad_shards: int = Field(0, ge=0, description="shards that may be short, altered or gone before it is an error")
-    workers: int = Field(2, ge=0, le=256, description="processes that read and decode; 0: the training process itself")

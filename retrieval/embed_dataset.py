@@ -13,8 +13,7 @@ from torch import nn
 
 from avcorr.model.embedding.embed import embed
 from avcorr.model.embedding.embedder import Embedder
-from avcorr.pipeline.galleries.gallery import Gallery
-from avcorr.pipeline.moments.batches import ViewBatch
+from avcorr.pipeline.galleries.gallery import Gallery, ViewBatch
 from avcorr.shards.index.manifest import read_manifest
 from avcorr.shards.store import Root
 from avcorr.shards.stores.open import is_remote, open_store

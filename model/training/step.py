@@ -17,8 +17,8 @@ from ..objectives.losses import EncodedPairs, Losses
 from ..saving.checkpoint import Checkpoint, save_checkpoint, take_over
 from ..settings import TrainSettings
 from .augment import augment_audio, augment_frames, mask_spectrogram, step_generator
+from .derangement import derange as draw_derangement
 from .distributed import ALONE, Processes
-from .negatives import derange as draw_derangement
 from .optimizer import build_optimizer, learning_rate, set_learning_rate
 from .transfer import Batch, Transfer
 

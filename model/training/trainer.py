@@ -13,10 +13,10 @@ from ..errors import ModelError
 from ..networks.network import CorrespondenceModel
 from ..saving.checkpoint import Checkpoint, checkpoint_path
 from ..settings import TrainSettings
+from .derangement import derange as draw_derangement
 from .distributed import ALONE, Processes
 from .flops import Cost, pair_cost
 from .interrupt import DeferredSignals, deferred_signals, terminable
-from .negatives import derange as draw_derangement
 from .run_log import Interval, Progress, Reporter
 from .samples import look
 from .step import Derange, Stepper

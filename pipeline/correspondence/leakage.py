@@ -1,4 +1,4 @@
-"""Look for shortcuts: whether the frame alone, or the sound alone, tells matching pairs from others.
+"""Look for leakage: whether the frame alone, or the sound alone, tells matching pairs from others.
 
 Nothing but their correspondence may tell them apart. Two small classifiers try on half of some pairs and are judged on
 the other half: logistic regression on the sound's energies (32 bands by 8 slices of time) and on the picture shrunk to
@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PairError
-from ..moments.batches import PairBatch, ViewBatch
+from ..galleries.gallery import ViewBatch
 from ..moments.order import Ints
-from .draw import MATCH, OTHER_VIDEO, SAME_CLIP
+from .negatives import MATCH, OTHER_VIDEO, SAME_CLIP
+from .pairs import PairBatch
 
 _BANDS, _SLICES, _SIDE = 32, 8, 16
 SIGNIFICANCE = 1e-3
-"""Chance that a sampler without shortcuts is taken for one that has some, for each classifier."""
+"""Chance that a sampler without leakage is taken for one with some, for each classifier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Shortcuts:
+class Leakage:
     """What was found in how many pairs."""
 
     pairs: int
@@ -55,7 +56,7 @@ class Shortcuts:
         return any(attempt.leaks for attempt in self.attempts)
 
 
-def find_shortcuts(batches: Iterable[PairBatch]) -> Shortcuts:
+def find_leakage(batches: Iterable[PairBatch]) -> Leakage:
     """Train and judge both classifiers on the pairs of some batches.
 
     Raises:
@@ -66,10 +67,10 @@ def find_shortcuts(batches: Iterable[PairBatch]) -> Shortcuts:
         sounds.append(sound_features(batch.audio.numpy()))
         pictures.append(picture_features(batch.frames.numpy()))
         kinds.append(batch.kinds.numpy())
-    return _search(np.concatenate(sounds), np.concatenate(pictures), np.concatenate(kinds))
+    return _judge(np.concatenate(sounds), np.concatenate(pictures), np.concatenate(kinds))
 
 
-class Glimpses:
+class LeakageProbe:
     """What the classifiers need of some views of a gallery, gathered while its batches pass.
 
     Args:
@@ -92,8 +93,8 @@ class Glimpses:
                 self._pictures.append(picture_features(batch.frames[rows].numpy()).astype(np.float32))
             yield batch
 
-    def find_shortcuts(self, frames: Ints, sounds: Ints) -> Shortcuts:
-        """Look for shortcuts in negative pairs and their positive ones: view numbers (M,) of frames and of sounds.
+    def find_leakage(self, frames: Ints, sounds: Ints) -> Leakage:
+        """Look for leakage in negative pairs and their positive ones: view numbers (M,) of frames and of sounds.
 
         Raises:
             PairError: when there are fewer than 50 of each.
@@ -102,27 +103,27 @@ class Glimpses:
         order = np.stack([own, other], axis=1).ravel()  # the two pairs of a frame stay on one side of the middle
         kinds = np.tile(np.array([MATCH, OTHER_VIDEO]), len(own))
         pictures = np.concatenate(self._pictures)[np.repeat(own, 2)]
-        return _search(np.concatenate(self._sounds)[order], pictures, kinds)
+        return _judge(np.concatenate(self._sounds)[order], pictures, kinds)
 
 
-def _search(sounds: NDArray[np.floating], pictures: NDArray[np.floating], kinds: NDArray[np.integer]) -> Shortcuts:
+def _judge(sounds: NDArray[np.floating], pictures: NDArray[np.floating], kinds: NDArray[np.integer]) -> Leakage:
     labels = kinds == MATCH
     half = len(labels) // 2
     if len(labels) < 100 or len(set(labels[:half].tolist())) < 2 or len(set(labels[half:].tolist())) < 2:
-        raise PairError(f"{len(labels)} pairs, {int(labels.sum())} of them matching, are too few to find shortcuts in")
+        raise PairError(f"{len(labels)} pairs, {int(labels.sum())} of them matching, are too few to find leakage in")
     named = {"matching": MATCH, "other video": OTHER_VIDEO, "same clip": SAME_CLIP}
-    return Shortcuts(
+    return Leakage(
         pairs=len(labels),
         kinds={name: int((kinds == number).sum()) for name, number in named.items()},
         attempts=(_attempt("sound", sounds, labels), _attempt("picture", pictures, labels)),
     )
 
 
-def describe(shortcuts: Shortcuts) -> str:
+def describe(leakage: Leakage) -> str:
     """Return the findings as lines of text."""
-    kinds = ", ".join(f"{name} {count}" for name, count in shortcuts.kinds.items())
-    lines = [f"{shortcuts.pairs} pairs: {kinds}"]
-    for attempt in shortcuts.attempts:
+    kinds = ", ".join(f"{name} {count}" for name, count in leakage.kinds.items())
+    lines = [f"{leakage.pairs} pairs: {kinds}"]
+    for attempt in leakage.attempts:
         verdict = "LEAKS" if attempt.leaks else "at chance"
         lines.append(
             f"{attempt.side:8} alone: {100 * attempt.accuracy:.2f} % +- {100 * attempt.interval:.2f}, "

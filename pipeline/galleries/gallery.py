@@ -5,12 +5,13 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import simplejpeg
 import soundfile
 import torch
+from torch import Tensor
 
 from avcorr.shards.ahead import map_ahead
 from avcorr.shards.index.manifest import ShardEntry
@@ -18,11 +19,11 @@ from avcorr.shards.store import Root
 from avcorr.shards.stores.open import open_store
 
 from ..errors import PairError
-from ..moments.batches import ViewBatch
 from ..moments.catalogue import Catalogue
 from ..moments.order import Ints
-from ..moments.reading import check_shard, no_jpeg
-from ..moments.views import decode_frames, decode_sounds
+from ..moments.reading import Fetched, Reader, no_bad_shards
+from ..moments.task import Request
+from ..moments.views import decode_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,19 @@ class GalleryClip:
     video: int
     """63-bit number of its source video."""
     label: str
+
+
+class ViewBatch(NamedTuple):
+    """Frames with their own windows of sound, for evaluation."""
+
+    frames: Tensor
+    """uint8 (B, S, S, 3), RGB, centre crop."""
+    audio: Tensor
+    """int16 (B, N), mono PCM."""
+    clips: Tensor
+    """int64 (B,): position in the list of clips evaluated."""
+    times: Tensor
+    """float64 (B,): presentation time of the frame in its clip, seconds."""
 
 
 Pooling = Literal["center", "mean10", "random"]
@@ -76,9 +90,9 @@ class Gallery:
         pooling: Pooling = "random",
         choose: Callable[[Sequence[GalleryClip]], Ints] | None = None,
     ) -> None:
-        self._store, self._frame_size = open_store(root), frame_size
-        self._catalogue = Catalogue(self._store, split, window_seconds, texts=True)
-        catalogue = self._catalogue
+        store, self._frame_size = open_store(root), frame_size
+        self._catalogue = catalogue = Catalogue(store, split, window_seconds, texts=True)
+        self._reader = Reader(store, catalogue)
         clips = tuple(map(GalleryClip, catalogue.keys, catalogue.video.tolist(), catalogue.labels))
         self._kept = choose(clips) if choose else np.arange(len(clips))
         if not len(self._kept):
@@ -111,8 +125,9 @@ class Gallery:
         Raises:
             ShardError: when a shard is short, altered or gone.
         """
-        for entry in self.shards:
-            check_shard(self._store, entry)
+        with no_bad_shards():
+            for shard in range(len(self.shards)):
+                self._reader.check(shard)
         for first in range(0, len(self._numbers), batch_size):
             yield self._batch(slice(first, first + batch_size))
 
@@ -134,10 +149,7 @@ class Gallery:
             pieces += [(shard, slice(at, min(at + batch_size, stop))) for at in range(start, stop, batch_size)]
 
         def make(piece: tuple[int, slice]) -> tuple[int, ViewBatch]:
-            shard, rows = piece
-            if rows.start == 0 or owner[rows.start - 1] != shard:
-                check_shard(self._store, self.shards[shard])
-            return shard, self._batch(rows)
+            return piece[0], self._batch(piece[1])
 
         with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as executor:
             yield from map_ahead(executor, make, pieces, 2 * threads)
@@ -151,15 +163,10 @@ class Gallery:
         catalogue = self._catalogue
         numbers, frames = self._numbers[rows], self._frames[rows]
         clips = self._kept[numbers]
-        jpegs, sounds = self._read(clips, frames)
         pictures = np.empty((len(clips), self._frame_size, self._frame_size, 3), np.uint8)
         windows = np.empty((len(clips), catalogue.window), np.int16)
-        decode_sounds(sounds, windows)
-        try:
-            decode_frames(jpegs, np.full((len(clips), 2), 0.5), pictures)
-        except ValueError as error:
-            shard = catalogue.shard[clips[error.args[1]]]
-            raise no_jpeg(catalogue.shards[shard], error) from error
+        with no_bad_shards():
+            self._reader.decode(self._read(clips, frames), pictures, windows)
         return ViewBatch(
             torch.from_numpy(pictures),
             torch.from_numpy(windows),
@@ -170,14 +177,14 @@ class Gallery:
     def media(self, wanted: Iterable[tuple[int, float]]) -> Mapping[tuple[int, float], tuple[bytes, bytes]]:
         """Return picture (JPEG) and window of sound (WAV) of each (clip number, frame time)."""
         views, clips, frames = self._find(wanted)
-        jpegs, sounds = self._read(clips, frames)
-        return dict(zip(views, zip(jpegs, map(self._wav, sounds), strict=True), strict=True))
+        read = self._read(clips, frames)
+        return dict(zip(views, zip(read.jpegs, map(self._wav, read.sounds), strict=True), strict=True))
 
     def crops(self, wanted: Iterable[tuple[int, float]]) -> Mapping[tuple[int, float], bytes]:
         """Return what a model sees of the pictures, JPEG, of each (clip number, frame time)."""
         views, clips, frames = self._find(wanted)
         pictures = np.empty((len(views), self._frame_size, self._frame_size, 3), np.uint8)
-        decode_frames(self._read(clips, frames)[0], np.full((len(views), 2), 0.5), pictures)
+        decode_frames(self._read(clips, frames).jpegs, np.full((len(views), 2), 0.5), pictures)
         return {view: simplejpeg.encode_jpeg(picture, 90) for view, picture in zip(views, pictures, strict=True)}
 
     def _find(self, wanted: Iterable[tuple[int, float]]) -> tuple[list[tuple[int, float]], Ints, Ints]:
@@ -187,10 +194,11 @@ class Gallery:
         found = [self._frame_at(clip, time) for clip, (_, time) in zip(clips.tolist(), views, strict=True)]
         return views, clips, np.array(found, np.int64)
 
-    def _read(self, clips: Ints, frames: Ints) -> tuple[list[bytes], list[bytes]]:
-        ranges = self._catalogue.pictures(clips, frames) + self._catalogue.sounds(clips, frames)
-        data = self._store.read_ranges(ranges)
-        return data[: len(clips)], data[len(clips) :]
+    def _read(self, clips: Ints, frames: Ints) -> Fetched:
+        catalogue = self._catalogue
+        starts, centre = catalogue.centred(clips, frames), np.full((len(clips), 2), 0.5)
+        with no_bad_shards():
+            return self._reader.read([Request.of_pairs(clips, frames, centre, clips, starts, catalogue.window)])[0]
 
     def _frame_at(self, clip: int, time: float) -> int:
         return int(np.abs(self._catalogue.times_of(clip) - time).argmin())

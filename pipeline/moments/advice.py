@@ -15,7 +15,7 @@ _WITH_RATE = ("draw", "read", "decode")
 def describe(speed: Speed) -> str:
     """Return it as lines of text."""
     stages = speed.stages
-    order = f"windows of {speed.window_clips} clips" if speed.window_clips else "a global shuffle"
+    order = f"blocks of {speed.block_clips} clips" if speed.block_clips else "a global shuffle"
     source = "the store" if speed.remote else "the folder, or from memory where it was read before"
     asked = f", {speed.rate:,.0f} a second asked for" if speed.rate else ""
     bad = f", {_count(speed.bad_shards, 'bad shard')} passed over" if speed.bad_shards else ""
@@ -72,7 +72,7 @@ def advise(speed: Speed) -> list[str]:
     """Return what to do, about the slowest stage first."""
     shares, stages = speed.shares(), speed.stages
     slowest = max(shares, key=lambda name: shares[name])
-    lines = [f"{_TITLES[slowest]} {shares[slowest]:.0%} of the time: {_remedy(speed, slowest)}"]
+    lines = [f"{_TITLES[slowest]} {shares[slowest]:.0%} of the time: {_way_out(speed, slowest)}"]
     if speed.rate and speed.wait < _NEGLIGIBLE:
         lines = [f"{speed.rate:,.0f} pairs/s come as asked for; whoever takes them waits {speed.wait:.0%} of the time"]
     if speed.cpu_share < _CROWDED:
@@ -100,7 +100,7 @@ def advise(speed: Speed) -> list[str]:
     if stages.device_seconds > 0.2 * speed.seconds:
         lines.append(
             f"{stages.device_seconds / speed.seconds:.0%} of this process's time goes into decoding on the device, "
-            "which then does not train; pairs.decode: crop leaves it to the workers"
+            "which then does not train; pairs.decode: frame leaves it to the workers"
         )
     if stages.decode_errors or speed.bad_shards:
         lines.append("shards are damaged: avcorr verify ROOT --full says which and where")
@@ -113,7 +113,7 @@ _TITLES = {
 }  # fmt: skip
 
 
-def _remedy(speed: Speed, stage: str) -> str:
+def _way_out(speed: Speed, stage: str) -> str:
     stages, workers = speed.stages, speed.workers
     if stage == "decode":
         if workers < speed.cores:
@@ -131,12 +131,12 @@ def _remedy(speed: Speed, stage: str) -> str:
     if stage == "read":
         return (
             "the disk is slow or far away; more workers have more reads under way, and a hard disk or a network's "
-            f"folder prefers neighbours (pairs.window_clips 64, now {speed.window_clips})"
+            f"folder prefers neighbours (pairs.block_clips 64, now {speed.block_clips})"
         )
     if stage == "idle":
         return "the pairs are not what is slow; fewer workers would do, or whoever takes them could take more"
     if stage == "draw":
-        return f"cells are largest where 16 divides the batch ({speed.batch_size} is it now)"
+        return f"chunks are largest where 16 divides the batch ({speed.batch_size} is it now)"
     return "memory is short or slow; smaller batches or fewer workers make less ahead"
 
 

@@ -35,6 +35,7 @@ class Catalogue:
         texts: whether to read keys and labels too.
 
     Attributes:
+        root, split: where the dataset lies, and which clips.
         shards: the shards of the split.
         shard: (n,) each clip's shard, as a position in `shards`; ascending.
         video: (n,) a 63-bit number for its source video, equal for clips of one video.
@@ -53,6 +54,7 @@ class Catalogue:
     def __init__(self, root: Root, split: str, window_seconds: float, *, texts: bool = False) -> None:
         store = open_store(root)
         root, entries = store.url, read_manifest(store)
+        self.root, self.split = root, split
         self.shards = tuple(entry for entry in entries if entry.split == split)
         if not self.shards:
             have = ", ".join(sorted({entry.split for entry in entries})) or "none at all"
@@ -107,13 +109,17 @@ class Catalogue:
         stops = self._mjpg[clips] + self._stop[rows]
         return self._ranges(clips, starts, stops)
 
-    def sounds(self, clips: Ints, frames: Ints) -> list[ByteRange]:
-        """Return where the windows of sound centred on frames lie, little-endian int16."""
+    def centred(self, clips: Ints, frames: Ints) -> Ints:
+        """Return the first samples of the windows of sound centred on frames."""
         middle = self.times(clips, frames) * self.sample_rate
         first = np.rint(middle - self.window / 2).astype(np.int64)
-        first = np.minimum(np.maximum(first, 0), self._samples[clips] - self.window)
-        starts = self._wav[clips] + 2 * first
-        return self._ranges(clips, starts, starts + 2 * self.window)
+        starts: Ints = np.minimum(np.maximum(first, 0), self._samples[clips] - self.window)
+        return starts
+
+    def sounds(self, clips: Ints, starts: Ints, lengths: Ints) -> list[ByteRange]:
+        """Return where stretches of sound lie, by their first samples and how many; little-endian int16."""
+        first = self._wav[clips] + 2 * starts
+        return self._ranges(clips, first, first + 2 * lengths)
 
     def replace_clips(self, clips: Ints, bad: Collection[int]) -> Ints:
         """Return the clips with those of bad shards replaced by clips of the next shard that is not bad."""

@@ -1,8 +1,8 @@
-"""Batches whose frames travel as JPEGs and are decoded on the device that trains.
+"""Frames that travel as JPEGs and are decoded on the device that trains.
 
-    worker ──> JpegBatch: bytes, sizes, boxes ──> training process: torchvision decodes on its device ──> PairBatch
+    worker ──> JpegFrames: bytes, sizes, boxes ──> training process: torchvision decodes on its device
 
-A worker then only reads; on a GPU nvJPEG decodes. The pairs and the crops are those of the other ways to decode, and
+A worker then only reads; on a GPU nvJPEG decodes. The moments and the crops are those of the other ways to decode, and
 the pixels are those of the same JPEG, but by another decoder: it interpolates chroma, and a frame that is to be smaller
 than it is stored is decoded whole and scaled down with antialiasing instead of by its DCT.
 """
@@ -20,33 +20,23 @@ from torch.nn import functional
 
 from avcorr.shards.errors import ShardFormatError
 
-from .batches import PairBatch
-from .turbojpeg import place_crop
-from .views import least_side
+from .views import BadFrameError, least_side, place_crop
 
 
-class JpegBatch(NamedTuple):
-    """Frames that are not decoded yet, with a window of sound each; batches can be joined column by column."""
+class JpegFrames(NamedTuple):
+    """F frames that are not decoded yet; they can be joined column by column."""
 
     jpegs: Tensor
-    """uint8 (bytes of all B): one JPEG behind the other."""
+    """uint8 (bytes of all F): one JPEG behind the other."""
     lengths: Tensor
-    """int64 (B,): bytes of each."""
+    """int64 (F,): bytes of each."""
     sizes: Tensor
-    """int64 (B, 2): height and width to which the frame is scaled; its own where it is not."""
+    """int64 (F, 2): height and width to which the frame is scaled; its own where it is not."""
     boxes: Tensor
-    """int64 (B, 3): top, left and side of the crop in the scaled frame, pixels."""
-    audio: Tensor
-    """int16 (B, N), mono PCM."""
-    matches: Tensor
-    """bool (B,), as of a PairBatch."""
-    videos: Tensor
-    """int64 (B,), as of a PairBatch."""
-    kinds: Tensor
-    """int8 (B,), as of a PairBatch."""
+    """int64 (F, 3): top, left and side of the crop in the scaled frame, pixels."""
 
-    def decode(self, device: torch.device) -> PairBatch:
-        """Return the pairs with their frames decoded and cropped on a device; the rest stays where it is.
+    def decode(self, device: torch.device) -> Tensor:
+        """Return the frames, uint8 (F, S, S, 3), RGB, decoded and cropped on a device.
 
         Raises:
             ShardFormatError: when a frame cannot be decoded.
@@ -60,8 +50,7 @@ class JpegBatch(NamedTuple):
                 f"a stored frame is no JPEG ({str(error).splitlines()[0]}); avcorr verify --full says where"
             ) from error
         rows = zip(images, self.sizes.tolist(), self.boxes.tolist(), strict=True)
-        frames = torch.stack([_cut(image, size, box).permute(1, 2, 0) for image, size, box in rows])
-        return PairBatch(frames, self.audio, self.matches, self.videos, self.kinds)
+        return torch.stack([_cut(image, size, box).permute(1, 2, 0) for image, size, box in rows])
 
 
 def _decode(jpegs: Sequence[Tensor], device: torch.device) -> list[Tensor]:
@@ -83,24 +72,15 @@ def _cut(image: Tensor, size: list[int], box: list[int]) -> Tensor:
     return image[:, top : top + side, left : left + side]
 
 
-class Placed(NamedTuple):
-    """JPEGs with the places of their crops; the columns of a JpegBatch that say so."""
-
-    jpegs: Tensor
-    lengths: Tensor
-    sizes: Tensor
-    boxes: Tensor
-
-
-def place_crops(jpegs: Sequence[bytes], crops: NDArray[np.float64], frame_size: int) -> Placed:
+def place_crops(jpegs: Sequence[bytes], crops: NDArray[np.float64], frame_size: int) -> JpegFrames:
     """Place crops in JPEGs of which only the headers are read; arguments and errors as of `views.decode_frames`."""
     least, sizes, boxes = least_side(frame_size), [], []
     for number, (jpeg, (down, right)) in enumerate(zip(jpegs, crops.tolist(), strict=True)):
         try:
             height, width, _, _ = simplejpeg.decode_jpeg_header(jpeg, min_height=least, min_width=least, min_factor=1)
         except ValueError as error:
-            raise ValueError(str(error), number) from error
+            raise BadFrameError(number, str(error)) from error
         sizes.append((height, width))
         boxes.append((*place_crop(height, width, frame_size, down, right), frame_size))
     data = torch.frombuffer(bytearray(b"".join(jpegs)), dtype=torch.uint8)
-    return Placed(data, torch.tensor([*map(len, jpegs)]), torch.tensor(sizes), torch.tensor(boxes))
+    return JpegFrames(data, torch.tensor([*map(len, jpegs)]), torch.tensor(sizes), torch.tensor(boxes))

@@ -1,4 +1,4 @@
-"""Put a PairDataset behind worker processes, and its parts together to batches; go on from any step."""
+"""Put a MomentDataset behind worker processes, and its parts together to batches; go on from any step."""
 
 import logging
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from itertools import count
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch.utils.data import DataLoader
@@ -16,17 +16,16 @@ from avcorr.shards.errors import DatasetMismatchError, ShardError
 from avcorr.shards.stores.open import is_remote
 
 from ..errors import PairError, PipelineError
-from .batches import PairBatch
-from .jpegs import JpegBatch
-from .sampler import PairDataset, Part
+from .jpegs import JpegFrames
+from .sampler import Batch, MomentDataset, Part
 from .stages import Stages, metrics_of
 
 logger = logging.getLogger(__name__)
-_PATIENCE_SECONDS = 10.0
+_JOIN_SECONDS = 10.0
 """How long a worker may take to end before it is killed."""
 
 
-class PairLoader:
+class MomentLoader(Generic[Batch]):
     """Batches of this rank, decoded by `pairs.workers` processes.
 
     Args:
@@ -43,7 +42,7 @@ class PairLoader:
     """
 
     def __init__(
-        self, dataset: PairDataset, *, start_method: str | None = None, device: torch.device | None = None
+        self, dataset: MomentDataset[Batch], *, start_method: str | None = None, device: torch.device | None = None
     ) -> None:
         self._dataset, self._start_method = dataset, start_method
         self._device = device or torch.device("cpu")
@@ -54,7 +53,7 @@ class PairLoader:
         self.ahead = _prefetch(workers) * workers // self.parts
         self._stages, self._since = Stages(), time.perf_counter()
 
-    def __iter__(self) -> Generator[PairBatch, None, None]:
+    def __iter__(self) -> Generator[Batch, None, None]:
         """Yield batches from `step` on, without end.
 
         Raises:
@@ -66,7 +65,7 @@ class PairLoader:
         loader = DataLoader(
             dataset, batch_size=None, num_workers=workers, prefetch_factor=_prefetch(workers) if workers else None,
             multiprocessing_context=self._start_method or _start_method(dataset) if workers else None,
-            worker_init_fn=_expect_desertion if workers else None,
+            worker_init_fn=_silence_teardown if workers else None,
             pin_memory=workers > 0 and self.parts == 1 and torch.cuda.is_available(),  # in a thread, a batch ahead
         )  # fmt: skip
         items, taken = iter(loader), count()
@@ -75,14 +74,14 @@ class PairLoader:
                 waiting = [self._take(items, int(made.sum()) - next(taken)) for _ in range(self.parts)]
                 self._count_bad(waiting)
                 began = time.perf_counter()
-                batch = _join([part.pairs for part in waiting])
+                columns = _join([part.columns for part in waiting])
                 self._stages.collate_seconds += time.perf_counter() - began
-                if isinstance(batch, JpegBatch):
-                    began = time.perf_counter()
-                    batch = batch.decode(self._device)
+                if dataset.settings.decode == "device":
+                    began, encoded = time.perf_counter(), len(JpegFrames._fields)
+                    columns[:encoded] = [JpegFrames(*columns[:encoded]).decode(self._device)]
                     self._stages.device_seconds += time.perf_counter() - began
                 self.step += 1
-                yield batch
+                yield dataset.task.collate(*columns)
         except (PipelineError, ShardError) as error:
             message = str(error)
             if message.startswith("Caught "):  # a worker's: its traceback, then "module.Class: message"
@@ -147,12 +146,12 @@ class PairLoader:
             )
 
 
-def _start_method(dataset: PairDataset) -> str | None:
+def _start_method(dataset: MomentDataset[Any]) -> str | None:
     """`forkserver` would do too, but it keeps the environment, and so the credentials, that it was started with."""
     return "spawn" if is_remote(dataset.store.url) else None
 
 
-def _expect_desertion(_: int) -> None:
+def _silence_teardown(_: int) -> None:
     """Let a worker's thread say nothing when the training ends while it takes a batch, as at SIGTERM."""
     show = sys.excepthook
 
@@ -175,28 +174,28 @@ def _stop(items: Any) -> None:
     with suppress(RuntimeError):
         shut_down()
     for worker in items._workers:
-        worker.join(_PATIENCE_SECONDS)
+        worker.join(_JOIN_SECONDS)
         if worker.is_alive():
             worker.kill()
             worker.join()
 
 
 def _prefetch(workers: int) -> int:
-    """Return how many parts each worker makes ahead: a lone one more, lest the trainer wait for one slow batch."""
+    """Return how many parts each worker makes ahead: a lone one more, so that one slow batch is not waited for."""
     return 4 if workers == 1 else 2
 
 
-def _join(parts: Sequence[PairBatch | JpegBatch]) -> PairBatch | JpegBatch:
-    """Put the parts of a batch together, in pinned memory where a GPU waits for them."""
+def _join(parts: Sequence[Sequence[torch.Tensor]]) -> list[torch.Tensor]:
+    """Put the columns of a batch's parts together, in pinned memory where a GPU waits for them."""
     waits = torch.cuda.is_available()
-    if len(parts) == 1 and (not waits or parts[0].audio.is_pinned()):
-        return parts[0]
-    columns, kind = zip(*parts, strict=True), type(parts[0])
+    if len(parts) == 1 and (not waits or parts[0][0].is_pinned()):
+        return list(parts[0])
+    columns = zip(*parts, strict=True)
     if not waits:
-        return kind(*(torch.cat(column) for column in columns))
+        return [torch.cat(column) for column in columns]
     joined = []
     for column in columns:
         size = sum(len(values) for values in column)
         pinned = torch.empty((size, *column[0].shape[1:]), dtype=column[0].dtype, pin_memory=True)
         joined.append(torch.cat(column, out=pinned))
-    return kind(*joined)
+    return joined

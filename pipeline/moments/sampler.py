@@ -1,63 +1,78 @@
-"""The stream of pairs: `(seed, step)` in, the same batch out, whoever asks.
+"""The stream of moments: `(seed, step)` in, the same batch out, whoever asks.
 
-    order ──> visits of a cell ──> draws ──> bytes of frames and windows ──> arrays ──> this worker's part of a batch
+    order ──> samples of a chunk ──> the task's request ──> bytes ──> arrays ──> this worker's part of a batch
 
-A batch of all ranks is a row of cells (see order.py). A rank makes the cells of its share of each batch, and its
+A batch of all ranks is a row of chunks (see order.py). A rank makes the chunks of its share of each batch, and its
 workers divide those among them, so each reads few places of the corpus at once.
 """
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count, groupby, islice
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from avcorr.shards.store import Root
 from avcorr.shards.stores.open import is_remote, open_store
 
-from ..correspondence.draw import MATCH
 from ..errors import PairError
-from ..settings import PairSettings
-from .batches import PairBatch, empty
+from ..settings import StreamSettings
 from .catalogue import Catalogue
-from .jpegs import JpegBatch, Placed
+from .fetching import Fetcher, Place
+from .jpegs import JpegFrames
 from .order import Order
-from .reading import Fetched, Place, Reader
+from .reading import BadShardError, Fetched, Reader
 from .stages import Meter, Stages
-from .turbojpeg import load_library
+from .task import Task
+
+Batch = TypeVar("Batch")
+Chunk = tuple[Place, Fetched]
+_NUMPY = {torch.uint8: np.uint8, torch.int16: np.int16}
 
 _AHEAD = 8
-"""Cells fetched together from a remote store in the global order."""
-
+"""Chunks fetched together from a remote store in the global order."""
 
 _FETCHES = 2
-"""Windows of different lanes that a worker fetches from a remote store at once; each may take 100 MB meanwhile."""
+"""Blocks of different streams that a worker fetches from a remote store at once; each may take 100 MB meanwhile."""
 
 
 class Part(NamedTuple):
     """A worker's part of a batch, and how it was made."""
 
-    pairs: PairBatch | JpegBatch
+    columns: Sequence[Tensor]
+    """Frames, or the columns of JpegFrames where the device decodes; sound; the task's targets."""
     bad_shards: dict[str, str]
-    """What the worker has passed over so far."""
+    """Shards that the worker has passed over so far, with what was wrong."""
     stages: Stages
-    """What it has done since its last part."""
+    """What the worker has done since its last part."""
 
 
-class PairDataset(IterableDataset[Part]):
-    """Endless batches of pairs in parts; PairLoader puts them together.
+class Share(NamedTuple):
+    """Items [start, stop) of the same chunk of every batch."""
 
-    The sequence of all ranks' pairs depends on the dataset, the settings, `batch_size` and `seed`, and on nothing else.
+    chunk: int
+    start: int
+    stop: int
+
+
+class MomentDataset(IterableDataset[Part], Generic[Batch]):
+    """Endless batches of a task's items in parts; MomentLoader puts them together.
+
+    The sequence of all ranks' items depends on the dataset, the settings, the task, `batch_size` and `seed`, and on
+    nothing else.
 
     Args:
         root: where the dataset lies: a path, an address, or an open store.
-        settings: how pairs are drawn.
-        batch_size: pairs in a batch of all ranks together.
-        seed: decides order, frames, crops and negatives.
+        settings: how moments are read.
+        task: what is asked for of each clip.
+        batch_size: items in a batch of all ranks together.
+        seed: decides the order and the task's draws.
         rank, ranks: which of how many training processes this is.
 
     Attributes:
@@ -70,44 +85,32 @@ class PairDataset(IterableDataset[Part]):
     """
 
     def __init__(
-        self,
-        root: Root,
-        settings: PairSettings,
-        *,
-        batch_size: int,
-        seed: int,
-        rank: int = 0,
-        ranks: int = 1,
-        start: int = 0,
-    ) -> None:
+        self, root: Root, settings: StreamSettings, task: Task[Batch], *, batch_size: int, seed: int, rank: int = 0,
+        ranks: int = 1, start: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__()
         if batch_size % ranks:
             raise PairError(f"a batch of {batch_size} pairs cannot be divided among {ranks} processes")
-        if settings.decode == "crop":
-            load_library()  # here, where an error of it is read, and not in each worker
-        self.settings, self.start = settings, start
-        self.made: torch.Tensor | None = None
+        self.settings, self.task, self.start = settings, task, start
+        self.made: Tensor | None = None
         self.store = open_store(root)
         self.catalogue = Catalogue(self.store, settings.split, settings.window_seconds)
-        if len(np.unique(self.catalogue.video)) < 2:
-            raise PairError(
-                f"{self.store.url} has one source video in {settings.split!r}; pairs need clips of two at least"
-            )
+        task.require(self.catalogue)
         self.order = Order(
             self.catalogue.shard, seed=seed, batch_size=batch_size, per_clip=settings.per_clip,
-            window_clips=settings.window_clips,
+            block_clips=settings.block_clips,
         )  # fmt: skip
-        self.cells = _share(batch_size // ranks * rank, batch_size // ranks, self.order.cell_size)
+        self.shares = _shares(batch_size // ranks * rank, batch_size // ranks, self.order.chunk_size)
 
     def parts(self, workers: int) -> int:
         """Return in how many parts each batch of this rank is made by so many workers.
 
-        From a remote store in many, so that each worker reads few windows; from a folder, which is read by the frame,
+        From a remote store in many, so that each worker reads few blocks; from a folder, which is read by the frame,
         in one, which nobody has to put together.
         """
         if not is_remote(self.store.url):
             return 1
-        return max(size for size in range(1, min(max(workers, 1), len(self.cells)) + 1) if max(workers, 1) % size == 0)
+        return max(size for size in range(1, min(max(workers, 1), len(self.shares)) + 1) if max(workers, 1) % size == 0)
 
     def __iter__(self) -> Iterator[Part]:
         """Yield this worker's parts. Part p of step n is the item (n - start) * parts + p of all workers in turn."""
@@ -115,84 +118,118 @@ class PairDataset(IterableDataset[Part]):
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
         parts = self.parts(workers)
         part, team, teams = worker % parts, worker // parts, workers // parts
-        cells = self.cells[len(self.cells) * part // parts : len(self.cells) * (part + 1) // parts]
-        meter = Meter(self.store)
-        reader = Reader(self.store, self.catalogue, self.order, self.settings, meter)
+        shares = self.shares[len(self.shares) * part // parts : len(self.shares) * (part + 1) // parts]
+        meter, settings = Meter(self.store), self.settings
+        reader = Reader(self.store, self.catalogue)
+        fetcher = Fetcher(
+            reader, self.task, seed=self.order.seed, max_bad_shards=settings.max_bad_shards, meter=meter
+        )  # fmt: skip
         threads = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
-        lanes = [self._lane(reader, meter, threads, _places(cell, self.start + team, teams)) for cell in cells]
+        places = [self._places(meter, share, self.start + team, teams) for share in shares]
+        streams = [self._stream(fetcher, meter, threads, each) for each in places]
         try:
-            for row in zip(*lanes, strict=True):
-                pairs = self._decode(reader, meter, row)
-                made = Part(pairs, reader.bad, meter.take(len(pairs.matches)))
+            for row in zip(*streams, strict=True):
+                columns = self._decode(reader, fetcher, meter, row)
+                items = sum(place.stop - place.start for place, _ in row)
+                made = Part(columns, fetcher.bad, meter.take(items))
                 if self.made is not None:
                     self.made[worker] += 1
                 began = time.perf_counter()
                 yield made
                 meter.add("idle", time.perf_counter() - began)
         finally:
-            threads.shutdown(cancel_futures=True)  # nobody wants the windows that are fetched ahead any more
+            threads.shutdown(cancel_futures=True)  # nobody wants the blocks that are fetched ahead any more
 
-    def _decode(self, reader: Reader, meter: Meter, row: Sequence[Fetched]) -> PairBatch | JpegBatch:
-        """Decode some cells of one batch, one behind the other; or leave that to the device that trains."""
-        count, side, first = sum(len(fetched.jpegs) for fetched in row), self.settings.frame_size, 0
-        later, placed = self.settings.decode == "device", list[Placed]()
+    def _decode(self, reader: Reader, fetcher: Fetcher, meter: Meter, row: Sequence[Chunk]) -> list[Tensor]:
+        """Decode some chunks of one batch, one behind the other; other clips in place of those of a bad shard."""
+        chunks, made = [fetched for _, fetched in row], list[Tensor]()
+        while not made:
+            for number, problem in self._try(reader, meter, chunks, made):
+                meter.count_error()
+                fetcher.pass_over(problem)
+                (chunks[number],) = fetcher.fetch([row[number][0]])
+        columns = zip(*(fetched.request.targets for fetched in chunks), strict=True)
+        return [*made, *(torch.from_numpy(np.concatenate(column)) for column in columns)]
+
+    def _try(
+        self, reader: Reader, meter: Meter, chunks: Sequence[Fetched], made: list[Tensor]
+    ) -> Iterator[tuple[int, BadShardError]]:
+        """Put frames and sound of the chunks into `made`; or yield the first chunk of a bad shard, and its error."""
+        side, later = self.settings.frame_size, self.settings.decode == "device"
         with meter.measure("assemble"):
-            frames = empty(0 if later else count, side, side, 3, dtype=torch.uint8)
-            audio = empty(count, self.catalogue.window, dtype=torch.int16)
-        kinds, videos = np.empty(count, np.int8), np.empty(count, np.int64)
-        for fetched in row:
-            here = slice(first, first + len(fetched.jpegs))
-            if later:
-                draws, crops = reader.place(fetched, audio[here].numpy())
-                placed.append(crops)
-            else:
-                draws = reader.decode(fetched, frames[here].numpy(), audio[here].numpy())
-            kinds[here], videos[here] = draws.kinds, self.catalogue.video[draws.clips]
-            first = here.stop
-        columns = [torch.from_numpy(column) for column in (kinds == MATCH, videos, kinds)]
-        if later:
-            jpegs = [torch.cat(column) for column in zip(*placed, strict=True)]
-            return JpegBatch(*[*jpegs, audio, *columns])
-        return PairBatch(frames, audio, *columns)
+            count = 0 if later else sum(len(fetched.jpegs) for fetched in chunks)
+            frames = empty(count, side, side, 3, dtype=torch.uint8)
+            width = self.task.width(self.catalogue)
+            audio = empty(sum(len(fetched.sounds) for fetched in chunks), width, dtype=torch.int16)
+        placed, frame, sound = list[JpegFrames](), 0, 0
+        for number, fetched in enumerate(chunks):
+            sounds = audio[sound : sound + len(fetched.sounds)].numpy()
+            try:
+                with meter.measure("decode"):
+                    if later:
+                        placed.append(reader.place(fetched, side, sounds))
+                    else:
+                        reader.decode(fetched, frames[frame : frame + len(fetched.jpegs)].numpy(), sounds)
+            except BadShardError as problem:
+                yield number, problem
+                return
+            frame, sound = frame + len(fetched.jpegs), sound + len(fetched.sounds)
+        made += [*(map(torch.cat, zip(*placed, strict=True)) if later else [frames]), audio]
 
-    def _lane(
-        self, reader: Reader, meter: Meter, threads: ThreadPoolExecutor, places: Iterator[Place]
-    ) -> Iterator[Fetched]:
-        """Yield one cell of each step, not decoded yet. A window is fetched as a whole, and the next one meanwhile."""
+    def _places(self, meter: Meter, share: Share, start: int, every: int) -> Iterator[Place]:
+        """Yield the same items of every so many steps."""
+        for step in count(start, every):
+            with meter.measure("draw"):
+                place = Place(self.order.samples(step, share.chunk), share.start, share.stop)
+            yield place
+
+    def _stream(
+        self, fetcher: Fetcher, meter: Meter, threads: ThreadPoolExecutor, places: Iterator[Place]
+    ) -> Iterator[Chunk]:
+        """Yield one chunk of each step, not decoded yet. A block is fetched as a whole, and the next one meanwhile."""
         if not is_remote(self.store.url):  # reading ahead is the kernel's work
             for place in places:
-                yield from reader.fetch([place])
+                yield place, fetcher.fetch([place])[0]
             return
-        windows = self._windows(places)
-        waiting: Future[list[Fetched]] = threads.submit(reader.fetch, next(windows))
+        blocks = self._blocks(places)
+
+        def submit() -> tuple[list[Place], Future[list[Fetched]]]:
+            block = next(blocks)
+            return block, threads.submit(fetcher.fetch, block)
+
+        waiting = submit()
         while True:
             with meter.measure("read_wait"):
-                current = waiting.result()
-            waiting = threads.submit(reader.fetch, next(windows))
+                current = zip(waiting[0], waiting[1].result(), strict=True)
+            waiting = submit()
             yield from current
 
-    def _windows(self, places: Iterator[Place]) -> Iterator[list[Place]]:
+    def _blocks(self, places: Iterator[Place]) -> Iterator[list[Place]]:
         """Group places whose clips lie side by side; where the order is global, any few."""
-        if not self.settings.window_clips:
+        if not self.settings.block_clips:
             while True:
                 yield list(islice(places, _AHEAD))
-        for _, group in groupby(places, key=self._window):
+        for _, group in groupby(places, key=lambda place: (place.samples.epoch, place.samples.block)):
             yield list(group)
 
-    def _window(self, place: Place) -> tuple[int, int]:
-        visits = self.order.visits(place.step, place.cell)
-        return visits.epoch, visits.window
 
-
-def _places(cell: Place, start: int, every: int) -> Iterator[Place]:
-    """Yield the same cell of every so many steps."""
-    return (cell._replace(step=step) for step in count(start, every))
-
-
-def _share(first: int, size: int, cell_size: int) -> list[Place]:
-    """Return the cells, or parts of cells, that hold pairs [first, first + size) of a batch."""
-    shares: list[Place] = []
-    for cell in range(first // cell_size, -(-(first + size) // cell_size)):
-        begin = cell * cell_size
-        shares.append(Place(0, cell, max(first - begin, 0), min(first + size - begin, cell_size)))
+def _shares(first: int, size: int, chunk_size: int) -> list[Share]:
+    """Return the chunks, or parts of chunks, that hold items [first, first + size) of a batch."""
+    shares: list[Share] = []
+    for chunk in range(first // chunk_size, -(-(first + size) // chunk_size)):
+        begin = chunk * chunk_size
+        shares.append(Share(chunk, max(first - begin, 0), min(first + size - begin, chunk_size)))
     return shares
+
+
+def empty(*shape: int, dtype: torch.dtype) -> Tensor:
+    """Return a tensor that is not filled yet: in a worker process in memory that the trainer sees, too.
+
+    What a worker makes elsewhere is copied there on its way, page by page, as it is by `default_collate` without this.
+    """
+    if get_worker_info() is None:
+        # numpy asks the kernel for huge pages, torch does not: to touch small ones first costs a third of a pair.
+        return torch.from_numpy(np.empty(shape, _NUMPY[dtype]))
+    # As default_collate does it.
+    storage = torch.UntypedStorage._new_shared(math.prod(shape) * dtype.itemsize)  # type: ignore[no-untyped-call]
+    return torch.empty(0, dtype=dtype).set_(storage, 0, shape)  # type: ignore[no-any-return, call-overload]

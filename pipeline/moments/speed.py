@@ -12,8 +12,8 @@ import torch
 from avcorr.shards.stores.open import is_remote
 
 from .catalogue import Catalogue
-from .loader import PairLoader
-from .sampler import PairDataset
+from .loader import MomentLoader
+from .sampler import MomentDataset
 from .stages import Stages
 
 _SAMPLE = 1000
@@ -30,7 +30,7 @@ class Speed:
     clips: int
     shards: int
     per_clip: int
-    window_clips: int
+    block_clips: int
     frame_size: int
     batch_size: int
     workers: int
@@ -103,7 +103,7 @@ class Speed:
 
 
 def measure_speed(
-    dataset: PairDataset, *, seconds: float = 10.0, pairs: int | None = None, rate: float | None = None,
+    dataset: MomentDataset[Any], *, seconds: float = 10.0, pairs: int | None = None, rate: float | None = None,
     device: torch.device | None = None, progress: Callable[[int], Any] = lambda _: None,
 ) -> Speed:  # fmt: skip
     """Draw pairs as training does, and drop them.
@@ -117,10 +117,10 @@ def measure_speed(
         progress: called with the pairs of each batch that counts.
 
     Raises:
-        PipelineError, ShardError: as `PairLoader` does.
+        PipelineError, ShardError: as `MomentLoader` does.
     """
     settings, size = dataset.settings, dataset.order.batch_size
-    loader = PairLoader(dataset, device=device)
+    loader = MomentLoader(dataset, device=device)
     batches, began = iter(loader), time.perf_counter()
     next(batches)
     start = time.perf_counter() - began
@@ -140,7 +140,7 @@ def measure_speed(
     catalogue = dataset.catalogue
     return Speed(
         root=dataset.store.url, remote=is_remote(dataset.store.url), split=settings.split, clips=len(catalogue),
-        shards=len(catalogue.shards), per_clip=settings.per_clip, window_clips=settings.window_clips,
+        shards=len(catalogue.shards), per_clip=settings.per_clip, block_clips=settings.block_clips,
         frame_size=settings.frame_size, batch_size=size, workers=settings.workers,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         ahead=loader.ahead, parts=loader.parts, start_seconds=start, seconds=elapsed, pairs=count * size,

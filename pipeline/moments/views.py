@@ -14,36 +14,43 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from .turbojpeg import decode_crops, place_crop
+from ..errors import PairError
 
 RESIZE_MARGIN = 8 / 7
 """A frame is decoded at the smallest size that leaves this much room for the crop, as 256 does for 224."""
 
 
-def decode_frames(
-    jpegs: Sequence[bytes], crops: NDArray[np.float64], out: NDArray[np.uint8], *, crop_only: bool = False
-) -> None:
+class BadFrameError(ValueError):
+    """A stored frame that is no JPEG.
+
+    Args:
+        number: of the frame among those that were to be decoded.
+        message: what the decoder said.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.number = number
+
+
+def decode_frames(jpegs: Sequence[bytes], crops: NDArray[np.float64], out: NDArray[np.uint8]) -> None:
     """Decode JPEGs and crop them.
 
     Args:
         jpegs: B of them.
         crops: (B, 2) in [0, 1): where each crop lies in what is free, from the top and the left; 0.5 is the centre.
         out: (B, S, S, 3), RGB, contiguous: where to put them.
-        crop_only: decode only what the crops need, to the same result; for that TurboJPEG 3 must be there.
 
     Raises:
-        ValueError: when one is no JPEG; its second argument is the number of it.
+        BadFrameError: when one is no JPEG.
         PairError: when a frame is smaller than the crop.
     """
     size = out.shape[1]
-    if crop_only:
-        decode_crops(jpegs, crops, out, least_side(size))
-        return
     for number, (jpeg, (down, right)) in enumerate(zip(jpegs, crops.tolist(), strict=True)):
         try:
             image = _decode(jpeg, size)
         except ValueError as error:
-            raise ValueError(str(error), number) from error
+            raise BadFrameError(number, str(error)) from error
         height, width = image.shape[:2]
         top, left = place_crop(height, width, size, down, right)
         out[number] = image[top : top + size, left : left + size]
@@ -75,6 +82,26 @@ def _decode(jpeg: bytes, frame_size: int) -> NDArray[Any]:
     return image
 
 
+def place_crop(height: int, width: int, size: int, down: float, right: float) -> tuple[int, int]:
+    """Return top and left of a square crop; `down` and `right` in [0, 1) say where in what is free.
+
+    Raises:
+        PairError: when the frame is smaller than the crop.
+    """
+    if min(height, width) < size:
+        raise PairError(
+            f"frames of {width} x {height} pixels are smaller than pairs.frame_size = {size}; "
+            "lower it, or make shards with a larger shard.short_side"
+        )
+    return int(down * (height - size + 1)), int(right * (width - size + 1))
+
+
 def decode_sounds(windows: Sequence[bytes], out: NDArray[np.int16]) -> None:
-    """Put B equally long windows of little-endian int16 into an array (B, N)."""
-    out[:] = np.frombuffer(b"".join(windows), "<i2").reshape(out.shape)
+    """Put B sounds of little-endian int16, at most N samples each, into an array (B, N); zeros follow shorter ones."""
+    data = np.frombuffer(b"".join(windows), "<i2")
+    if data.size == out.size:
+        out[:] = data.reshape(out.shape)
+        return
+    out[:] = 0
+    for row, window in zip(out, windows, strict=True):
+        row[: len(window) // 2] = np.frombuffer(window, "<i2")

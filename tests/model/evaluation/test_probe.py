@@ -19,7 +19,7 @@ from avcorr.pipeline.sources.find import find_sources
 from tests.conftest import SMALL, MakeVideo
 
 TINY = [
-    "pairs.frame_size=32", "pairs.workers=0", "pairs.aligned=true", "pairs.window_clips=0", "model.width=8",
+    "pairs.frame_size=32", "pairs.workers=0", "pairs.aligned=true", "pairs.block_clips=0", "model.width=8",
     "model.spectrogram.mel_bins=16", "train.objective=contrastive", "train.steps=1", "train.batch_size=8",
     "eval.bootstrap=20", "eval.views_per_clip=2", "train.device=cpu",
 ]  # fmt: skip

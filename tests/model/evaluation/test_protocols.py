@@ -196,7 +196,7 @@ def test_eval_by_list_and_by_ontology_and_in_any_batches(
     small = [
         "pairs.frame_size=32", "pairs.workers=0", "pairs.aligned=true", "train.objective=contrastive", "model.width=8",
         "model.spectrogram.mel_bins=16", "train.steps=1", "train.batch_size=8", "eval.views_per_clip=2",
-        "eval.bootstrap=20", "pairs.window_clips=0", "train.device=cpu",
+        "eval.bootstrap=20", "pairs.block_clips=0", "train.device=cpu",
     ]  # fmt: skip
     settings = [word for text in small for word in ("--set", text)]
     assert command("train", "--shards", named, "--run", run, *settings) == 0

@@ -17,9 +17,9 @@ from avcorr.model.evaluation.sanity import (
     shuffled_pairs,
     shuffled_retrieval,
 )
-from avcorr.pipeline.correspondence.leakage import Glimpses
+from avcorr.pipeline.correspondence.leakage import LeakageProbe
 from avcorr.pipeline.errors import PairError
-from avcorr.pipeline.moments.batches import ViewBatch
+from avcorr.pipeline.galleries.gallery import ViewBatch
 
 CPU = torch.device("cpu")
 HEAD = DistanceScorer(5.0, 6.0)
@@ -118,15 +118,15 @@ def test_shortcuts_of_the_evaluated_pairs_are_found() -> None:
         ViewBatch(*(torch.from_numpy(part[rows]) for part in (frames, audio)), torch.arange(7), torch.zeros(7))
         for rows in (slice(first, first + 7) for first in range(0, 196, 7))
     ]
-    seen = Glimpses(np.arange(196))
+    seen = LeakageProbe(np.arange(196))
     assert sum(len(batch.clips) for batch in seen.of(batches)) == 196
     fair = first_negatives(np.arange(196)[:, None], np.arange(196), 0)
-    assert not seen.find_shortcuts(fair.frames, fair.sounds).leaks
-    found = seen.find_shortcuts(np.arange(96), 100 + np.arange(96))
+    assert not seen.find_leakage(fair.frames, fair.sounds).leaks
+    found = seen.find_leakage(np.arange(96), 100 + np.arange(96))
     assert found.leaks and found.attempts[0].accuracy > 0.95
     assert not found.attempts[1].leaks  # the frames are the same in both
     with pytest.raises(PairError, match="too few"):
-        seen.find_shortcuts(np.arange(20), np.arange(20, 40))
+        seen.find_leakage(np.arange(20), np.arange(20, 40))
 
 
 def test_a_check_says_what_it_found() -> None:

@@ -25,8 +25,8 @@ from avcorr.model.objectives.losses import EncodedPairs, Losses
 from avcorr.model.objectives.pair import losses as pair_losses
 from avcorr.model.saving.checkpoint import latest_checkpoint
 from avcorr.model.settings import TrainSettings
+from avcorr.model.training.derangement import derange
 from avcorr.model.training.distributed import ALONE, Processes, joined, named
-from avcorr.model.training.negatives import derange
 from avcorr.model.training.optimizer import build_optimizer
 from avcorr.model.training.step import Stepper
 from avcorr.model.training.trainer import fit

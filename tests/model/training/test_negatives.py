@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from avcorr.model.training.negatives import derange
+from avcorr.model.training.derangement import derange
 
 
 def generator(seed: int = 0) -> torch.Generator:

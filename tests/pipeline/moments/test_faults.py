@@ -11,7 +11,7 @@ from pathlib import Path
 import obstore
 import pytest
 
-from avcorr.pipeline.moments.batches import PairBatch
+from avcorr.pipeline.correspondence.pairs import PairBatch
 from avcorr.shards.dataset import Index
 from avcorr.shards.errors import MissingObjectError, ObjectChangedError, ShardError, ShardTruncatedError
 from avcorr.shards.reader import read_clips
@@ -28,18 +28,18 @@ PATIENT = Patience(attempts=8, first_wait=0.01, longest_wait=0.05, stall_seconds
 SECOND = "train/clips-train-000001.tar"
 
 
-@pytest.mark.parametrize("window_clips", [0, 4])
-def test_faults_change_no_pair(through: FaultyProxy, shards: Path, window_clips: int) -> None:
+@pytest.mark.parametrize("block_clips", [0, 4])
+def test_faults_change_no_pair(through: FaultyProxy, shards: Path, block_clips: int) -> None:
     draw = random.Random(1)
 
     def sometimes(request: Request) -> Fault | None:
         kinds = [Fault("fin", draw.randrange(300_000)), Fault("rst", draw.randrange(300_000)), Fault("status")]
         return draw.choice(kinds) if draw.random() < 0.4 else None
 
-    loader = loader_of(open_store("s3://stages/clips", patience=PATIENT), window_clips=window_clips)
+    loader = loader_of(open_store("s3://stages/clips", patience=PATIENT), block_clips=block_clips)
     through.reset(sometimes)
     found = list(islice(loader, 30))
-    assert digest(found) == digest(list(islice(loader_of(shards, window_clips=window_clips), 30)))
+    assert digest(found) == digest(list(islice(loader_of(shards, block_clips=block_clips), 30)))
     assert loader.report()["data_read_retries"] > 2
 
 
@@ -98,7 +98,7 @@ def test_a_shard_that_is_replaced_while_it_is_trained_on_is_told_or_passed_over(
     data = (shards / SECOND).read_bytes()
     for allowed in (0, 1):
         obstore.put(client, f"clips/{SECOND}", data)
-        loader = loader_of("s3://replaced/clips", window_clips=0, max_bad_shards=allowed)
+        loader = loader_of("s3://replaced/clips", block_clips=0, max_bad_shards=allowed)
         batches = iter(loader)
         found: list[PairBatch] = [next(batches)]
         obstore.put(client, f"clips/{SECOND}", data[:1024] + data[1024:][::-1])

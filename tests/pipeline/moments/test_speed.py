@@ -13,7 +13,7 @@ from tests.pipeline.moments.test_stages import loader_of
 from tests.support.commands import command
 from tests.support.proxy import Fault, FaultyProxy
 
-SMALL = ["pairs.frame_size=32", "pairs.window_clips=4", "train.batch_size=16"]
+SMALL = ["pairs.frame_size=32", "pairs.block_clips=4", "train.batch_size=16"]
 
 
 def speed_of(stages: Stages | None = None, **changes: object) -> Speed:
@@ -23,7 +23,7 @@ def speed_of(stages: Stages | None = None, **changes: object) -> Speed:
         idle_seconds=0.5, cpu_seconds=18, parts=100, wait_seconds=9,
     )  # fmt: skip
     speed = Speed(
-        root="data/shards", remote=False, split="train", clips=100, shards=2, per_clip=4, window_clips=64,
+        root="data/shards", remote=False, split="train", clips=100, shards=2, per_clip=4, block_clips=64,
         frame_size=224, batch_size=256, workers=2, cores=4, ahead=4, parts=1, start_seconds=1.0, seconds=10.0,
         pairs=8000, cpu_seconds=19.0, needed_bytes=48_000.0, rate=None, bad_shards=0, stages=stages or usual,
     )  # fmt: skip
@@ -83,7 +83,7 @@ def test_decoding_on_the_device_is_a_stage_of_the_trainer(shards: Path, capsys: 
         ({}, {}, "decoding takes 90% of the time: more workers use more of the 4 cores (pairs.workers, now 2)"),
         ({}, {"cores": 2}, "all 2 cores have a worker; a smaller pairs.frame_size (now 224)"),
         ({"read_seconds": 40}, {}, "reading takes 68% of the time: the disk is slow or far away"),
-        ({"draw_seconds": 40}, {}, "cells are largest where 16 divides the batch"),
+        ({"draw_seconds": 40}, {}, "chunks are largest where 16 divides the batch"),
         ({"assemble_seconds": 40}, {}, "memory is short or slow"),
         ({"idle_seconds": 40}, {}, "the pairs are not what is slow"),
         (

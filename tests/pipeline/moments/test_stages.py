@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from avcorr.pipeline.moments.loader import PairLoader
-from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.correspondence.pairs import PairDataset
+from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.pipeline.settings import PairSettings
 from avcorr.shards.errors import StoreUnreachableError
 from avcorr.shards.store import Patience, Root, Traffic
@@ -23,12 +23,12 @@ from tests.pipeline.moments.test_sampler import damage
 from tests.support.commands import TINY, command
 from tests.support.proxy import Fault, FaultyProxy
 
-SETTINGS = PairSettings(frame_size=32, per_clip=4, window_clips=4, workers=0)
+SETTINGS = PairSettings(frame_size=32, per_clip=4, block_clips=4, workers=0)
 IMPATIENT = Patience(attempts=5, first_wait=0.01, longest_wait=0.02, stall_seconds=1)
 
 
-def loader_of(root: Root, *, batch_size: int = 16, **changes: object) -> PairLoader:
-    return PairLoader(PairDataset(root, SETTINGS.model_copy(update=changes), batch_size=batch_size, seed=0))
+def loader_of(root: Root, *, batch_size: int = 16, **changes: object) -> MomentLoader:
+    return MomentLoader(PairDataset(root, SETTINGS.model_copy(update=changes), batch_size=batch_size, seed=0))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -39,7 +39,7 @@ def test_every_pair_and_byte_is_counted(shards: Path, workers: int) -> None:
     assert stages.pairs == 6 * 32 and windows == 6 * 32 * 32000
     pictures = stages.read_bytes - windows
     assert 6 * 32 * 500 < pictures < 6 * 32 * 5000, "JPEGs of 64 x 48 pixels, and the shards' ends"
-    assert stages.read_requests >= 6 * 2, "one for each cell"
+    assert stages.read_requests >= 6 * 2, "one for each chunk"
     assert (stages.read_retries, stages.decode_errors) == (0, 0)
     parts = [stages.draw_seconds, stages.read_seconds, stages.decode_seconds, stages.assemble_seconds]
     assert min(parts) > 0 and stages.read_wait_seconds == 0 and stages.cpu_seconds > 0

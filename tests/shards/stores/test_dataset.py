@@ -10,8 +10,8 @@ import obstore
 import pytest
 
 import run as program
-from avcorr.pipeline.moments.loader import PairLoader
-from avcorr.pipeline.moments.sampler import PairDataset
+from avcorr.pipeline.correspondence.pairs import PairDataset
+from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.settings import PairSettings
 from avcorr.pipeline.sources.find import find_sources
@@ -236,7 +236,7 @@ def test_workers_draw_the_same_pairs_from_a_bucket(places: dict[str, str], aws: 
     batches = {}
     for name in ("path", "s3"):
         dataset = PairDataset(places[name], settings, batch_size=8, seed=1)
-        batches[name] = [[column.tolist() for column in batch] for batch in islice(PairLoader(dataset), 4)]
+        batches[name] = [[column.tolist() for column in batch] for batch in islice(MomentLoader(dataset), 4)]
     assert batches["path"] == batches["s3"]
 
 
