@@ -4,7 +4,8 @@ import argparse
 from typing import Any
 
 from avcorr.pipeline.moments.catalogue import video_number
-from avcorr.shards.stores.open import Cache, open_store
+from avcorr.shards.stores.cache import Cache
+from avcorr.shards.stores.open import open_store
 
 from .errors import CommandError
 from .versions import version_of

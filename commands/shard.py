@@ -15,7 +15,7 @@ from avcorr.pipeline.packing.upload import Upload, default_work_folder
 from avcorr.shards.exports.dali import write_dali
 from avcorr.shards.exports.energon import write_energon
 from avcorr.shards.stores.local import LocalStore
-from avcorr.shards.stores.open import is_remote, open_store
+from avcorr.shards.stores.open import open_store
 
 from .errors import CommandError
 
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_config(arguments.config, arguments.set).shard
     retry = _codes(arguments.retry)
     root = _folder(arguments)
-    with Upload(arguments.out, root) if is_remote(arguments.out) else nullcontext() as upload:
+    with nullcontext() if open_store(arguments.out).is_local else Upload(arguments.out, root) as upload:
         if upload and not arguments.dry_run:
             upload.begin()
         sources = read_sources(
@@ -63,11 +63,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _folder(arguments: argparse.Namespace) -> Path:
     """Return the folder in which the shards are made."""
-    if is_remote(arguments.out):
-        return arguments.work or default_work_folder(arguments.out)
     store = open_store(arguments.out)
-    assert isinstance(store, LocalStore)
-    return store.root
+    if isinstance(store, LocalStore):
+        return store.root
+    folder: Path = arguments.work or default_work_folder(arguments.out)
+    return folder
 
 
 def _codes(text: str) -> frozenset[str]:

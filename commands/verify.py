@@ -18,7 +18,7 @@ def run(arguments: argparse.Namespace) -> int:
     with tqdm(unit="B", unit_scale=True, disable=None, desc="verify") as bar:
 
         def note(audit: Audit) -> None:
-            total.update(shards=bool(audit.clips), clips=audit.clips, bytes=audit.size)
+            total.update(shards=int(bool(audit.clips)), clips=audit.clips, bytes=audit.size)
             bar.update(audit.size)
             bar.set_postfix(problems=sum(count.values()), refresh=False)
 

@@ -15,8 +15,8 @@ from avcorr.model.embedding.embed import embed
 from avcorr.model.embedding.embedder import Embedder
 from avcorr.pipeline.galleries.gallery import Gallery, ViewBatch
 from avcorr.shards.index.manifest import read_manifest
-from avcorr.shards.store import Root
-from avcorr.shards.stores.open import is_remote, open_store
+from avcorr.shards.store import Root, Store
+from avcorr.shards.stores.open import open_store
 
 from .embeddings import EmbeddedClip, Parts
 from .errors import RetrievalError
@@ -110,7 +110,7 @@ def embed_dataset(
             done += len(found)
             progress(done, total)
     shared = embedder.model.has_shared_space
-    parts.finish(written, {"step": embedder.step, "shared_space": shared, "shards": _lasting(store.url)})
+    parts.finish(written, {"step": embedder.step, "shared_space": shared, "shards": _lasting(store)})
     return sum(len(gallery.clips) for gallery in galleries.values()), total
 
 
@@ -121,9 +121,9 @@ def _hashed(batches: Iterable[tuple[int, ViewBatch]], hashes: list[NDArray[np.ui
         yield batch
 
 
-def _lasting(url: str) -> str:
+def _lasting(store: Store) -> str:
     """Return an address that means the same from another working directory."""
-    return url if is_remote(url) else str(Path(url).absolute())
+    return str(Path(store.url).absolute()) if store.is_local else store.url
 
 
 def digest_of(model: nn.Module) -> str:

@@ -51,7 +51,7 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How long a remote store is waited for."""
 
     attempts: int = 10
@@ -62,9 +62,11 @@ class Patience:
     connect_seconds: float = 5.0
     stall_seconds: float = 10.0
     """A connection that gives no byte for so long is dropped, and the request resumed."""
-    floor: int = 16 * 1024
-    """So is one that gives fewer bytes a second than this over `floor_seconds` of waiting."""
-    floor_seconds: float = 20.0
+    slowest: int = 16 * 1024
+    """So is one that gives fewer bytes a second than this over `slow_seconds` of waiting."""
+    slow_seconds: float = 20.0
+    range_seconds: float = 60.0
+    """A range that takes longer as a whole is asked for again chunk by chunk, where its speed can be watched."""
 
 
 class Store(Protocol):
@@ -77,6 +79,14 @@ class Store(Protocol):
     @property
     def url(self) -> str:
         """The root, for messages, without credentials."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether `url` is a folder of this machine. Elsewhere each request waits: ask early, and for much at once."""
+
+    @property
+    def survives_fork(self) -> bool:
+        """Whether a forked child may go on reading; else workers are to be spawned."""
 
     @property
     def traffic(self) -> Traffic:

@@ -13,7 +13,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from avcorr.shards.errors import DatasetMismatchError, ShardError
-from avcorr.shards.stores.open import is_remote
 
 from ..errors import PairError, PipelineError
 from .jpegs import JpegFrames
@@ -148,7 +147,7 @@ class MomentLoader(Generic[Batch]):
 
 def _start_method(dataset: MomentDataset[Any]) -> str | None:
     """`forkserver` would do too, but it keeps the environment, and so the credentials, that it was started with."""
-    return "spawn" if is_remote(dataset.store.url) else None
+    return None if dataset.store.survives_fork else "spawn"
 
 
 def _silence_teardown(_: int) -> None:

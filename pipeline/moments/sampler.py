@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from avcorr.shards.store import Root
-from avcorr.shards.stores.open import is_remote, open_store
+from avcorr.shards.stores.open import open_store
 
 from ..errors import PairError
 from ..settings import StreamSettings
@@ -108,7 +108,7 @@ class MomentDataset(IterableDataset[Part], Generic[Batch]):
         From a remote store in many, so that each worker reads few blocks; from a folder, which is read by the frame,
         in one, which nobody has to put together.
         """
-        if not is_remote(self.store.url):
+        if self.store.is_local:
             return 1
         return max(size for size in range(1, min(max(workers, 1), len(self.shares)) + 1) if max(workers, 1) % size == 0)
 
@@ -187,7 +187,7 @@ class MomentDataset(IterableDataset[Part], Generic[Batch]):
         self, fetcher: Fetcher, meter: Meter, threads: ThreadPoolExecutor, places: Iterator[Place]
     ) -> Iterator[Chunk]:
         """Yield one chunk of each step, not decoded yet. A block is fetched as a whole, and the next one meanwhile."""
-        if not is_remote(self.store.url):  # reading ahead is the kernel's work
+        if self.store.is_local:  # reading ahead is the kernel's work
             for place in places:
                 yield place, fetcher.fetch([place])[0]
             return

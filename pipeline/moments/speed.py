@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from avcorr.shards.stores.open import is_remote
-
 from .catalogue import Catalogue
 from .loader import MomentLoader
 from .sampler import MomentDataset
@@ -139,7 +137,7 @@ def measure_speed(
     batches.close()
     catalogue = dataset.catalogue
     return Speed(
-        root=dataset.store.url, remote=is_remote(dataset.store.url), split=settings.split, clips=len(catalogue),
+        root=dataset.store.url, remote=not dataset.store.is_local, split=settings.split, clips=len(catalogue),
         shards=len(catalogue.shards), per_clip=settings.per_clip, block_clips=settings.block_clips,
         frame_size=settings.frame_size, batch_size=size, workers=settings.workers,
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,

@@ -210,7 +210,7 @@ def _finish(root: Path, sources: SourceList, seconds: float) -> PackSummary:
 
     def rows() -> Iterator[Mapping[str, Any]]:
         for record in iter_records(root):
-            shards.update(shards=bool(record.clips), size=record.size if record.clips else 0)
+            shards.update(shards=int(bool(record.clips)), size=record.size if record.clips else 0)
             yield from record.ledger
         for source in sources.duplicates:
             yield ledger_row(source, "skipped", "duplicate", "an earlier row is the same", attempts=0)

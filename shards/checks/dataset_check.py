@@ -22,7 +22,7 @@ from ..index.ledger import iter_ledger
 from ..index.manifest import load_manifest
 from ..index.record import record_names
 from ..store import Root, Store
-from ..stores.open import is_remote, open_store
+from ..stores.open import open_store
 from .exports_check import Others, audit_exports, find_others
 from .problem import Problem
 from .shard_check import Audit, audit_shard, row_digest
@@ -87,7 +87,7 @@ def _audits(
     store: Store, records: list[str], longest: float | None, others: Others, *, full: bool, workers: int
 ) -> Iterator[Audit]:
     """Yield the audit of each shard in the order of the records."""
-    if not full and is_remote(store.url):
+    if not full and not store.is_local:
         workers = max(workers, _ASKED_AT_ONCE)
     audit = partial(audit_shard, store, longest=longest, others=others, full=full)
     if workers == 1 or len(records) < 2:

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import MissingObjectError, ShardFormatError, StoreError
-from ..store import Patience
-from .attempts import Attempts
-from .client import client_errors, open_client
-from .faults import Remedy
+from ..store import RetryPolicy
+from .client import open_client
 from .open import open_store
 from .remote import RemoteStore
 
@@ -26,18 +24,17 @@ class Bucket:
 
     Args:
         address: s3, gs or az.
-        patience: how long the store is waited for.
+        retry: how long the store is waited for.
 
     Raises:
         StoreError: when nothing can be written there, as over HTTP.
     """
 
-    def __init__(self, address: str, patience: Patience | None = None) -> None:
-        store = open_store(address, patience=patience)
+    def __init__(self, address: str, retry: RetryPolicy | None = None) -> None:
+        store = open_store(address, retry=retry)
         if not isinstance(store, RemoteStore) or not store.lists:
             raise StoreError(f"{address} cannot be written to; give a folder, s3://, gs:// or az://")
         self.store = store
-        self._address, self._patience = address, patience or Patience()
         self._client: Any = None
 
     def objects(self) -> dict[str, tuple[int, str]]:
@@ -48,7 +45,7 @@ class Bucket:
         """Write a small object."""
         import obstore
 
-        self._insist(path, lambda: obstore.put(self._open(), path, data, use_multipart=False))
+        self._retry(path, lambda: obstore.put(self._open(), path, data, use_multipart=False))
 
     def put_file(self, path: str, file: Path, sha256: str, going_on: Callable[[], bool] = lambda: True) -> None:
         """Write a large object in parts. It appears whole, or not at all where the file has another checksum.
@@ -72,8 +69,8 @@ class Bucket:
             parts = _parts(file, part, sha256, going_on)
             return obstore.put(self._open(), path, parts, chunk_size=part, max_concurrency=_IN_FLIGHT)
 
-        self._insist(path, write)
-        found = self._insist(path, lambda: obstore.head(self._open(), path))
+        self._retry(path, write)
+        found = self._retry(path, lambda: obstore.head(self._open(), path))
         if found["size"] != size:
             raise StoreError(f"{self.store.url}/{path} has {found['size']} bytes; {size} were written: run again")
 
@@ -82,21 +79,19 @@ class Bucket:
         import obstore
 
         with suppress(MissingObjectError):
-            self._insist(path, lambda: obstore.delete(self._open(), path))
+            self._retry(path, lambda: obstore.delete(self._open(), path))
 
-    def _insist(self, path: str, call: Callable[[], _T]) -> _T:
+    def _retry(self, path: str, call: Callable[[], _T]) -> _T:
         """Call until it works, or until what is wrong is clear. Each part has the client's own retries besides."""
-        attempts = Attempts(self._patience, f"{self.store.url}/{path}", self.store.url, self.store.traffic)
-        while True:
-            try:
-                return call()
-            except client_errors() as error:
-                if attempts.failed(error) is Remedy.RENEW:
-                    self._client = None
+        return self.store.retries(path).repeat(call, self._renew)
+
+    def _renew(self) -> None:
+        self._client = None
 
     def _open(self) -> Any:
         if self._client is None:
-            self._client = open_client(self._address, self._patience, writing=True)
+            store = self.store
+            self._client = open_client(store.service, store.address, store.policy, writing=True)
         return self._client
 
 

@@ -1,162 +1,111 @@
-"""Blocks of remote objects on a local disk, so that each is fetched once.
+"""The files of a cache on disk: named when whole, bounded in size, shared by processes through one lock."""
 
-A block belongs to one version of an object: its key is a digest of address, ETag and number. So an object that was
-replaced is another one, and equal base names in two folders are two objects.
-"""
+import fcntl
+import logging
+import os
+import time
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
-import hashlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import BinaryIO, cast
+logger = logging.getLogger(__name__)
 
-from ..errors import ShardTruncatedError
-from ..store import ByteRange, Traffic
-from .body import Version
-from .pieces import PieceReader
-from .remote import RemoteStore
-from .space import Space
-
-BLOCK_BYTES = 1 << 20
-_AT_ONCE = 64
-"""Blocks fetched together, which bounds the memory."""
+_FRESH_SECONDS = 60
+"""How far the time of a file's last use may lag behind."""
+_STALE_SECONDS = 600
+"""A temporary file that is older was left by a process that was killed: to write one takes milliseconds."""
+_AFTER_EVICTION = 0.9
+"""Share of the limit that an eviction leaves, so that not every file calls for one."""
 
 
-class CachedStore:
-    """A remote store with a cache before it: pieces and streams go through it, small files and listings do not.
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A folder for files of known size by key; the least recently used give way. Many processes may share it.
 
     Args:
-        store: the remote one.
-        space: where blocks are kept; may be shared by any number of processes and stores.
-        block_bytes: their size.
+        folder: made when the first file is kept. Only this program may write there.
+        limit: bytes of all files together.
     """
 
-    def __init__(self, store: RemoteStore, space: Space, block_bytes: int = BLOCK_BYTES) -> None:
-        self._store, self._space, self._block = store, space, block_bytes
+    folder: Path
+    limit: int
 
-    @property
-    def url(self) -> str:
-        """The root, for messages."""
-        return self._store.url
+    def read(self, key: str, start: int, stop: int) -> bytes | None:
+        """Return the bytes [start, stop) of a file, None where it is not there."""
+        try:
+            file = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            if time.time() - os.fstat(file).st_mtime > _FRESH_SECONDS:
+                os.utime(file)
+            data = os.pread(file, stop - start, start)
+            return data if len(data) == stop - start else None
+        finally:
+            os.close(file)
 
-    @property
-    def traffic(self) -> Traffic:
-        """What came from the remote store in this process."""
-        return self._store.traffic
+    def has(self, key: str) -> bool:
+        """Return whether a file is there."""
+        return self._path(key).exists()
 
-    @property
-    def lists(self) -> bool:
-        """Whether names can be listed."""
-        return self._store.lists
+    def keep(self, key: str, data: bytes) -> None:
+        """Keep a file; where the disk is full or not writable, it is not kept, and that is logged."""
+        if len(data) > self.limit * _AFTER_EVICTION or self.has(key):
+            return
+        temporary = self.folder / "tmp" / f"{key[:8]}-{os.getpid()}-{uuid.uuid4().hex}"
+        try:
+            temporary.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with temporary.open("wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fdatasync(file.fileno())
+                self._publish(temporary, key, len(data))
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("the cache in %s keeps nothing more for now: %s", self.folder, error.strerror)
 
-    def read(self, path: str) -> bytes:
-        """Return a whole file, as it is now."""
-        return self._store.read(path)
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / key
 
-    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
-        """Yield whole files in the order of their paths, as they are now."""
-        return self._store.read_all(paths)
+    def _publish(self, temporary: Path, key: str, size: int) -> None:
+        """Give a file its name, after others gave way if need be."""
+        with (self.folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # given back with the file, also by a kill
+            if self.has(key):
+                return
+            used = self._used()
+            if used + size > self.limit:
+                used = self._evict(int(self.limit * _AFTER_EVICTION) - size)
+            (self.folder / "used").write_text(str(used + size))  # before the rename: a kill makes it too much, not less
+            self._path(key).parent.mkdir(exist_ok=True)
+            temporary.replace(self._path(key))
 
-    def size(self, path: str) -> int:
-        """Return the length of a file in bytes."""
-        return self._store.version(path).size
+    def _used(self) -> int:
+        """Return the bytes of all files, counted again where the note is missing or cannot be read."""
+        try:
+            return int((self.folder / "used").read_text())
+        except (FileNotFoundError, ValueError):
+            return self._evict(self.limit)
 
-    def read_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
-        """Return pieces of files in the order asked for. Raises as `Store.read_ranges` does."""
-        found: list[bytes] = [b""] * len(ranges)
-        order = sorted(range(len(ranges)), key=lambda number: ranges[number])
-        group: list[int] = []
-        blocks: dict[ByteRange, None] = {}
-        for number in order:
-            group.append(number)
-            blocks |= dict.fromkeys(self._blocks(ranges[number]))
-            if len(blocks) >= _AT_ONCE or number == order[-1]:
-                fresh = self._fetch(list(blocks))
-                for one in group:
-                    found[one] = self._cut(ranges[one], fresh)
-                group, blocks = [], {}
-        return found
-
-    @contextmanager
-    def stream(self, path: str, start: int, stop: int) -> Iterator[BinaryIO]:
-        """Open the bytes [start, stop) of a file to be read forward. Raises as `Store.stream` does."""
-        piece = ByteRange(path, start, stop)
-        blocks = list(self._blocks(piece))
-        with _Stream(self._pieces(piece, blocks)) as file:
-            yield cast(BinaryIO, file)
-
-    def list(self, prefix: str) -> Iterator[str]:
-        """Yield the paths of all files below a folder."""
-        return self._store.list(prefix)
-
-    def _pieces(self, piece: ByteRange, blocks: Sequence[ByteRange]) -> Generator[bytes, None, None]:
-        """Yield a piece block by block: from the cache, and what is missing through one connection while it lasts."""
-        position = 0
-        while position < len(blocks):
-            missing = position
-            while missing < len(blocks) and not self._space.has(self._key(blocks[missing])):
-                missing += 1
-            if missing > position:
-                with self._store.stream(piece.path, blocks[position].start, blocks[missing - 1].stop) as file:
-                    for block in blocks[position:missing]:
-                        data = file.read(block.stop - block.start)
-                        self._space.keep(self._key(block), data)
-                        yield self._cut(_overlap(piece, block), {block: data})
-                position = missing
-            else:
-                yield self._cut(_overlap(piece, blocks[position]), {})
-                position += 1
-
-    def _blocks(self, piece: ByteRange) -> Iterator[ByteRange]:
-        """Yield the blocks that a piece lies in. Raises ShardTruncatedError when the file ends before it."""
-        size = self._store.version(piece.path).size
-        if piece.stop > size:
-            raise ShardTruncatedError(f"{self.url}/{piece.path} has {size} bytes, not {piece.stop}: copy it again")
-        if piece.stop > piece.start:
-            for start in range(piece.start // self._block * self._block, piece.stop, self._block):
-                yield ByteRange(piece.path, start, min(start + self._block, size))
-
-    def _fetch(self, blocks: Sequence[ByteRange]) -> dict[ByteRange, bytes]:
-        """Fetch and keep the blocks that the cache lacks; return those."""
-        missing = [block for block in blocks if not self._space.has(self._key(block))]
-        fresh = dict(zip(missing, self._store.read_ranges(missing), strict=True))
-        for block, data in fresh.items():
-            self._space.keep(self._key(block), data)
-        return fresh
-
-    def _cut(self, piece: ByteRange, fresh: dict[ByteRange, bytes]) -> bytes:
-        """Put a piece together from blocks."""
-        parts: list[bytes] = []
-        for block in self._blocks(piece):
-            inside = _overlap(piece, block)
-            data: bytes | None
-            if block in fresh:
-                data = fresh[block][inside.start - block.start : inside.stop - block.start]
-            else:
-                data = self._space.read(self._key(block), inside.start - block.start, inside.stop - block.start)
-            parts.append(self._store.read_ranges([inside])[0] if data is None else data)  # None: it had to give way
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _key(self, block: ByteRange) -> str:
-        version: Version = self._store.version(block.path)
-        mark = version.etag or f"{version.modified} {version.size}"
-        text = f"{self.url}/{block.path}\n{mark}\n{self._block} {block.start}"
-        return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _overlap(piece: ByteRange, block: ByteRange) -> ByteRange:
-    return ByteRange(piece.path, max(piece.start, block.start), min(piece.stop, block.stop))
-
-
-class _Stream(PieceReader):
-    """Blocks that follow each other, as a file."""
-
-    def __init__(self, pieces: Generator[bytes, None, None]) -> None:
-        super().__init__()
-        self._pieces = pieces
-
-    def next_piece(self) -> bytes:
-        return next(self._pieces, b"")
-
-    def close(self) -> None:
-        self._pieces.close()
-        super().close()
+    def _evict(self, target: int) -> int:
+        """Delete the least recently used until no more than `target` bytes are left; return how many are."""
+        files: list[tuple[float, int, str]] = []
+        used = 0
+        for folder in os.scandir(self.folder):
+            for file in os.scandir(folder.path) if folder.is_dir() else ():
+                with suppress(FileNotFoundError):  # another process has just given a temporary file its name
+                    status = file.stat()
+                    if folder.name != "tmp":
+                        files.append((status.st_mtime, status.st_size, file.path))
+                        used += status.st_size
+                    elif time.time() - status.st_mtime > _STALE_SECONDS:
+                        os.unlink(file.path)
+        for _, size, path in sorted(files):
+            if used <= target:
+                break
+            os.unlink(path)
+            used -= size
+        return used

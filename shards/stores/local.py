@@ -22,6 +22,8 @@ class LocalStore:
         root: the folder.
     """
 
+    is_local = survives_fork = lists = True
+
     root: Path
     traffic: Traffic = field(default_factory=Traffic, compare=False)
 
@@ -29,11 +31,6 @@ class LocalStore:
     def url(self) -> str:
         """The folder, for messages."""
         return str(self.root)
-
-    @property
-    def lists(self) -> bool:
-        """Return True."""
-        return True
 
     def read(self, path: str) -> bytes:
         """Return a whole file."""
@@ -87,11 +84,11 @@ class LocalStore:
             if size < stop:
                 raise self._short(path, size, stop)
             file.seek(start)
-            window = _Window(file, f"{self.url}/{path}", stop - start)
+            file_part = _BoundedFile(file, f"{self.url}/{path}", stop - start)
             try:
-                yield cast(BinaryIO, window)
+                yield cast(BinaryIO, file_part)
             finally:
-                self.traffic.add(window.traffic)
+                self.traffic.add(file_part.traffic)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the paths of all files below a folder, sorted."""
@@ -123,7 +120,7 @@ class LocalStore:
         return ShardTruncatedError(f"{self.root / path} has {size} bytes, not {stop}: copy or make it again")
 
 
-class _Window(BufferedIOBase):
+class _BoundedFile(BufferedIOBase):
     """The next bytes of an open file, and not one more or less."""
 
     def __init__(self, file: IO[bytes], name: str, size: int) -> None:

@@ -1,25 +1,30 @@
 """Objects in a bucket, or files behind an HTTP server, through obstore."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Any, BinaryIO, TypeVar, cast
+from urllib.parse import urlsplit
 
 from ..ahead import map_ahead
 from ..errors import MissingObjectError, StoreAccessError, StoreError
-from ..store import ByteRange, Patience, Traffic
-from .attempts import Attempts
-from .body import Body, Connection, Version
-from .client import client_errors, open_client, without_password
-from .direct import Direct
-from .faults import Remedy, changed
-from .merge import Request, cut, merge
+from ..store import ByteRange, RetryPolicy, Traffic
+from .client import Service, open_client, without_password
+from .range_reader import Connection, RangeReader, Version
+from .retries import Retries, changed
 
 IN_FLIGHT = 64
 """Requests at once."""
+_GAP = 1 << 19
+"""Ranges of one object with fewer bytes between them are fetched as one."""
+_LARGEST = 8 << 20
+"""Unless the request became larger than this; a single range may be."""
+_SLOW_RANGES = 5
+"""After so many ranges in a row that took too long as a whole, a process reads them chunk by chunk."""
 _T = TypeVar("_T")
 
 
@@ -29,10 +34,12 @@ class _Process:
 
     pid: int
     client: Any = None
-    direct: Direct | None = None
+    hasty_client: Any = None
     threads: ThreadPoolExecutor | None = None
+    slow_ranges: int = 0
+    """Of those fetched as a whole, how many in a row took too long."""
     versions: dict[str, Version] = field(default_factory=dict)
-    """Of the objects that were read in pieces: all pieces must be of one version."""
+    """Of the objects of which ranges were read: all must be of one version."""
     traffic: Traffic = field(default_factory=Traffic)
 
 
@@ -40,20 +47,26 @@ class RemoteStore:
     """An object store or an HTTP server.
 
     Args:
-        address: s3, gs, az, http or https, as `open_store` checked it.
-        patience: how long answers are waited for.
+        service: the kind of store.
+        address: with a scheme of that service.
+        policy: how long answers are waited for.
+
+    Raises:
+        StoreError: when the address names no bucket or host.
     """
 
-    def __init__(self, address: str, patience: Patience) -> None:
-        self._address, self._patience = address.rstrip("/"), patience
-        self.url = without_password(self._address)
+    is_local = survives_fork = False
+
+    def __init__(self, service: Service, address: str, policy: RetryPolicy) -> None:
+        if not urlsplit(address).netloc:
+            raise StoreError(f"{address} names no {service.place}")
+        self.service, self.address, self.policy = service, address.rstrip("/"), policy
+        self.url = without_password(self.address)
         self._own = _Process(0)
 
-    def __getstate__(self) -> tuple[str, Patience]:
-        return self._address, self._patience
-
-    def __setstate__(self, state: tuple[str, Patience]) -> None:
-        RemoteStore.__init__(self, *state)
+    def __reduce__(self) -> tuple[type["RemoteStore"], tuple[Service, str, RetryPolicy]]:
+        """Copy what it is; what is open belongs to one process."""
+        return RemoteStore, (self.service, self.address, self.policy)
 
     @property
     def traffic(self) -> Traffic:
@@ -63,19 +76,19 @@ class RemoteStore:
     @property
     def lists(self) -> bool:
         """Whether names can be listed: not over HTTP."""
-        return not self._address.startswith("http")
+        return self.service.lists
 
     def read(self, path: str) -> bytes:
         """Return a whole object."""
         data, traffic, _ = self._fetch(path)
         self.traffic.add(traffic)
-        return data
+        return bytes(data)
 
     def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
         """Yield whole objects in the order of their paths, several in flight."""
         for data, traffic, _ in self._side_by_side(self._fetch, paths):
             self.traffic.add(traffic)
-            yield data
+            yield bytes(data)
 
     def size(self, path: str) -> int:
         """Return the length of an object in bytes."""
@@ -97,46 +110,33 @@ class RemoteStore:
             ShardTruncatedError: when an object ends before the end of a range.
         """
         found: list[bytes] = [b""] * len(ranges)
-        requests = merge(ranges)
+        requests = _merge(ranges)
         versions = self._process().versions
 
-        def fetch(number: int) -> tuple[list[tuple[int, bytes]], Traffic, Version]:
-            request = requests[number]
-            data, traffic, version = self._fetch_piece(request, versions.get(request.path))
-            return list(cut(request, data, ranges)), traffic, version
+        def fetch(request: _Request) -> tuple[list[bytes], Traffic, Version]:
+            path, start, stop = request.piece
+            data, traffic, version = self._fetch(path, start, stop, versions.get(path))
+            pieces = [ranges[number] for number in request.numbers]
+            return [bytes(data[piece.start - start : piece.stop - start]) for piece in pieces], traffic, version
 
-        answers = self._side_by_side(fetch, range(len(requests)))
-        for request, (pieces, traffic, version) in zip(requests, answers, strict=True):
+        for request, (pieces, traffic, version) in zip(requests, self._side_by_side(fetch, requests), strict=True):
             self.traffic.add(traffic)
-            self._remember(request.path, version)
-            for number, piece in pieces:
+            self._remember(request.piece.path, version)
+            for number, piece in zip(request.numbers, pieces, strict=True):
                 found[number] = piece
         return found
-
-    def _fetch_piece(self, request: Request, version: Version | None) -> tuple[memoryview, Traffic, Version]:
-        """Return what was asked for, by the short cut as far as it leads; valid until this thread fetches again."""
-        path, start, stop = request.path, request.start, request.stop
-        if version is None or not self._address.startswith("s3"):
-            data, traffic, version = self._fetch(path, start, stop, version)
-            return memoryview(data), traffic, version
-        head, traffic = self._direct().receive(path, start, stop, version)
-        if len(head) == stop - start:
-            return head, traffic, version
-        rest, more, version = self._fetch(path, start + len(head), stop, version)
-        traffic.add(more)
-        return memoryview(b"".join((head, rest))), traffic, version
 
     @contextmanager
     def stream(self, path: str, start: int, stop: int) -> Iterator[BinaryIO]:
         """Open the bytes [start, stop) of an object to be read forward; resumed where the connection breaks."""
-        with Body(self._connection(), path, start, stop, self._process().versions.get(path)) as body:
+        with RangeReader(self._connection(), path, start, stop, self._process().versions.get(path)) as reader:
             try:
-                body.open()
-                if body.version is not None:
-                    self._remember(path, body.version)
-                yield cast(BinaryIO, body)
+                reader.open()
+                if reader.version is not None:
+                    self._remember(path, reader.version)
+                yield cast(BinaryIO, reader)
             finally:
-                self.traffic.add(body.traffic)
+                self.traffic.add(reader.traffic)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the paths of all objects below a folder, sorted. Raises StoreError over HTTP."""
@@ -148,56 +148,59 @@ class RemoteStore:
 
         if not self.lists:
             raise StoreError(f"{self.url} cannot be listed: HTTP has no listing")
-        attempts = Attempts(self._patience, f"{self.url}/{prefix}", self.url, self.traffic)
-        while True:
+
+        def objects() -> dict[str, tuple[int, str]]:
             self.traffic.add(Traffic(requests=1))
-            try:
-                pages = obstore.list(self._client(), prefix or None, chunk_size=1000)
-                return {meta["path"]: (meta["size"], meta["e_tag"] or "") for page in pages for meta in page}
-            except client_errors() as error:
-                if attempts.failed(error) is Remedy.RENEW:
-                    self._renew()
+            pages = obstore.list(self._client(), prefix or None, chunk_size=1000)
+            return {meta["path"]: (meta["size"], meta["e_tag"] or "") for page in pages for meta in page}
+
+        return self.retries(prefix).repeat(objects, self._renew)
+
+    def retries(self, path: str) -> Retries:
+        """Return a count of failures for a request about an object."""
+        return Retries(self.policy, self.service, self.url, path, self.traffic)
 
     def _head(self, path: str) -> Version:
         import obstore
 
-        attempts = Attempts(self._patience, f"{self.url}/{path}", self.url, self.traffic)
-        while True:
+        def head() -> Version:
             self.traffic.add(Traffic(requests=1))
-            try:
-                return Version.of(obstore.head(self._client(), path))
-            except client_errors() as error:
-                try:
-                    remedy = attempts.failed(error)
-                except (MissingObjectError, StoreAccessError):
-                    self._fetch(path, 0, 1)  # HEAD has no body to say what is missing or wrong; GET has
-                    raise
-            if remedy is Remedy.RENEW:
-                self._renew()
+            return Version.of(obstore.head(self._client(), path))
+
+        try:
+            return self.retries(path).repeat(head, self._renew)
+        except (MissingObjectError, StoreAccessError):
+            self._fetch(path, 0, 1)  # HEAD has no body to say what is missing or wrong; GET has
+            raise
 
     def _fetch(
         self, path: str, start: int = 0, stop: int | None = None, version: Version | None = None
-    ) -> tuple[bytes, Traffic, Version]:
-        with Body(self._connection(), path, start, stop, version) as body:
+    ) -> tuple[memoryview, Traffic, Version]:
+        process = self._process()
+        whole = stop is not None and process.slow_ranges < _SLOW_RANGES
+        with RangeReader(self._connection(), path, start, stop, version) as reader:
+            began = time.monotonic()
             try:
-                data = body.read()
+                data = reader.fetch() if whole else memoryview(reader.read())
             except Exception:
-                self.traffic.add(body.traffic)
+                self.traffic.add(reader.traffic)
                 raise
-            assert body.version is not None
-            return data, body.traffic, body.version
+            if whole:
+                slow = time.monotonic() - began > self.policy.range_seconds
+                process.slow_ranges = process.slow_ranges + 1 if slow else 0
+            assert reader.version is not None
+            return data, reader.traffic, reader.version
 
     def _side_by_side(self, call: Callable[[Any], _T], items: Iterable[Any]) -> Iterator[_T]:
         """Yield the results in order, with at most 64 calls begun and not yet taken."""
         items = iter(items)
         first = list(islice(items, 2))
         if len(first) < 2:
-            yield from map(call, first)
-            return
+            return map(call, first)
         process = self._process()
         if process.threads is None:
             process.threads = ThreadPoolExecutor(IN_FLIGHT, thread_name_prefix="store")
-        yield from map_ahead(process.threads, call, chain(first, items), IN_FLIGHT)
+        return map_ahead(process.threads, call, chain(first, items), IN_FLIGHT)
 
     def _remember(self, path: str, version: Version) -> None:
         """Hold an object to the version that reading began with. Raises ObjectChangedError where it is another."""
@@ -206,25 +209,50 @@ class RemoteStore:
             raise changed(f"{self.url}/{path}")
 
     def _connection(self) -> Connection:
-        return Connection(self._client, self._renew, self.url, self._patience)
+        return Connection(self.service, self.url, self.policy, self._client, self._hasty_client, self._renew)
 
     def _client(self) -> Any:
         process = self._process()
         if process.client is None:
-            process.client = open_client(self._address, self._patience)
+            process.client = open_client(self.service, self.address, self.policy)
         return process.client
 
-    def _direct(self) -> Direct:
+    def _hasty_client(self) -> Any:
         process = self._process()
-        if process.direct is None:
-            process.direct = Direct(self._client, self._patience)
-        return process.direct
+        if process.hasty_client is None:
+            seconds = self.policy.range_seconds
+            process.hasty_client = open_client(self.service, self.address, self.policy, seconds=seconds)
+        return process.hasty_client
 
     def _renew(self) -> None:
-        self._process().client = None
+        process = self._process()
+        process.client = process.hasty_client = None
 
     def _process(self) -> _Process:
         """Return what this process has opened; a child forgets what its parent had."""
         if self._own.pid != os.getpid():
             self._own = _Process(os.getpid())
         return self._own
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request, and which of the ranges asked for it answers."""
+
+    piece: ByteRange
+    numbers: tuple[int, ...]
+
+
+def _merge(ranges: Sequence[ByteRange]) -> list[_Request]:
+    """Return the requests that fetch all ranges, by path and start; empty ranges need none."""
+    wanted = (number for number, piece in enumerate(ranges) if piece.stop > piece.start)
+    requests: list[_Request] = []
+    for number in sorted(wanted, key=lambda number: ranges[number]):
+        piece = ranges[number]
+        last = requests[-1].piece if requests else ByteRange("", 0, 0)
+        end = max(piece.stop, last.stop)
+        if last.path == piece.path and piece.start - last.stop < _GAP and end - last.start <= _LARGEST:
+            requests[-1] = _Request(last._replace(stop=end), (*requests[-1].numbers, number))
+        else:
+            requests.append(_Request(piece, (number,)))
+    return requests

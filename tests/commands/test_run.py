@@ -220,3 +220,12 @@ def test_debug_shows_the_traceback() -> None:
 
     with pytest.raises(DatasetMismatchError):
         command("verify", "/nowhere", "--debug")
+
+
+def test_one_shard_is_counted_as_one(one_shard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command("verify", one_shard) == 0
+    assert capsys.readouterr().out.startswith("all well: 1 shards, 4 clips")
+    assert command("verify", one_shard, "--json") == 0
+    assert '"shards": 1,' in capsys.readouterr().out
+    assert command("shard", "--source", one_shard.parent / "videos", "--out", tmp_path / "out") == 0
+    assert "\n1 shards, " in capsys.readouterr().out

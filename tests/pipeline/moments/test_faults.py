@@ -15,7 +15,7 @@ from avcorr.pipeline.correspondence.pairs import PairBatch
 from avcorr.shards.dataset import Index
 from avcorr.shards.errors import MissingObjectError, ObjectChangedError, ShardError, ShardTruncatedError
 from avcorr.shards.reader import read_clips
-from avcorr.shards.store import Patience
+from avcorr.shards.store import RetryPolicy
 from avcorr.shards.stores.open import open_store
 from tests.pipeline.moments.test_sampler import damage, digest
 from tests.pipeline.moments.test_stages import loader_of
@@ -24,7 +24,7 @@ from tests.support.commands import TINY, command
 from tests.support.proxy import Fault, FaultyProxy, Request
 from tests.support.servers import S3Server, http_server
 
-PATIENT = Patience(attempts=8, first_wait=0.01, longest_wait=0.05, stall_seconds=2)
+POLICY = RetryPolicy(attempts=8, first_wait=0.01, longest_wait=0.05, stall_seconds=2)
 SECOND = "train/clips-train-000001.tar"
 
 
@@ -36,7 +36,7 @@ def test_faults_change_no_pair(through: FaultyProxy, shards: Path, block_clips: 
         kinds = [Fault("fin", draw.randrange(300_000)), Fault("rst", draw.randrange(300_000)), Fault("status")]
         return draw.choice(kinds) if draw.random() < 0.4 else None
 
-    loader = loader_of(open_store("s3://stages/clips", patience=PATIENT), block_clips=block_clips)
+    loader = loader_of(open_store("s3://stages/clips", retry=POLICY), block_clips=block_clips)
     through.reset(sometimes)
     found = list(islice(loader, 30))
     assert digest(found) == digest(list(islice(loader_of(shards, block_clips=block_clips), 30)))
@@ -51,7 +51,7 @@ def test_a_hundred_reads_from_a_web_server_that_hangs_up_lose_nothing(shards: Pa
     with http_server(shards) as address:
         host, _, port = address.removeprefix("http://").partition(":")
         before = FaultyProxy((host, int(port)))
-        store = open_store(before.url, patience=PATIENT)
+        store = open_store(before.url, retry=POLICY)
         for number in range(100):
             kind = ("fin", "rst")[number % 2]
             fault = Fault(kind, places[number % len(places)])

@@ -17,7 +17,6 @@ from avcorr.pipeline.correspondence.negatives import MATCH, OTHER_VIDEO, SAME_CL
 from avcorr.pipeline.correspondence.pairs import PairBatch, PairDataset
 from avcorr.pipeline.errors import PairError
 from avcorr.pipeline.galleries.gallery import Gallery
-from avcorr.pipeline.moments import sampler
 from avcorr.pipeline.moments.catalogue import Catalogue, video_number
 from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.pipeline.moments.views import decode_frames
@@ -32,6 +31,7 @@ from avcorr.shards.errors import (
 )
 from avcorr.shards.format.clip import Clip
 from avcorr.shards.reader import read_clips
+from avcorr.shards.stores.local import LocalStore
 
 SETTINGS = PairSettings(frame_size=32, per_clip=4, block_clips=4, workers=0)
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
@@ -178,7 +178,7 @@ def test_any_ranks_and_workers_give_one_global_sequence(
 
     Also where whole blocks are read ahead and workers share each batch, as from a remote store.
     """
-    monkeypatch.setattr(sampler, "is_remote", lambda _: blocks)
+    monkeypatch.setattr(LocalStore, "is_local", not blocks)
     options = {"batch_size": 48, "block_clips": block_clips}
     expected = digest(batches(shards, 5, **options))
     shapes = ((2, 2), (3, 4), (1, 3)) if blocks else ((1, 1), (2, 2), (4, 1), (3, 4), (1, 3), (1, 6))

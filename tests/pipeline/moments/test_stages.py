@@ -17,14 +17,14 @@ from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.pipeline.settings import PairSettings
 from avcorr.shards.errors import StoreUnreachableError
-from avcorr.shards.store import Patience, Root, Traffic
+from avcorr.shards.store import RetryPolicy, Root, Traffic
 from avcorr.shards.stores.open import open_store
 from tests.pipeline.moments.test_sampler import damage
 from tests.support.commands import TINY, command
 from tests.support.proxy import Fault, FaultyProxy
 
 SETTINGS = PairSettings(frame_size=32, per_clip=4, block_clips=4, workers=0)
-IMPATIENT = Patience(attempts=5, first_wait=0.01, longest_wait=0.02, stall_seconds=1)
+HASTY = RetryPolicy(attempts=5, first_wait=0.01, longest_wait=0.02, stall_seconds=1)
 
 
 def loader_of(root: Root, *, batch_size: int = 16, **changes: object) -> MomentLoader:
@@ -65,7 +65,7 @@ def test_a_slow_trainer_finds_batches_ready_and_workers_idle(shards: Path) -> No
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_retries_are_counted_in_the_worker_that_has_them(through: FaultyProxy, workers: int) -> None:
-    loader = loader_of(open_store("s3://stages/clips", patience=IMPATIENT), workers=workers)
+    loader = loader_of(open_store("s3://stages/clips", retry=HASTY), workers=workers)
     through.reset(lambda request: Fault("status") if request.number < 3 else None)
     next(iter(loader))
     figures = loader.report()
@@ -78,7 +78,7 @@ def test_retries_of_a_request_that_is_given_up_are_counted(through: FaultyProxy)
     through.reset(lambda request: Fault("status"))
     calls = (lambda s: s.read("x"), lambda s: s.size("x"), lambda s: s.list(""))
     for call in calls:
-        store = open_store("s3://stages/clips", patience=IMPATIENT)
+        store = open_store("s3://stages/clips", retry=HASTY)
         with pytest.raises(StoreUnreachableError, match="gave up after 5 attempts"):
             call(store)
         assert (store.traffic.retries, store.traffic.requests) == (4, 5)

@@ -11,17 +11,18 @@ import obstore
 import pytest
 
 from avcorr.shards.errors import ShardTruncatedError, StoreUnreachableError
-from avcorr.shards.store import ByteRange, Patience, Store
-from avcorr.shards.stores.cache import CachedStore
-from avcorr.shards.stores.open import Cache, open_store
+from avcorr.shards.store import ByteRange, RetryPolicy, Store
+from avcorr.shards.stores.cache import Cache
+from avcorr.shards.stores.cached_store import CachedStore
+from avcorr.shards.stores.open import open_store
 from avcorr.shards.stores.remote import RemoteStore
-from avcorr.shards.stores.space import Space
+from avcorr.shards.stores.s3 import S3
 from tests.support.proxy import Fault, FaultyProxy
 from tests.support.servers import S3Server
 
 BLOCK = 10_000
 FILES = {f"{split}/shard": random.Random(split).randbytes(105_000) for split in ("train", "test")}
-PATIENCE = Patience(attempts=2, first_wait=0.01, stall_seconds=1)
+POLICY = RetryPolicy(attempts=2, first_wait=0.01, stall_seconds=1)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +43,7 @@ def environment(proxy: FaultyProxy, s3: S3Server, monkeypatch: pytest.MonkeyPatc
 
 
 def open_cached(folder: Path, limit: int = 10**6) -> CachedStore:
-    return CachedStore(RemoteStore("s3://cached", PATIENCE), Space(folder, limit), BLOCK)
+    return CachedStore(RemoteStore(S3, "s3://cached", POLICY), Cache(folder, limit), BLOCK)
 
 
 def draw_ranges(seed: int, count: int) -> list[ByteRange]:
@@ -151,13 +152,13 @@ def test_nothing_is_left_by_a_fault_or_a_kill(tmp_path: Path, proxy: FaultyProxy
     with pytest.raises(StoreUnreachableError), store.stream("train/shard", 0, 105_000) as file:
         file.read()
     assert len(kept(tmp_path)) == 2 and list((tmp_path / "tmp").iterdir()) == []
-    forsaken = tmp_path / "tmp" / "of-a-killed-process"
-    forsaken.write_bytes(bytes(100))
-    os.utime(forsaken, (time.time() - 3600, time.time() - 3600))
+    stale = tmp_path / "tmp" / "of-a-killed-process"
+    stale.write_bytes(bytes(100))
+    os.utime(stale, (time.time() - 3600, time.time() - 3600))
     proxy.reset(lambda request: None)
     ranges = draw_ranges(3, 40)
     assert store.read_ranges(ranges) == expected(ranges)
-    assert not forsaken.exists()
+    assert not stale.exists()
 
 
 def test_a_folder_that_cannot_be_written_does_not_stop_reading(

@@ -22,7 +22,7 @@ from avcorr.shards.format.tar import BLOCK
 from avcorr.shards.index.record import ShardRecord
 from avcorr.shards.ranges import ClipIndex
 from avcorr.shards.reader import iter_clips, read_clips
-from avcorr.shards.store import Patience, Root
+from avcorr.shards.store import RetryPolicy, Root
 from avcorr.shards.stores.open import open_store
 from avcorr.shards.summary import summarise
 from tests.conftest import SMALL
@@ -31,7 +31,7 @@ from tests.support.commands import TINY, command
 from tests.support.proxy import Fault, FaultyProxy, Request
 from tests.support.servers import S3Server, http_server
 
-IMPATIENT = Patience(attempts=4, first_wait=0.01, longest_wait=0.05, stall_seconds=1)
+HASTY = RetryPolicy(attempts=4, first_wait=0.01, longest_wait=0.05, stall_seconds=1)
 NAME = "train/clips-train-000000.tar"
 
 
@@ -171,7 +171,7 @@ def test_a_server_that_hangs_up_early_loses_nothing(
     after = record.clips[2].offset + {"sample": 0, "header": 100, "data": 2000}[where]
     proxy = FaultyProxy(("127.0.0.1", s3.port))
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
-    store = open_store(places["s3"], patience=IMPATIENT)
+    store = open_store(places["s3"], retry=HASTY)
 
     def once(request: Request) -> Fault | None:
         return Fault(kind, after) if NAME in request.path and "=0-" in request.headers.get("range", "") else None

@@ -12,15 +12,15 @@ import obstore
 import pytest
 
 from avcorr.shards.errors import ObjectChangedError, StoreAccessError, StoreError, StoreUnreachableError
-from avcorr.shards.store import ByteRange, Patience, Store
+from avcorr.shards.store import ByteRange, RetryPolicy, Store
 from avcorr.shards.stores.open import open_store
 from tests.support.proxy import Fault, FaultyProxy, Plan, Request
 from tests.support.servers import S3Server
 
 SIZE = 4_000_000
 DATA = random.Random(3).randbytes(SIZE)
-PATIENCE = Patience(
-    attempts=5, first_wait=0.01, longest_wait=0.05, connect_seconds=2, stall_seconds=0.6, floor_seconds=0.5
+POLICY = RetryPolicy(
+    attempts=5, first_wait=0.01, longest_wait=0.05, connect_seconds=2, stall_seconds=0.6, slow_seconds=0.5
 )
 
 
@@ -37,7 +37,7 @@ def store(proxy: FaultyProxy, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> 
     for name, value in s3.environment(proxy.url).items():
         monkeypatch.setenv(name, value)
     proxy.reset(lambda request: None)
-    return open_store("s3://faults", patience=PATIENCE)
+    return open_store("s3://faults", retry=POLICY)
 
 
 def first(count: int, fault: Fault) -> Plan:
@@ -146,7 +146,7 @@ def test_an_object_that_is_replaced_while_it_is_read_raises(store: Store, proxy:
     for other in (DATA[::-1], DATA[:-5], b"short"):
         obstore.put(client, "replaced", DATA)
         proxy.reset(first(1, Fault("fin", 500_000)))
-        fresh = open_store("s3://faults", patience=PATIENCE)
+        fresh = open_store("s3://faults", retry=POLICY)
         with pytest.raises(ObjectChangedError, match="was replaced"), fresh.stream("replaced", 0, SIZE) as file:
             file.read(1000)
             obstore.put(client, "replaced", other)

@@ -6,11 +6,14 @@ import pickle
 import random
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import obstore
 import pytest
 
+from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.errors import (
     MissingBucketError,
     MissingObjectError,
@@ -19,12 +22,17 @@ from avcorr.shards.errors import (
     StoreError,
     StoreUnreachableError,
 )
-from avcorr.shards.store import ByteRange, Patience, Store
-from avcorr.shards.stores.open import open_store
+from avcorr.shards.store import ByteRange, RetryPolicy, Store
+from avcorr.shards.stores.cache import Cache
+from avcorr.shards.stores.local import LocalStore
+from avcorr.shards.stores.open import OPENERS, open_store
+from avcorr.shards.stores.range_reader import Version
+from avcorr.shards.stores.remote import RemoteStore
+from avcorr.shards.stores.retries import classify_error
 from tests.support.servers import S3Server, http_server
 
 FILES = {"a/one.bin": random.Random(1).randbytes(3_000_000), "a/b/two": b"hello", "c.json": b"{}", "empty": b""}
-IMPATIENT = Patience(attempts=3, first_wait=0.01, longest_wait=0.02, connect_seconds=1, stall_seconds=1)
+HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, connect_seconds=1, stall_seconds=1)
 
 
 @pytest.fixture(scope="module")
@@ -165,13 +173,53 @@ def test_a_wrong_address_is_told(address: str | Path, said: str) -> None:
         open_store(address)
 
 
+class OtherStore(LocalStore):
+    """A store of another kind, as somebody would add one: a class with the methods of a store."""
+
+    is_local = survives_fork = False
+
+    def __init__(self, address: str, retry: RetryPolicy) -> None:
+        super().__init__(Path(urlsplit(address).path))
+
+    def version(self, path: str) -> Version:
+        status = (self.root / path).stat()
+        return Version(None, datetime.fromtimestamp(status.st_mtime, UTC), status.st_size)
+
+
+def test_another_store_is_a_class_and_its_line_in_the_table(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OPENERS, "other", OtherStore)
+    golden = Path(__file__).parents[2] / "golden" / "v1"
+    assert not list(verify(f"other://host{golden}", full=True, workers=1))
+    store = open_store(f"other://host{folder}", cache=Cache(tmp_path, 10**8))
+    for _ in range(2):
+        assert store.read_ranges([ByteRange("a/one.bin", 5, 9000)]) == [FILES["a/one.bin"][5:9000]]
+    assert store.traffic.bytes == 1 << 20 and list(store.list("a")) == ["a/b/two", "a/one.bin"]
+
+
+@pytest.mark.parametrize("scheme", sorted(OPENERS))
+def test_advice_is_that_of_the_kind_of_store(scheme: str) -> None:
+    store = open_store(f"{scheme}://place/folder")
+    assert isinstance(store, RemoteStore)
+    _, error = classify_error(PermissionError("status code: 403"), f"{store.url}/x", store.url, store.service)
+    words = {"s": "AWS_", "g": "GOOGLE_", "a": "AZURE_", "h": "USER:PASSWORD"}
+    assert words[scheme[0]] in str(error) and sum(word in str(error) for word in words.values()) == 1
+
+
+def test_a_query_is_not_repeated_in_the_message() -> None:
+    with pytest.raises(StoreError, match="https://host/x has a query") as caught:
+        open_store("https://host/x?signature=secret")
+    assert "secret" not in str(caught.value)
+
+
 def test_a_user_and_password_in_an_address_are_sent_but_not_shown(folder: Path) -> None:
     with http_server(folder, password="me:se cret") as address:
         store = open_store(address.replace("://", "://me:se%20cret@"))
         assert store.url == address and store.read("a/b/two") == b"hello" and store.size("a/b/two") == 5
         for wrong in (address, address.replace("://", "://me:other@")):
             with pytest.raises(StoreAccessError, match="refuses the credentials") as caught:
-                open_store(wrong, patience=IMPATIENT).read("a/b/two")
+                open_store(wrong, retry=HASTY).read("a/b/two")
             assert "other" not in str(caught.value)
 
 
@@ -199,7 +247,7 @@ def test_what_the_user_got_wrong_is_one_line(
 ) -> None:  # fmt: skip
     for name, value in changes.items():
         monkeypatch.setenv(name, value)
-    store = open_store(address, patience=IMPATIENT)
+    store = open_store(address, retry=HASTY)
     calls = [lambda: store.read("c.json"), lambda: store.size("c.json"), lambda: list(store.list(""))]
     for call in calls:
         with pytest.raises(kind, match=said) as caught:

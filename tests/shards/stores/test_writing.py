@@ -16,7 +16,7 @@ import pytest
 
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.errors import ShardFormatError, StoreError
-from avcorr.shards.store import Patience
+from avcorr.shards.store import RetryPolicy
 from avcorr.shards.stores.bucket import Bucket
 from avcorr.shards.stores.open import open_store
 from tests.support.commands import command
@@ -219,7 +219,7 @@ def test_an_object_with_a_wrong_checksum_never_appears(bucket: str, proxy: Fault
         last = file.read(1)
         file.seek(-1, 2)
         file.write(bytes([last[0] ^ 1]))
-    place = Bucket(bucket, Patience(attempts=2))
+    place = Bucket(bucket, RetryPolicy(attempts=2))
     with pytest.raises(ShardFormatError, match="is not what was packed"):
         place.put_file("shard.tar", path, checksum)
     with pytest.raises(StoreError, match="interrupted"):

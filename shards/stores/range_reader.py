@@ -1,17 +1,53 @@
-"""A piece of a remote object as a file: read forward, resumed where it breaks off, never from another version."""
+"""Ranges of remote objects: read forward, resumed where they break off, never from another version."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from io import BufferedIOBase
 from typing import Any
 
 from ..errors import ShardTruncatedError, StoreUnreachableError
-from ..store import Patience, Traffic
-from .attempts import Attempts
-from .client import client_errors
-from .faults import Remedy, changed
-from .pieces import PieceReader
+from ..store import RetryPolicy, Traffic
+from .client import Service, client_errors
+from .retries import Retries, RetryAction, changed
+
+
+class ChunkReader(BufferedIOBase, ABC):
+    """A file that is read forward, made of chunks of any size; large reads are copied once."""
+
+    def __init__(self) -> None:
+        self._chunk = memoryview(b"")
+
+    @abstractmethod
+    def next_chunk(self) -> bytes:
+        """Return the next bytes, none at the end."""
+
+    def readable(self) -> bool:
+        """Return that it can be read."""
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next bytes, fewer only at the end."""
+        missing = 1 << 62 if size is None or size < 0 else size
+        parts: list[memoryview] = []
+        while missing:
+            if not self._chunk:
+                self._chunk = memoryview(self.next_chunk())
+                if not self._chunk:
+                    break
+            part, self._chunk = self._chunk[:missing], self._chunk[missing:]
+            parts.append(part)
+            missing -= len(part)
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+    read1 = read  # what a TextIOWrapper calls
+
+    def close(self) -> None:
+        """Let go of what was read."""
+        self._chunk = memoryview(b"")
+        super().close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +77,21 @@ class Version:
 
 @dataclass(slots=True)
 class Connection:
-    """What a body needs of its store."""
+    """What reading a range needs of its store."""
 
-    client: Callable[[], Any]
-    """Returns the client of this process."""
-    renew: Callable[[], None]
-    """Drops it, so that the next one reads the credentials again."""
+    service: Service
     root: str
     """Address of the store, for messages."""
-    patience: Patience
+    policy: RetryPolicy
+    client: Callable[[], Any]
+    """Returns the client of this process."""
+    hasty_client: Callable[[], Any]
+    """Returns one that gives an answer up after `RetryPolicy.range_seconds`."""
+    renew: Callable[[], None]
+    """Drops both, so that the next ones read the credentials again."""
 
 
-class Body(PieceReader):
+class RangeReader(ChunkReader):
     """The bytes [start, stop) of an object.
 
     Args:
@@ -69,7 +108,7 @@ class Body(PieceReader):
         self._connection, self._path = connection, path
         self._where = f"{connection.root}/{path}"
         self.traffic = Traffic()
-        self._attempts = Attempts(connection.patience, self._where, connection.root, self.traffic)
+        self._retries = Retries(connection.policy, connection.service, connection.root, path, self.traffic)
         self._start, self._position, self._stop = start, start, stop
         self._chunks: Iterator[bytes] | None = None
         self._slow_bytes, self._slow_seconds = 0, 0.0
@@ -88,7 +127,28 @@ class Body(PieceReader):
         self._chunks = None
         super().close()
 
-    def next_piece(self) -> bytes:
+    def fetch(self) -> memoryview:
+        """Return the whole range, received by one call of the client; `stop` must be given.
+
+        Chunks cost several times the CPU time. They are read only where that call failed or took too long: a range
+        that trickles cannot be told from a slow one before its end.
+        """
+        assert self._stop is not None
+        began, failure, data = time.perf_counter(), None, memoryview(b"")
+        try:
+            answer = self._ask(self._connection.hasty_client())
+            began = time.perf_counter()
+            data = memoryview(answer.bytes())
+        except client_errors() as error:
+            failure = error
+        self.traffic.seconds += time.perf_counter() - began
+        if len(data) == self._stop - self._start:
+            self.traffic.bytes += len(data)
+            return data
+        self._failed(failure or StoreUnreachableError(f"{self._where} breaks off at byte {self._start + len(data)}"))
+        return memoryview(self.read())
+
+    def next_chunk(self) -> bytes:
         """Wait for the next chunk; return none at the end. Raises as `Store.stream` says."""
         while self._position != self._stop:
             self.open()
@@ -112,7 +172,13 @@ class Body(PieceReader):
         return b""
 
     def _request(self) -> None:
-        """Ask for what is left, of the version that reading began with."""
+        """Ask for what is left, to be read chunk by chunk."""
+        answer = self._ask(self._connection.client())
+        self._chunks = iter(answer.stream(min_chunk_size=1))  # larger chunks could hide a trickle for ever
+        self._slow_bytes, self._slow_seconds = 0, 0.0
+
+    def _ask(self, client: Any) -> Any:
+        """Return the answer with what is left, of the version that reading began with."""
         import obstore
 
         began = time.perf_counter()
@@ -123,7 +189,7 @@ class Body(PieceReader):
             options["range"] = {"offset": self._position}
         self.traffic.requests += 1
         try:
-            answer = obstore.get(self._connection.client(), self._path, options=options)
+            answer = obstore.get(client, self._path, options=options)
         finally:
             self.traffic.seconds += time.perf_counter() - began
         version = Version.of(answer.meta)
@@ -134,29 +200,28 @@ class Body(PieceReader):
             self._stop = version.size
         if answer.range != (self._position, self._stop):
             raise ShardTruncatedError(f"{self._where} has {version.size} bytes, not {self._stop}: copy it again")
-        self._chunks = iter(answer.stream(min_chunk_size=1))  # larger chunks could hide a trickle for ever
-        self._slow_bytes, self._slow_seconds = 0, 0.0
+        return answer
 
     def _note_speed(self, size: int, seconds: float) -> None:
         """Drop the connection when so little came that it is as good as dead."""
         self._slow_bytes += size
         self._slow_seconds += seconds
-        patience = self._connection.patience
-        if self._slow_seconds >= patience.floor_seconds:
+        policy = self._connection.policy
+        if self._slow_seconds >= policy.slow_seconds:
             speed = self._slow_bytes / self._slow_seconds
             self._slow_bytes, self._slow_seconds = 0, 0.0
-            if speed < patience.floor and self._position != self._stop:
+            if speed < policy.slowest and self._position != self._stop:
                 self._failed(
-                    StoreUnreachableError(f"{self._where} comes at {speed:.0f} bytes/s, fewer than {patience.floor}")
+                    StoreUnreachableError(f"{self._where} comes at {speed:.0f} bytes/s, fewer than {policy.slowest}")
                 )
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, failure: Exception) -> None:
         self._chunks = None
         try:
-            remedy = self._attempts.failed(error, self._position - self._start)
-        except ShardTruncatedError as told:  # said of an object that was long enough before
+            action = self._retries.failed(failure, self._position - self._start)
+        except ShardTruncatedError as error:  # about an object that was long enough before
             if self.version is not None and self.version.size > self._position:
-                raise changed(self._where) from told
+                raise changed(self._where) from error
             raise
-        if remedy is Remedy.RENEW:
+        if action is RetryAction.RENEW:
             self._connection.renew()
