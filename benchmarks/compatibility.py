@@ -1,9 +1,9 @@
 """Read one dataset with every loader that is installed, unmodified, and say what each found.
 
     python benchmarks/compatibility.py ROOT [--split train]
-    pip install wids datasets torchcodec megatron-energon 'ray[data]'     # whichever are wanted
+    pip install wids datasets torchcodec megatron-energon 'ray[data]' nvidia-dali-cuda120     # whichever are wanted
 
-ROOT was made with `run.py shard --energon --dali`. Each loader has to give the keys of the index with WAVs and frames
+ROOT was made with `avcorr shard --energon --dali`. Each loader has to give the keys of the index with WAVs and frames
 of the right sizes. `energon prepare` is run on a copy, and what it writes is compared with what we wrote. Exit code 1
 if any loader that is installed disagrees. One row a loader; `-` where it is not installed.
 """
@@ -165,7 +165,27 @@ def energon_prepare(root: Path, split: str) -> Found:
 
 
 def dali(root: Path, split: str) -> Found:
-    """Parse DALI's index and read the tars by it; the library itself needs a GPU."""
+    """Read the tars by the index that we wrote, on a CPU."""
+    from nvidia.dali import fn, pipeline_def
+
+    paths = tars(root, split)
+    indices = [str(root / HIDDEN / "dali" / split / f"{Path(path).stem}.idx") for path in paths]
+
+    @pipeline_def(batch_size=1, num_threads=1, device_id=None)
+    def clips() -> tuple[object, ...]:
+        members = ["json", "wav", "mjpg"]
+        return tuple(fn.readers.webdataset(paths=paths, ext=members, index_paths=indices, name="clips"))
+
+    pipeline, found = clips(), Found()
+    pipeline.build()
+    for _ in range(pipeline.epoch_size("clips")):
+        clip, wav, mjpg = (bytes(member.at(0)) for member in pipeline.run())
+        found[json.loads(clip)["key"]] = (len(wav), len(mjpg))
+    return found
+
+
+def dali_index(root: Path, split: str) -> Found:
+    """Parse DALI's index and read the tars by it."""
     found: Found = {}
     for path in tars(root, split):
         header, *lines = (root / HIDDEN / "dali" / split / f"{Path(path).stem}.idx").read_text().splitlines()
@@ -190,7 +210,8 @@ LOADERS: list[tuple[str, str, Callable[[Path, str], Found]]] = [
     ("Ray Data", "ray", ray),
     ("Megatron Energon", "megatron-energon", energon),
     ("energon prepare, its files", "megatron-energon", energon_prepare),
-    ("DALI's index, parsed", "", dali),
+    ("NVIDIA DALI, on a CPU", "nvidia-dali-cuda120", dali),
+    ("DALI's index, parsed", "", dali_index),
 ]
 
 
