@@ -27,8 +27,8 @@ setup(
         "webdataset>=1.0.2",  # reads the shards, as README shows
         "obstore>=0.12.1",  # S3, GCS, Azure and HTTP
         "ffmpeg-python>=0.2.0",
-        "imageio-ffmpeg>=0.6.0",  # ships a static ffmpeg
-        "opencv-python-headless>=4.10",  # draws the corpus that the demo renders
+        "imageio-ffmpeg>=0.8.0",  # ships a static ffmpeg
+        "opencv-python-headless>=4.10.0.84",  # draws the corpus that the demo renders
         "soundfile>=0.13",
         "simplejpeg>=1.8",  # libjpeg-turbo: half the time of Pillow for each frame
         "numpy>=2.0",
@@ -41,30 +41,33 @@ setup(
         "jinja2>=3.1",
         "safetensors>=0.5",
         "scipy>=1.14",  # resampling
-        "faiss-cpu>=1.14",  # the index of run.py search
-        "werkzeug>=3.0",  # requests of run.py explore; TensorBoard brings it anyway
+        "faiss-cpu>=1.14",  # the index of avcorr search
+        "werkzeug>=3.1",  # requests of avcorr explore; TensorBoard brings it anyway
         "waitress>=3.0",  # its server; has no dependencies
     ],
     extras_require={
-        "pyav": ["av>=14.0"],  # shard.decoder: pyav
-        "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5"],  # run.py export --onnx
+        "pyav": ["av>=17.1"],  # shard.decoder: pyav
+        "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5.7"],  # avcorr export --onnx
         "wandb": ["wandb>=0.19"],  # train.wandb
-        "vggsounder": ["vggsounder>=1.0"],  # run.py eval --protocol vggsounder
+        "vggsounder": ["vggsounder>=1.0"],  # avcorr eval --protocol vggsounder
         "umap": ["umap-learn>=0.5.7"],  # eval.projection: umap
         "test": [
             "umap-learn>=0.5.7",
             "axe-core-python>=0.1.0",  # rules of accessible pages, run in Chromium
             "onnx>=1.17",
             "onnxruntime>=1.20",
-            "onnxscript>=0.5",
+            "onnxscript>=0.5.7",
             "pytest>=8.3",
             "turbojpeg>=0.0.2",
             "hypothesis>=6.100",
-            "av>=14.0",
+            "av>=17.1",
             "datasets>=4.0",
             "wids>=0.1.11",
             "torchcodec>=0.8",
             "ruff>=0.9",
+            "mypy>=1.15",
+            "types-PyYAML>=6.0",
+            "setuptools>=77",  # builds the wheel that is tested
             "torchmetrics>=1.6",  # an independent implementation of the figures
             "vggsounder>=1.0",
             "wandb>=0.19",
