@@ -29,7 +29,7 @@ def test_the_tree_in_architecture_has_every_folder() -> None:
     present = set()
     for room in ROOMS:
         for path in [ROOT / room, *(ROOT / room).rglob("*")]:
-            if path.is_dir() and not path.is_symlink() and path.name != "__pycache__":
+            if path.is_dir() and not path.is_symlink() and not path.name.endswith(("__pycache__", ".egg-info")):
                 present.add(path.relative_to(ROOT).as_posix() + "/")
     assert listed == present
 
