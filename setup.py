@@ -32,6 +32,8 @@ setup(
         "soundfile>=0.13",
         "simplejpeg>=1.8",  # libjpeg-turbo: half the time of Pillow for each frame
         "numpy>=2.0",
+        "pyarrow>=18.0",  # the tables of the index
+        "duckdb>=1.1",  # SQL over them
         "pillow>=11.0",
         "pyyaml>=6.0",
         "pydantic>=2.10",

@@ -82,7 +82,7 @@ def embed_dataset(
     total = sum(gallery.views_of(shard) for gallery in galleries.values() for shard in range(len(gallery.shards)))
     done, written = 0, list[str]()
     for split, gallery in galleries.items():
-        stems = [PurePath(entry.columns).stem for entry in gallery.shards]
+        stems = [PurePath(entry.table).stem for entry in gallery.shards]
         due = []
         for shard, (stem, entry) in enumerate(zip(stems, gallery.shards, strict=True)):
             if not gallery.views_of(shard):

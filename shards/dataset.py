@@ -1,10 +1,12 @@
 """A dataset, read from its index."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from .errors import DatasetMismatchError, MissingObjectError
+from .index.clip_table import Table
 from .index.facts import require_dataset
+from .index.layout import HIDDEN, ShardName
 from .index.ledger import iter_ledger
 from .index.record import ShardRecord, iter_records
 from .store import Root
@@ -46,7 +48,22 @@ class Index:
 
     def videos(self, split: str) -> set[str]:
         """Return the source videos whose clips lie in a split."""
-        return {clip.video for shard in self.shards if shard.split == split for clip in shard.clips}
+        return {video for _, table in self.tables(split, columns=("video",)) for video in table.texts("video")}
+
+    def tables(self, split: str = "", *, columns: Sequence[str] | None = None) -> Iterator[tuple[ShardRecord, Table]]:
+        """Yield the table of each shard that holds clips.
+
+        Args:
+            split: only its shards; "" for all.
+            columns: the names of those that are needed; None for all.
+
+        Raises:
+            ShardFormatError: when a table is missing or damaged.
+        """
+        shards = [shard for shard in self.shards if shard.clips and split in ("", shard.split)]
+        paths = [f"{HIDDEN}/shards/{ShardName.parse(shard.path).stem}.parquet" for shard in shards]
+        for shard, path, data in zip(shards, paths, self.store.read_all(paths), strict=True):
+            yield shard, Table(f"{self.store.url}/{path}", shard.table_sha256, data, columns)
 
     def ledger(self) -> Iterator[Mapping[str, Any]]:
         """Yield the ledger: one row an input."""

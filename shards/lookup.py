@@ -1,4 +1,4 @@
-"""From a clip's key to the clip, and a choice of clips to look at; only columns and the clips themselves are read."""
+"""From a clip's key to the clip, and a choice of clips to look at; only table and the clips themselves are read."""
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import PurePath
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .errors import DatasetMismatchError, ShardFormatError
 from .format.clip import MEMBERS, Clip, ClipMetadata
-from .index.columns import Columns
+from .index.clip_table import Table
 from .index.manifest import ShardEntry, read_manifest
 from .store import ByteRange, Store
 
@@ -15,7 +15,7 @@ class Place(NamedTuple):
     """Where a clip lies, and what the index says of it."""
 
     entry: ShardEntry
-    columns: Columns
+    table: Table
     row: int
     key: str
     label: str
@@ -39,20 +39,20 @@ def iter_places(store: Store, *, splits: Collection[str] = (), shards: Collectio
         raise DatasetMismatchError(f"{store.url} has no clips in the split {split!r}; it has {have}")
     for shard in sorted(set(shards)):
         if not any(shard in _names(entry) for entry in entries):
-            example = PurePath(entries[0].columns).stem if entries else "none"
+            example = PurePath(entries[0].table).stem if entries else "none"
             raise DatasetMismatchError(f"{store.url} has no shard {shard!r}; it has {len(entries)}, such as {example}")
     wanted = [
         entry for entry in entries
         if (not splits or entry.split in splits) and (not shards or set(shards) & _names(entry))
     ]  # fmt: skip
-    for entry, data in zip(wanted, store.read_all(entry.columns for entry in wanted), strict=True):
-        columns = Columns(f"{store.url}/{entry.columns}", entry.columns_sha256, data)
-        for row in range(columns.clips):
-            yield Place(entry, columns, row, columns.text("key", row), columns.text("label", row))
+    for entry, data in zip(wanted, store.read_all(entry.table for entry in wanted), strict=True):
+        table = Table(f"{store.url}/{entry.table}", entry.table_sha256, data)
+        for row in range(table.clips):
+            yield Place(entry, table, row, table.text("key", row), table.text("label", row))
 
 
 def _names(entry: ShardEntry) -> set[str]:
-    return {PurePath(entry.columns).stem, entry.path, PurePath(entry.path).name}
+    return {PurePath(entry.table).stem, entry.path, PurePath(entry.path).name}
 
 
 def find_clips(store: Store, keys: Sequence[str], *, shards: Collection[str] = ()) -> list[Place]:
@@ -104,7 +104,7 @@ def read_clips_at(store: Store, places: Sequence[Place]) -> list[Clip]:
         ShardError: where a shard is short, altered or gone.
     """
     ranges = [
-        ByteRange(place.entry.path, *place.columns.member(place.row, suffix)) for place in places for suffix in MEMBERS
+        ByteRange(place.entry.path, *place.table.member(place.row, suffix)) for place in places for suffix in MEMBERS
     ]
     data = iter(store.read_ranges(ranges))
     clips = []

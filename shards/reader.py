@@ -31,7 +31,7 @@ def check_ends(root: Root, record: ShardRecord) -> None:
             raise ShardTruncatedError(f"{where} has {size} bytes; its index says {record.size}: copy or make it again")
         (end,) = store.read_ranges([ByteRange(record.path, max(0, size - 2 * BLOCK), size)])
     except MissingObjectError as error:
-        raise ShardTruncatedError(f"{where} is missing; its index says {len(record.clips)} clips") from error
+        raise ShardTruncatedError(f"{where} is missing; its index says {record.clips} clips") from error
     if len(end) < 2 * BLOCK or any(end):
         raise ShardTruncatedError(f"{where} does not end in two blocks of zeros: copy or make it again")
 
@@ -51,8 +51,8 @@ def read_clips(root: Root, record: ShardRecord) -> Iterator[Clip]:
         for clip in iter_clips(file, where):
             yield clip
             count += 1
-    if count != len(record.clips):
-        raise ShardTruncatedError(f"{where} holds {count} clips; its index says {len(record.clips)}")
+    if count != record.clips:
+        raise ShardTruncatedError(f"{where} holds {count} clips; its index says {record.clips}")
 
 
 def iter_clips(file: BinaryIO, where: str) -> Iterator[Clip]:

@@ -2,12 +2,10 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 from .dataset import Index
 from .format.clip import FLAGS
-from .index.record import IndexedClip
 from .store import Root
 
 
@@ -18,46 +16,45 @@ def summarise(root: Root) -> dict[str, Any]:
         ShardError: when `root` is no dataset, or cannot be read.
     """
     index = Index(root)
-    clips = [clip for record in index.shards for clip in record.clips]
+    flags, labels, videos = Counter[str](), Counter[str](), dict[str, set[str]]()
+    for record, table in index.tables(columns=("flags", "label", "video")):
+        flags.update(flag for flags_of in table.texts("flags") for flag in flags_of)
+        labels.update(table.texts("label"))
+        videos.setdefault(record.split, set()).update(table.texts("video"))
     ledger = Counter(row["status"] for record in index.shards for row in record.ledger)
     reasons = Counter(row["code"] for record in index.shards for row in record.ledger if row["code"])
-    splits = {split: _count_split(index, split) for split in index.splits()}
+    splits = {split: _count_split(index, split, len(videos[split])) for split in index.splits()}
+    inputs = index.dataset.get("inputs", sum(len(record.ledger) for record in index.shards))
     pairs = itertools.combinations(splits, 2)
-    shared = sum(len(index.videos(first) & index.videos(second)) for first, second in pairs)
+    shared = sum(len(videos[first] & videos[second]) for first, second in pairs)
     return {
         "root": index.store.url,
         "format": index.dataset["format"],
-        "ffmpeg": index.dataset["ffmpeg"],
+        "ffmpeg": index.dataset.get("ffmpeg", "unknown"),
         "settings": index.dataset["settings"],
-        "inputs": index.dataset["inputs"],
+        "inputs": inputs,
         "packed": ledger["packed"],
         "failed": ledger["failed"],
         "failures": dict(reasons.most_common()),
-        "pending": index.dataset["inputs"] - ledger["packed"] - ledger["failed"],
+        "pending": inputs - ledger["packed"] - ledger["failed"],
         "shards": sum(bool(record.clips) for record in index.shards),
         "bytes": sum(record.size for record in index.shards),
-        "clips": len(clips),
-        "hours": sum(clip.duration for clip in clips) / 3600,
-        "frames": sum(clip.frame_count for clip in clips),
-        "flags": _count_flags(clips),
-        "labels": dict(Counter(clip.label for clip in clips).most_common()),
+        "clips": sum(record.clips for record in index.shards),
+        "hours": sum(record.seconds for record in index.shards) / 3600,
+        "frames": sum(record.frames for record in index.shards),
+        "flags": {flag: flags[flag] for flag in FLAGS if flags[flag]},
+        "labels": dict(labels.most_common()),
         "splits": splits,
         "videos_in_two_splits": shared,
     }
 
 
-def _count_flags(clips: Iterable[IndexedClip]) -> dict[str, int]:
-    """Return how many clips have each flag that any has, in the order of FLAGS."""
-    counts = Counter(flag for clip in clips for flag in clip.flags)
-    return {flag: counts[flag] for flag in FLAGS if counts[flag]}
-
-
-def _count_split(index: Index, split: str) -> dict[str, Any]:
+def _count_split(index: Index, split: str, videos: int) -> dict[str, Any]:
     records = index.of_split(split)
     return {
         "shards": len(records),
-        "clips": sum(len(record.clips) for record in records),
-        "videos": len(index.videos(split)),
+        "clips": sum(record.clips for record in records),
+        "videos": videos,
         "bytes": sum(record.size for record in records),
     }
 

@@ -1,7 +1,7 @@
 """Write one shard so that a kill at any byte loses at most the clip in flight, and nothing half-made is ever seen.
 
 The shard grows under `.avcorr/work/` beside a journal with one checksummed line an input. Publication: closing
-blocks, fsync, read back, the columns and the record under `work/`, then the renames: shard, columns, record. A shard
+blocks, fsync, read back, the table and the record under `work/`, then the renames: shard, table, record. A shard
 under its final name is whole; a record under its final name says so.
 """
 
@@ -10,7 +10,6 @@ import json
 import os
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -18,18 +17,18 @@ from typing import Any, BinaryIO
 from .errors import ShardError, ShardFormatError
 from .format.clip import Clip, ClipMetadata
 from .format.tar import closing, encode_member, locate_members
-from .index.columns import ColumnsWriter, encode_columns
+from .index.clip_table import TableWriter, read_rows
 from .index.layout import (
     HIDDEN,
     MANIFEST,
     ShardName,
-    columns_path,
     record_path,
     sync_folder,
+    table_path,
     write_atomically,
     write_json,
 )
-from .index.record import IndexedClip, ShardRecord, read_record
+from .index.record import ShardRecord, read_record
 
 
 class ShardWriter:
@@ -48,9 +47,8 @@ class ShardWriter:
         work.mkdir(parents=True, exist_ok=True)
         self._part = work / f"{name.stem}.tar"
         self._journal_path = work / f"{name.stem}.jsonl"
-        self._clips: list[IndexedClip] = []
         self._ledger: list[Mapping[str, Any]] = []
-        self._columns = ColumnsWriter()
+        self._table = TableWriter()
         self._digest = hashlib.sha256()
         self._tar = self._part.open("r+b" if self._part.exists() else "w+b")
         kept = self._replay()
@@ -66,19 +64,15 @@ class ShardWriter:
         """Append the next planned input as a clip; `row` is its row of the ledger."""
         metadata = clip.metadata
         data = b"".join(encode_member(name, content) for name, content in clip.members())
-        indexed = IndexedClip(
-            metadata.key, metadata.video, metadata.label, metadata.duration, metadata.frame_count, self._tar.tell(),
-            metadata.flags,
-        )  # fmt: skip
-        self._columns.add(metadata, locate_members(data, self._tar.tell()))
+        self._table.add(metadata, locate_members(data, self._tar.tell()))
         self._tar.write(data)
         self._tar.flush()
         self._digest.update(data)
-        self._record(indexed, hashlib.sha256(data).hexdigest(), len(data), row)
+        self._record(hashlib.sha256(data).hexdigest(), len(data), row)
 
     def fail(self, row: Mapping[str, Any]) -> None:
         """Note that the next planned input gave no clip; `row` says why."""
-        self._record(None, "", 0, row)
+        self._record("", 0, row)
 
     def publish(self) -> ShardRecord:
         """Close the archive, check it on disk and give it its final name.
@@ -98,13 +92,15 @@ class ShardWriter:
         if _read_back(self._tar, md5) != sha256:
             raise ShardFormatError(f"{self._part} reads back other bytes than were written; check the disk")
         self.close()
-        columns = self._columns.encode() if self._clips else b""
+        clips, frames, seconds = self._table.counts()
+        table, digest = self._table.encode() if clips else (b"", "")
         record = ShardRecord(
-            self._name.path, self._name.split, size, sha256, tuple(self._clips), tuple(self._ledger),
-            md5.hexdigest(), hashlib.sha256(columns).hexdigest() if columns else "",
+            path=self._name.path, split=self._name.split, size=size, sha256=sha256, md5=md5.hexdigest(), clips=clips,
+            frames=frames, seconds=seconds, table_sha256=hashlib.sha256(table).hexdigest() if clips else "",
+            clips_digest=digest, ledger=tuple(self._ledger),
         )  # fmt: skip
-        if columns:
-            write_atomically(_pending_columns(self._root, self._name), columns)
+        if clips:
+            write_atomically(_pending_table(self._root, self._name), table)
         write_json(_pending_record(self._root, self._name), record.to_json())
         finish_publication(self._root, self._name)
         return record
@@ -122,17 +118,12 @@ class ShardWriter:
     ) -> None:
         self.close()
 
-    def _record(self, clip: IndexedClip | None, digest: str, size: int, row: Mapping[str, Any]) -> None:
-        entry = {"clip": asdict(clip) if clip else None, "sha256": digest, "size": size, "row": row}
+    def _record(self, digest: str, size: int, row: Mapping[str, Any]) -> None:
+        entry = {"sha256": digest, "size": size, "row": row}
         payload = json.dumps(entry, ensure_ascii=False).encode()
         self._journal.write(b"%08x %s\n" % (zlib.crc32(payload), payload))
         self._journal.flush()
-        self._remember(clip, row)
-
-    def _remember(self, clip: IndexedClip | None, row: Mapping[str, Any]) -> None:
         self._ledger.append(row)
-        if clip is not None:
-            self._clips.append(clip)
 
     def _replay(self) -> int:
         """Take up what the journal and the tar agree on; return how many bytes of the journal that was."""
@@ -143,12 +134,12 @@ class ShardWriter:
             if entry is None or entry["row"].get("key") != key:
                 break
             data = self._tar.read(entry["size"])
-            if entry["clip"] is not None:
+            if entry["sha256"]:
                 if hashlib.sha256(data).hexdigest() != entry["sha256"] or not self._take_up(data, end):
                     break
                 self._digest.update(data)
                 end += len(data)
-            self._remember(IndexedClip(**entry["clip"]) if entry["clip"] else None, entry["row"])
+            self._ledger.append(entry["row"])
             kept += len(line)
         self._tar.seek(end)
         self._tar.truncate()
@@ -159,7 +150,7 @@ class ShardWriter:
         try:
             members = locate_members(data, position)
             start = members[0].offset - position
-            self._columns.add(ClipMetadata.from_json(data[start : start + members[0].size]), members)
+            self._table.add(ClipMetadata.from_json(data[start : start + members[0].size]), members)
         except ShardError:
             return False
         return True
@@ -195,7 +186,7 @@ def finish_publication(root: Path, name: ShardName) -> bool:
             else:
                 part.unlink()
         final.parent.mkdir(parents=True, exist_ok=True)
-        _publish_columns(root, name, record)
+        _publish_table(root, name, record)
         pending.replace(final)
         sync_folder(final.parent)
     if final.exists():
@@ -204,17 +195,17 @@ def finish_publication(root: Path, name: ShardName) -> bool:
     return False
 
 
-def _publish_columns(root: Path, name: ShardName, record: ShardRecord) -> None:
-    """Give the columns their final name; make them again where they got lost."""
-    pending, final = _pending_columns(root, name), columns_path(root, name)
+def _publish_table(root: Path, name: ShardName, record: ShardRecord) -> None:
+    """Give the table its final name; make it again where it got lost."""
+    pending, final = _pending_table(root, name), table_path(root, name)
     if pending.exists():
         pending.replace(final)
     elif record.clips and not final.exists():
-        write_atomically(final, encode_columns(root / name.path))
+        write_atomically(final, read_rows(root / name.path).encode()[0])
 
 
-def _pending_columns(root: Path, name: ShardName) -> Path:
-    return root / HIDDEN / "work" / f"{name.stem}.npz"
+def _pending_table(root: Path, name: ShardName) -> Path:
+    return root / HIDDEN / "work" / f"{name.stem}.parquet"
 
 
 def _pending_record(root: Path, name: ShardName) -> Path:

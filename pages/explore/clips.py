@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from avcorr.pipeline.moments.reading import check_shard
 from avcorr.retrieval.embeddings import EmbeddingFolder, read_manifest
-from avcorr.shards.index.columns import Columns
+from avcorr.shards.index.clip_table import Table
 from avcorr.shards.index.manifest import ShardEntry
 from avcorr.shards.index.manifest import read_manifest as read_shards
 from avcorr.shards.store import ByteRange, Store
@@ -18,7 +18,7 @@ from avcorr.shards.store import ByteRange, Store
 from .errors import ExploreError, UnknownError
 
 OPEN_SHARDS = 64
-"""Shards whose columns are kept in memory."""
+"""Shards whose tables are kept in memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,7 +43,7 @@ class Timeline:
 
 class _Shard(NamedTuple):
     entry: ShardEntry
-    columns: Columns
+    table: Table
     rows: dict[str, int]
 
 
@@ -62,7 +62,7 @@ class Clips:
     def __init__(self, store: Store, embeddings: EmbeddingFolder) -> None:
         self._store, self._embeddings = store, embeddings
         self._numbers = {key: number for number, key in enumerate(embeddings.keys)}
-        self._entries = {PurePath(entry.columns).stem: entry for entry in read_shards(store)}
+        self._entries = {PurePath(entry.table).stem: entry for entry in read_shards(store)}
         for name, part in read_manifest(embeddings.folder)["parts"].items():
             entry = self._entries.get(name)
             if entry is None or entry.sha256 != part["shard_sha256"]:
@@ -82,37 +82,37 @@ class Clips:
 
     def timeline(self, key: str) -> Timeline:
         """Return the times of a clip's frames. Raises UnknownError, and ShardError where its index is damaged."""
-        _, columns, row = self._find(key)
-        times = columns.frame_times(row) / 1e6
-        return Timeline(times, int(columns["sample_rate"][row]), int(columns["sample_count"][row]))
+        _, table, row = self._find(key)
+        times = table.frame_times(row) / 1e6
+        return Timeline(times, int(table["sample_rate"][row]), int(table["sample_count"][row]))
 
     def frame(self, key: str, number: int) -> bytes:
         """Return a frame as JPEG. Raises UnknownError, and ShardError where the shard is damaged."""
-        entry, columns, row = self._find(key)
+        entry, table, row = self._find(key)
         try:
-            place = columns.frame(row, number)
+            place = table.frame(row, number)
         except IndexError as error:
             raise UnknownError(f"{key} has no frame {number}") from error
         return self._store.read_ranges([ByteRange(entry.path, *place)])[0]
 
     def sound(self, key: str, start: int, stop: int) -> NDArray[np.int16]:
         """Return the samples [start, stop) of a clip. Raises UnknownError, ShardError."""
-        entry, columns, row = self._find(key)
+        entry, table, row = self._find(key)
         try:
-            place = columns.samples(row, start, stop)
+            place = table.samples(row, start, stop)
         except IndexError as error:
             raise UnknownError(f"{key} has no samples {start} to {stop}") from error
         data = self._store.read_ranges([ByteRange(entry.path, *place)])[0]
         return np.frombuffer(data, "<i2").astype(np.int16)
 
-    def _find(self, key: str) -> tuple[ShardEntry, Columns, int]:
+    def _find(self, key: str) -> tuple[ShardEntry, Table, int]:
         shard = self._shard(self._embeddings.part_of(self.number(key)))
         if key not in shard.rows:
             raise ExploreError(f"{shard.entry.path} does not hold {key}; avcorr verify says what is wrong with it")
-        return shard.entry, shard.columns, shard.rows[key]
+        return shard.entry, shard.table, shard.rows[key]
 
     def _open(self, name: str) -> _Shard:
         entry = self._entries[name]
         check_shard(self._store, entry)
-        columns = Columns(f"{self._store.url}/{entry.columns}", entry.columns_sha256, self._store.read(entry.columns))
-        return _Shard(entry, columns, {columns.text("key", row): row for row in range(columns.clips)})
+        table = Table(f"{self._store.url}/{entry.table}", entry.table_sha256, self._store.read(entry.table))
+        return _Shard(entry, table, {table.text("key", row): row for row in range(table.clips)})

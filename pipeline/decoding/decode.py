@@ -36,10 +36,13 @@ def read_clip(source: Source, settings: ShardSettings, backend: Backend) -> Clip
     picture = picture_quality(jpegs, times, source_times, decoded.source_frame_rate, wanted)
     metadata = ClipMetadata(
         format=FORMAT_VERSION, key=source.key, video=source.video, source=source.name, label=source.label,
+        labels=[source.label], caption="",
         split=source.split, start=source.start, duration=duration, frame_times=times, frame_offsets=_offsets(jpegs),
-        width=width, height=height, sample_rate=settings.sample_rate, sample_count=len(pcm) // 2,
+        width=width, height=height, sample_rate=settings.sample_rate, channels=1,
+        sample_count=len(pcm) // 2,
         source_width=decoded.source_width, source_height=decoded.source_height,
         source_frame_rate=decoded.source_frame_rate, source_sample_rate=decoded.source_sample_rate,
+        video_streams=decoded.video_streams, audio_streams=decoded.audio_streams, hdr=decoded.hdr,
         damaged=decoded.damaged, short=min(duration, picture["video_duration"]) < SHORT_SHARE * wanted,
         length_difference=round(picture["video_duration"] - duration, 6), **picture, **sound_quality(pcm),
         decoder=settings.decoder, skip_nonref=settings.skip_nonref, ffmpeg=backend.version,

@@ -38,6 +38,11 @@ class Decoded:
     source_height: int = 0
     source_frame_rate: float = 0.0
     source_sample_rate: int = 0
+    video_streams: int = 0
+    """Streams that a player could choose from, cover pictures left out."""
+    audio_streams: int = 0
+    hdr: bool = False
+    """Whether the picture's declared transfer is PQ or HLG."""
 
 
 class Backend(Protocol):

@@ -11,6 +11,8 @@ _ENCRYPTED = re.compile(r"Stream #.*\((?:encv|enca) / ")
 _VIDEO_LINE = re.compile(r"Stream #0:\d+.*: Video: .*?, (\d+)x(\d+)")
 _FRAME_RATE = re.compile(r"Stream #0:\d+.*: Video: .*?, ([\d.]+k?) fps")
 _AUDIO_LINE = re.compile(r"Stream #0:\d+.*: Audio: .*?, (\d+) Hz")
+_STREAM_LINE = re.compile(r"Stream #0:\d+.*: (Video|Audio): (.*)")
+_HDR = re.compile(r"\b(?:smpte2084|arib-std-b67)\b")
 _ERROR_LINE = re.compile(r"\[(?:error|fatal|panic)\]")
 _EMPTY_OUTPUT = re.compile(r"\[out#(\d)/.*Nothing was written into output")
 _NO_MEMORY = "Cannot allocate memory"
@@ -33,11 +35,16 @@ def source_facts(messages: str) -> dict[str, Any]:
     header = messages.partition("Stream mapping:")[0]
     size, rate, sound = (pattern.search(header) for pattern in (_VIDEO_LINE, _FRAME_RATE, _AUDIO_LINE))
     frame_rate = rate[1] if rate else "0"
+    streams = [(kind, text) for kind, text in _STREAM_LINE.findall(header) if "(attached pic)" not in text]
+    pictures = [text for kind, text in streams if kind == "Video"]
     return {
         "source_width": int(size[1]) if size else 0,
         "source_height": int(size[2]) if size else 0,
         "source_frame_rate": float(frame_rate[:-1]) * 1000 if frame_rate.endswith("k") else float(frame_rate),
         "source_sample_rate": int(sound[1]) if sound else 0,
+        "video_streams": len(pictures),
+        "audio_streams": len(streams) - len(pictures),
+        "hdr": bool(pictures and _HDR.search(pictures[0])),
     }
 
 

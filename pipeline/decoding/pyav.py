@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _SLACK = 10_000_000
 """Microseconds past the span after which reading stops, though one stream gave nothing that ends it."""
+_COVER = 0x400  # AV_DISPOSITION_ATTACHED_PIC
+_HDR_TRANSFERS = (16, 18)
+"""PQ (SMPTE ST 2084) and HLG (ARIB STD-B67) in ITU-T H.273, table 3."""
 _MAX_ERROR_RATE = 2 / 3
 """Share of packets with errors at which a stream counts as undecodable, as in ffmpeg."""
 
@@ -103,8 +106,7 @@ class _Span:
 
     def _streams(self) -> "tuple[av.VideoStream, av.AudioStream]":
         streams = self._container.streams
-        cover = 0x400  # AV_DISPOSITION_ATTACHED_PIC
-        video = next((stream for stream in streams.video if not int(stream.disposition) & cover), None)
+        video = next((stream for stream in streams.video if not int(stream.disposition) & _COVER), None)
         audio = next(iter(streams.audio), None)
         if video is None:
             raise MediaError("no_video", "there is no video stream")
@@ -147,6 +149,8 @@ class _Span:
             damaged=bool(messages) or any(self._failed.values()) or self._pictures.corrupt,
             source_width=video.width or 0, source_height=video.height or 0,
             source_frame_rate=round(float(video.average_rate or 0), 2), source_sample_rate=self._audio.rate or 0,
+            video_streams=sum(not int(stream.disposition) & _COVER for stream in self._container.streams.video),
+            audio_streams=len(self._container.streams.audio), hdr=video.codec_context.color_trc in _HDR_TRANSFERS,
         )  # fmt: skip
 
     def _source_times(self, messages: list[tuple[int, str, str]]) -> tuple[float, ...]:

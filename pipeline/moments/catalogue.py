@@ -1,6 +1,6 @@
 """Every clip of a split that can give pairs, in a few flat arrays: where its frames and its sound lie in the shards.
 
-Read once from the columns of all shards, before any worker starts: workers that are forked share it, and to draw a
+Read once from the tables of all shards, before any worker starts: workers that are forked share it, and to draw a
 pair costs arithmetic. 200,000 clips of 40 frames take about 100 MB.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
-from avcorr.shards.index.columns import Columns
+from avcorr.shards.index.clip_table import Table
 from avcorr.shards.index.manifest import ShardEntry, read_manifest
 from avcorr.shards.store import ByteRange, Root
 from avcorr.shards.stores.open import open_store
@@ -23,6 +23,9 @@ from ..errors import PairError
 logger = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
+_NEEDED = (
+    "video", "sample_rate", "sample_count", "channels", "frame_times", "frame_offsets", "wav_offset", "mjpg_offset",
+)  # fmt: skip
 
 
 class Catalogue:
@@ -59,7 +62,7 @@ class Catalogue:
         if not self.shards:
             have = ", ".join(sorted({entry.split for entry in entries})) or "none at all"
             raise DatasetMismatchError(f"{root} has no clips in the split {split!r}; it has {have}")
-        files = store.read_all(entry.columns for entry in self.shards)
+        files = store.read_all(entry.table for entry in self.shards)
         parts = [_Part(root, *row, window_seconds, texts) for row in zip(self.shards, files, strict=True)]
         rates = {rate for part in parts for rate in part.sample_rates}
         if len(rates) != 1:
@@ -134,7 +137,7 @@ class Catalogue:
         """Return a 63-bit number that differs when the clips, their order or their frames do."""
         digest = hashlib.blake2b(digest_size=8)
         for entry in self.shards:
-            digest.update(f"{entry.path} {entry.columns_sha256}\n".encode())
+            digest.update(f"{entry.path} {entry.clips_digest}\n".encode())
         digest.update(f"{self.window} {len(self)}".encode())
         return int.from_bytes(digest.digest()) >> 1
 
@@ -147,28 +150,31 @@ class _Part:
     """What one shard gives to the catalogue."""
 
     def __init__(self, root: str, entry: ShardEntry, data: bytes, window_seconds: float, texts: bool) -> None:
-        columns = Columns(f"{root}/{entry.columns}", entry.columns_sha256, data)
-        if columns.clips != entry.clips:
-            raise ShardFormatError(f"{entry.columns} has {columns.clips} clips; the index says {entry.clips}")
-        rates, samples = columns["sample_rate"].astype(np.int64), columns["sample_count"].astype(np.int64)
-        borders, time = columns["frame_rows"].astype(np.int64), columns["frame_time"]
-        owner = np.repeat(np.arange(columns.clips), np.diff(borders))
+        needed = _NEEDED + (("key", "label") if texts else ())
+        table = Table(f"{root}/{entry.table}", entry.table_sha256, data, needed)
+        if table.clips != entry.clips:
+            raise ShardFormatError(f"{entry.table} has {table.clips} clips; the index says {entry.clips}")
+        if (table["channels"] != 1).any():
+            raise PairError(f"{root}/{entry.path} holds sound of two channels; pairs need shards of one")
+        rates, samples, time = table["sample_rate"], table["sample_count"], table.frame_time
+        owner = np.repeat(np.arange(table.clips), np.diff(table.frame_rows))
         half = 5e5 * window_seconds
         chosen = (time >= half) & (time <= 1e6 * samples[owner] / rates[owner] - half)
-        frames = np.bincount(owner[chosen], minlength=columns.clips)
+        frames = np.bincount(owner[chosen], minlength=table.clips)
         kept = np.flatnonzero(frames)
-        stop = np.append(columns["frame_offset"][1:], 0).astype(np.int64)
-        stop[borders[1:] - 1] = columns.sizes("mjpg")
+        start, stop = table.frame_edges
         self.sample_rates = set(rates.tolist())
-        self.too_short = columns.clips - len(kept)
-        self.video = np.array([video_number(columns.text("video", int(row))) for row in kept], np.int64)
+        self.too_short = table.clips - len(kept)
+        videos = table.texts("video")
+        self.video = np.array([video_number(videos[row]) for row in kept.tolist()], np.int64)
         self.frames = frames[kept].astype(np.int64)
-        self.wav, self.mjpg = columns.first_samples()[kept], columns.starts("mjpg")[kept]
+        self.wav, self.mjpg = table.first_samples()[kept], table["mjpg_offset"][kept]
         self.samples = samples[kept]
-        self.start, self.stop = columns["frame_offset"][chosen], stop[chosen].astype(np.uint32)
+        self.start, self.stop = start[chosen].astype(np.uint32), stop[chosen].astype(np.uint32)
         self.time = time[chosen].astype(np.uint32)  # microseconds; clips are an hour at most
-        self.keys = [columns.text("key", int(row)) for row in kept] if texts else []
-        self.labels = [columns.text("label", int(row)) for row in kept] if texts else []
+        keys, labels = (table.texts(name) if texts else [] for name in ("key", "label"))
+        self.keys = [keys[row] for row in kept.tolist()] if texts else []
+        self.labels = [labels[row] for row in kept.tolist()] if texts else []
 
 
 def _join(parts: Sequence[_Part], name: str) -> NDArray[Any]:

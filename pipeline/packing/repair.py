@@ -4,7 +4,7 @@
                shards      1. the shard itself, written anew, where only its record is lost or wrong
                            2. the packer, which makes what has no record from the sources
            ──> compare with the recorded checksum ──> publish
-           ──> columns from their shards ──> ledger, exports, manifest from the records
+           ──> tables from their shards ──> ledger, exports, manifest from the records
 
 Nothing that is there is touched before what replaces it is whole, so an interrupted repair is just run again.
 """
@@ -19,7 +19,7 @@ from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.checks.problem import Problem
 from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index.columns import repair_columns
+from avcorr.shards.index.clip_table import repair_table
 from avcorr.shards.index.facts import read_dataset
 from avcorr.shards.index.layout import HIDDEN, ShardName, write_json
 from avcorr.shards.index.ledger import write_ledger
@@ -71,7 +71,7 @@ def repair(
         for path in result.extra:
             (root / path).unlink()
             result.repaired[path] = "deleted, as asked"
-    _mend_columns(root, problems, work.damaged, result)
+    _mend_tables(root, problems, work.damaged, result)
     _finish(root, problems, result)
     shutil.rmtree(work.shadow)
     left = [problem for problem in verify(root, workers=workers) if problem.is_failure]
@@ -81,12 +81,12 @@ def repair(
     return result
 
 
-def _mend_columns(root: Path, problems: Sequence[Problem], damaged: Sequence[ShardName], result: Repair) -> None:
-    """Make the columns of sound shards again; those of the others came with the shard."""
+def _mend_tables(root: Path, problems: Sequence[Problem], damaged: Sequence[ShardName], result: Repair) -> None:
+    """Make the tables of sound shards again; those of the others came with the shard."""
     stems = {name.stem for name in damaged}
-    for path in dict.fromkeys(problem.path for problem in problems if problem.code == "columns"):
+    for path in dict.fromkeys(problem.path for problem in problems if problem.code == "table"):
         if Path(path).stem not in stems:
-            repair_columns(root, (root / path).with_suffix(".json"))
+            repair_table(root, (root / path).with_suffix(".json"))
             result.repaired[path] = "made again from the shard"
 
 

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.index.facts import read_dataset
-from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, columns_path, record_path
+from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, record_path, table_path
 from avcorr.shards.index.record import iter_records, read_record
 from avcorr.shards.stores.bucket import Bucket
 
@@ -83,7 +83,7 @@ class Upload:
             elif record.clips and size != record.size:
                 logger.warning("%s/%s is gone and is made again", self._bucket.store.url, record.path)
                 record_path(self._work, name).unlink()
-                columns_path(self._work, name).unlink(missing_ok=True)
+                table_path(self._work, name).unlink(missing_ok=True)
 
     def published(self, name: ShardName) -> None:
         """Send a shard that is whole, in the background; wait while too many are under way."""
@@ -129,7 +129,7 @@ class Upload:
         self._thread.shutdown(wait=True, cancel_futures=True)
 
     def _send(self, name: ShardName) -> None:
-        """Send tar, columns and record in this order, so that a record in the bucket means a whole shard.
+        """Send tar, table and record in this order, so that a record in the bucket means a whole shard.
 
         What describes the dataset as a whole is deleted first: it would be out of date.
         """
@@ -142,7 +142,7 @@ class Upload:
                     self._bucket.delete(stale)
             self._bucket.put_file(name.path, tar, record.sha256, lambda: self._going_on)
             tar.unlink()
-        for path in (columns_path(self._work, name), record_file):
+        for path in (table_path(self._work, name), record_file):
             if path.exists():
                 self._put(path.relative_to(self._work).as_posix())
 

@@ -7,14 +7,13 @@ here stops at the first fault: after a damaged header the scan goes on at the ne
 import hashlib
 import tarfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from ..errors import ShardFormatError
-from ..format.clip import MEMBERS, ClipMetadata
+from ..format.clip import MEMBERS
 from ..format.tar import BLOCK, RECORD, Member, encode_header
-from ..index.columns import ColumnsWriter
-from ..index.record import IndexedClip
+from ..index.clip_table import TableWriter
 from ..store import Root
 from ..stores.open import open_store
 from .clip_check import check_clip
@@ -38,9 +37,7 @@ class Scan:
     md5: str
     keys: tuple[str, ...]
     """Of all whole clips, in the order of the tar."""
-    clips: tuple[IndexedClip | None, ...]
-    """What the index ought to know of each; None where its metadata are unusable."""
-    columns: ColumnsWriter
+    table: TableWriter
     """Holds the rows of all clips whose metadata are usable."""
     problems: tuple[Problem, ...]
 
@@ -67,8 +64,8 @@ def scan_shard(root: Root, path: str, *, offsets: Sequence[int] = (), longest: f
         clips.finish()
         stream.read_rest()
         return Scan(
-            stream.position, stream.sha256.hexdigest(), stream.md5.hexdigest(), tuple(clips.keys), tuple(clips.clips),
-            clips.columns, tuple(clips.problems),
+            stream.position, stream.sha256.hexdigest(), stream.md5.hexdigest(), tuple(clips.keys), clips.table,
+            tuple(clips.problems),
         )  # fmt: skip
 
 
@@ -101,8 +98,7 @@ class _Clips:
     def __init__(self, where: str, longest: float | None) -> None:
         self._where, self._split, self._longest = where, where.partition("/")[0], longest
         self.keys: list[str] = []
-        self.clips: list[IndexedClip | None] = []
-        self.columns = ColumnsWriter()
+        self.table = TableWriter()
         self.problems: list[Problem] = []
         self._seen: dict[str, str] = {}
         self._whole: set[str] = set()
@@ -157,16 +153,9 @@ class _Clips:
             self.note(code, message, key)
         self.keys.append(key)
         self._whole.add(key)
-        self.clips.append(None if metadata is None else index_clip(metadata, members[0][1]))
         if metadata is not None:
             places = [Member(f"{key}.{suffix}", offset + BLOCK, len(data)) for suffix, offset, data in members]
-            self.columns.add(metadata, places)
-
-
-def index_clip(metadata: ClipMetadata, offset: int) -> IndexedClip:
-    """Return what the index holds of a clip whose first header lies at byte `offset`."""
-    values = {field.name: getattr(metadata, field.name) for field in fields(IndexedClip) if field.name != "offset"}
-    return IndexedClip(**values, offset=offset)
+            self.table.add(metadata, places)
 
 
 def _iter_members(stream: _Stream, clips: _Clips, offsets: Sequence[int]) -> Iterator[tuple[str, int, bytes]]:

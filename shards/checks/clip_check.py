@@ -19,7 +19,8 @@ _REQUIRED = frozenset(
 )
 _LEAST: dict[str, float] = {
     "start": 0, "width": 1, "height": 1, "sample_rate": 1, "sample_count": 1, "source_width": 0, "source_height": 0,
-    "source_frame_rate": 0, "source_sample_rate": 0, "loudness": -120, "peak": 0,
+    "source_frame_rate": 0, "source_sample_rate": 0, "channels": 1, "video_streams": 0, "audio_streams": 0,
+    "loudness": -120, "peak": 0,
 }  # fmt: skip
 _MOST = 2**30
 _BASELINE, _SCAN = 0xC0, 0xDA
@@ -50,6 +51,8 @@ def check_clip(
         metadata = ClipMetadata.from_mapping(values)
     except ShardError as error:
         return None, [*found, ("metadata", str(error))]
+    if metadata.labels[0] != metadata.label:
+        found.append(("metadata", f"its label {metadata.label!r} is not the first of its labels"))
     if metadata.key != key:
         found.append(("key", f"its metadata name the key {metadata.key!r}"))
     if metadata.split != split:
@@ -99,9 +102,12 @@ def _short(value: Any) -> str:
 
 def _sound_faults(metadata: ClipMetadata, wav: bytes) -> Iterator[Fault]:
     count, rate = metadata.sample_count, metadata.sample_rate
-    expected = WAV_HEADER_BYTES + 2 * count
-    if wav[:WAV_HEADER_BYTES] != wav_header(rate, count):
-        yield "sound", f"its WAV header is not the one of {count} samples at {rate} Hz, 16-bit mono"
+    if metadata.channels not in (1, 2):
+        yield "sound", f"it has {metadata.channels} channels; there may be 1 or 2"
+        return
+    expected = WAV_HEADER_BYTES + 2 * metadata.channels * count
+    if wav[:WAV_HEADER_BYTES] != wav_header(rate, count, metadata.channels):
+        yield "sound", f"its WAV header is not the one of {count} 16-bit samples at {rate} Hz in {metadata.channels}"
     if len(wav) != expected:
         yield "sound", f"its WAV has {len(wav)} bytes; {count} samples need {expected}"
     if metadata.duration != count / rate:

@@ -58,7 +58,7 @@ def verify(
     sound = True
     for audit in _audits(store, records, _longest(dataset), others, full=full, workers=workers):
         yield from audit.problems
-        sound = sound and not any(problem.code == "columns" for problem in audit.problems)
+        sound = sound and not any(problem.code == "table" for problem in audit.problems)
         yield from _shared_keys(audit, keys)
         audits.append(replace(audit, keys=(), problems=()))
         if progress is not None:
@@ -190,7 +190,7 @@ def _manifest_problems(store: Store, audits: Sequence[Audit], *, whole: bool) ->
         return
     stems = {f"{HIDDEN}/shards/{audit.stem}": audit for audit in audits}
     unknown = {stem for stem, audit in stems.items() if audit.damaged}
-    listed = [entry for entry in found if entry.columns.removesuffix(".npz") not in unknown]
+    listed = [entry for entry in found if entry.table.removesuffix(".parquet") not in unknown]
     wanted = [audit.entry for audit in audits if audit.entry]
     changed = {entry.path for entry in {*listed} ^ {*wanted}}
     nothing_in = {f"{stem}.json" for stem, audit in stems.items() if not audit.damaged and not audit.entry}

@@ -11,7 +11,7 @@ from ..exports.dali import dali_path, encode_dali
 from ..exports.energon import FOLDER as ENERGON
 from ..exports.energon import encode_edges, energon_checks
 from ..exports.wids import wids_checks
-from ..index.columns import Columns
+from ..index.clip_table import Table
 from ..index.layout import HIDDEN
 from ..index.manifest import ShardEntry
 from ..store import Store
@@ -43,7 +43,7 @@ def audit_exports(
         names: the paths of its files; empty where they cannot be listed.
         entries: its shards, as their records have them.
         others: as `find_others` gives them.
-        full: read databases row by row, and compare them with the shards' columns, which have to be sound.
+        full: read databases row by row, and compare them with the shards' table, which have to be sound.
     """
     checks: dict[str, Callable[[bytes], str]] = {**wids_checks(names, entries)}
     if entries:
@@ -54,26 +54,26 @@ def audit_exports(
         yield from _look_at(store, path, check)
 
 
-def audit_shard_exports(store: Store, shard: str, columns: Columns, others: Others) -> Iterator[Problem]:
+def audit_shard_exports(store: Store, shard: str, table: Table, others: Others) -> Iterator[Problem]:
     """Yield what is wrong with the files that tell of one shard.
 
     Args:
         store: where the dataset lies.
         shard: path of the shard in it.
-        columns: the shard's, which are sound.
+        table: the shard's, which are sound.
         others: as `find_others` gives them.
     """
     wanted: dict[str, bytes] = {}
     if others.energon:
-        wanted[f"{shard}.idx"] = encode_edges(columns)
+        wanted[f"{shard}.idx"] = encode_edges(table)
     if others.dali:
-        wanted[dali_path(shard)] = encode_dali(columns)
+        wanted[dali_path(shard)] = encode_dali(table)
     for path, data in wanted.items():
         yield from _look_at(store, path, partial(_compare, data))
 
 
 def _compare(wanted: bytes, found: bytes) -> str:
-    return "" if found == wanted else "is not what the shard's columns say"
+    return "" if found == wanted else "is not what the shard's table say"
 
 
 def _look_at(store: Store, path: str, check: Callable[[bytes], str]) -> Iterator[Problem]:

@@ -8,13 +8,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 from ..errors import MissingBucketError, MissingObjectError, ShardFormatError, StoreAccessError, StoreError
 from ..format.tar import BLOCK, RECORD
-from ..index.columns import Columns, find_column_problems
+from ..index.clip_table import Table, find_table_problems
 from ..index.manifest import ShardEntry, describe_shard
 from ..index.record import ShardRecord, parse_record
 from ..store import ByteRange, Store
@@ -72,18 +72,19 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
     if wrong:
         return Audit(stem, True, problems=tuple(Problem(where, "record", text) for text in wrong))
     problems: list[Problem] = []
-    keys = tuple(clip.key for clip in record.clips)
     result = Audit(
         stem, False, record.path if record.clips else "", inputs=len(record.ledger),
-        rows_digest=sum(map(row_digest, record.ledger)), clips=len(keys), size=record.size, keys=keys,
+        rows_digest=sum(map(row_digest, record.ledger)), clips=record.clips, size=record.size,
         entry=describe_shard(stem, record) if record.clips else None,
     )  # fmt: skip
     if record.clips:
+        table, data, fault = _read_table(store, where, record)
+        result = replace(result, keys=tuple(table.texts("key")) if table else ())
         scan = None
         try:
             problems += _end_problems(store, record, tail=not full)
             if full and not any(problem.code == "missing_shard" for problem in problems):
-                offsets = [clip.offset for clip in record.clips]
+                offsets = [start - BLOCK for start in table["json_offset"].tolist()] if table else []
                 scan = scan_shard(store, record.path, offsets=offsets, longest=longest)
                 problems += [*scan.problems, *_differences(record, scan)]
                 result = replace(result, keys=scan.keys)
@@ -92,8 +93,27 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
         except (OSError, StoreError) as error:
             reason = getattr(error, "strerror", None) or error
             problems.append(Problem(record.path, "unreadable", f"cannot be read ({reason})"))
-        problems += _derived_problems(store, where, record, scan, others)
+        problems += fault or _derived_problems(store, where, record, scan, data, others)
     return replace(result, problems=tuple(problems))
+
+
+def _read_table(store: Store, where: str, record: ShardRecord) -> tuple[Table | None, bytes, list[Problem]]:
+    """Return a shard's table as far as it can be read, the bytes of its file, and why it cannot be read."""
+    path = _table_of(where)
+    try:
+        data = store.read(path)
+    except (StoreAccessError, MissingBucketError):
+        raise
+    except (StoreError, OSError) as error:
+        return None, b"", [Problem(path, "table", f"cannot be read ({error})")]
+    try:
+        return Table(f"{store.url}/{path}", record.table_sha256, data), data, []
+    except ShardFormatError:
+        return None, data, []
+
+
+def _table_of(where: str) -> str:
+    return where.removesuffix(".json") + ".parquet"
 
 
 def row_digest(row: Mapping[str, Any]) -> int:
@@ -111,13 +131,13 @@ def _record_faults(stem: str, record: ShardRecord) -> Iterator[str]:
     if type(record.size) is not int or not re.fullmatch(r"[0-9a-f]{64}", record.sha256):
         yield f"has the size {record.size!r} and the sha256 {record.sha256!r}"
         return
-    bounds = [*(clip.offset for clip in record.clips), record.size]
-    rising = all(earlier < later for earlier, later in zip(bounds, bounds[1:], strict=False))
-    if record.clips and (bounds[0] != 0 or not rising or any(bound % BLOCK for bound in bounds[:-1])):
-        yield "has clips whose offsets do not rise from 0 to its size in blocks of 512"
-    packed = [row.get("key") for row in record.ledger if row.get("status") == "packed"]
-    if packed != [clip.key for clip in record.clips]:
-        yield f"names {len(record.clips)} clips, but its ledger rows say {len(packed)} packed, or other ones"
+    counts = (record.clips, record.frames, record.seconds)
+    if any(type(count) not in (int, float) or count < 0 for count in counts):
+        yield f"has {record.clips!r} clips of {record.frames!r} frames and {record.seconds!r} s"
+        return
+    packed = sum(row.get("status") == "packed" for row in record.ledger)
+    if packed != record.clips:
+        yield f"names {record.clips} clips, but its ledger rows say {packed} packed"
 
 
 def _end_problems(store: Store, record: ShardRecord, *, tail: bool) -> Iterator[Problem]:
@@ -125,7 +145,7 @@ def _end_problems(store: Store, record: ShardRecord, *, tail: bool) -> Iterator[
     try:
         size = store.size(record.path)
     except MissingObjectError:
-        yield Problem(record.path, "missing_shard", f"is not there; its record says {len(record.clips)} clips")
+        yield Problem(record.path, "missing_shard", f"is not there; its record says {record.clips} clips")
         return
     if size != record.size:
         yield Problem(record.path, "size", f"has {size} bytes; its record says {record.size}")
@@ -143,49 +163,23 @@ def _differences(record: ShardRecord, scan: Scan) -> Iterator[Problem]:
         yield Problem(record.path, "checksum", text)
     elif scan.sha256 == record.sha256 and scan.md5 != record.md5:
         yield Problem(record.path, "checksum", f"has md5 {scan.md5}; its record says {record.md5}")
-    if len(scan.clips) != len(record.clips):
-        text = f"holds {len(scan.clips)} whole clips; its record says {len(record.clips)}"
-        yield Problem(record.path, "count", text)
-        return
-    for recorded, key, clip in zip(record.clips, scan.keys, scan.clips, strict=True):
-        if clip is None and recorded.key == key:
-            continue  # its metadata are reported already
-        if clip is None or _plain(clip) != _plain(recorded):
-            text = f"its record says {recorded.key!r}: {_first_difference(recorded, clip)}"
-            yield Problem(record.path, "stale", text, key)
+    if len(scan.keys) != record.clips:
+        yield Problem(record.path, "count", f"holds {len(scan.keys)} whole clips; its record says {record.clips}")
 
 
 def _derived_problems(
-    store: Store, where: str, record: ShardRecord, scan: Scan | None, others: Others
+    store: Store, where: str, record: ShardRecord, scan: Scan | None, data: bytes, others: Others
 ) -> Iterator[Problem]:
-    """Check what was derived from the shard: its columns, and where its samples lie for energon and DALI."""
-    where, expected = where.removesuffix(".json") + ".npz", None
-    if scan is not None and scan.sha256 == record.sha256 and not scan.problems:  # else the shard is to blame
+    """Check what was derived from the shard: its table, and where its samples lie for energon and DALI."""
+    path, expected = _table_of(where), None
+    if scan is not None and not scan.problems and len(scan.keys) == record.clips:  # else the shard is to blame
         try:
-            expected = scan.columns.columns()
+            scan.table.arrow()
         except (ValueError, OverflowError) as error:
-            yield Problem(record.path, "metadata", f"the columns cannot hold them ({error})")
+            yield Problem(record.path, "metadata", f"the table cannot hold them ({error})")
             return
-    try:
-        data = store.read(where)
-    except (StoreAccessError, MissingBucketError):
-        raise
-    except (StoreError, OSError) as error:
-        yield Problem(where, "columns", f"cannot be read ({error})")
-        return
-    wrong = list(find_column_problems(f"{store.url}/{where}", record, data, expected))
-    yield from (Problem(where, "columns", text) for text in wrong)
+        expected = scan.table
+    wrong = list(find_table_problems(f"{store.url}/{path}", record, data, expected))
+    yield from (Problem(path, "table", text) for text in wrong)
     if not wrong and any(others):
-        yield from audit_shard_exports(store, record.path, Columns(where, record.columns_sha256, data), others)
-
-
-def _plain(clip: Any) -> Any:
-    return json.loads(json.dumps(asdict(clip)))
-
-
-def _first_difference(recorded: Any, found: Any) -> str:
-    if found is None:
-        return "another clip"
-    old, new = _plain(recorded), _plain(found)
-    name = next(name for name in old if old[name] != new.get(name))
-    return f"{name} {old[name]!r} in the record, {new.get(name)!r} in the shard"
+        yield from audit_shard_exports(store, record.path, Table(path, record.table_sha256, data), others)

@@ -6,7 +6,7 @@ DALI is given their paths, so they lie in `.avcorr/dali/`, where no other loader
 from pathlib import Path, PurePosixPath
 
 from ..format.clip import MEMBERS
-from ..index.columns import Columns
+from ..index.clip_table import Table
 from ..index.layout import HIDDEN, write_atomically
 from ..index.manifest import read_manifest
 
@@ -23,9 +23,9 @@ def write_dali(root: Path) -> tuple[Path, ...]:
     """
     paths: list[Path] = []
     for entry in read_manifest(root):
-        columns = Columns(root / entry.columns, entry.columns_sha256)
+        table = Table(root / entry.table, entry.table_sha256)
         paths.append(root / dali_path(entry.path))
-        write_atomically(paths[-1], encode_dali(columns))
+        write_atomically(paths[-1], encode_dali(table))
     return tuple(paths)
 
 
@@ -35,11 +35,11 @@ def dali_path(shard: str) -> str:
     return f"{HIDDEN}/{FOLDER}/{path.parent}/{path.stem}.idx"
 
 
-def encode_dali(columns: Columns) -> bytes:
+def encode_dali(table: Table) -> bytes:
     """Return the index of one shard."""
-    lines = [f"{VERSION} {columns.clips}"]
-    for row in range(columns.clips):
-        key = columns.text("key", row)
-        ranges = ((suffix, *columns.member(row, suffix)) for suffix in MEMBERS)
+    lines = [f"{VERSION} {table.clips}"]
+    for row in range(table.clips):
+        key = table.text("key", row)
+        ranges = ((suffix, *table.member(row, suffix)) for suffix in MEMBERS)
         lines.append(" ".join(f"{suffix} {start} {stop - start} {key}.{suffix}" for suffix, start, stop in ranges))
     return "".join(f"{line}\n" for line in lines).encode()

@@ -17,7 +17,7 @@ import yaml
 
 from ..format.clip import MEMBERS
 from ..format.tar import BLOCK, Member
-from ..index.columns import Columns
+from ..index.clip_table import Table
 from ..index.layout import is_json_of, sync_folder, write_atomically, write_json
 from ..index.manifest import ShardEntry, read_manifest
 from ..store import Store
@@ -73,7 +73,7 @@ def energon_checks(store: Store, entries: Sequence[ShardEntry], *, full: bool) -
     Args:
         store: where the dataset lies.
         entries: its shards.
-        full: compare every row of the database, too, with the shards' columns, which have to be sound.
+        full: compare every row of the database, too, with the shards' table, which have to be sound.
     """
     wrong = f"is not what the shards' records say, for energon {LAYOUT_VERSION}"
     rows = "is damaged, or its rows are not those of the shards"
@@ -88,7 +88,7 @@ def energon_checks(store: Store, entries: Sequence[ShardEntry], *, full: bool) -
 
 
 def _database_is_right(data: bytes, store: Store, entries: Sequence[ShardEntry]) -> bool:
-    """Compare every row of the database with the columns."""
+    """Compare every row of the database with the table."""
     with closing(sqlite3.connect(":memory:")) as database:
         try:
             database.deserialize(data)
@@ -99,10 +99,10 @@ def _database_is_right(data: bytes, store: Store, entries: Sequence[ShardEntry])
                 "SELECT * FROM sample_parts ORDER BY tar_file_id, sample_index, content_byte_offset"
             )
             for number, (entry, file) in enumerate(
-                zip(entries, store.read_all(entry.columns for entry in entries), strict=True)
+                zip(entries, store.read_all(entry.table for entry in entries), strict=True)
             ):
-                columns = Columns(entry.columns, entry.columns_sha256, file)
-                for rows, found in ((_sample_rows(number, columns), samples), (_part_rows(number, columns), parts)):
+                table = Table(entry.table, entry.table_sha256, file)
+                for rows, found in ((_sample_rows(number, table), samples), (_part_rows(number, table), parts)):
                     if any(row != next(found, None) for row in rows):
                         return False
             return next(samples, None) is None and next(parts, None) is None
@@ -122,10 +122,10 @@ def _write_samples(root: Path, entries: Sequence[ShardEntry]) -> None:
     with closing(sqlite3.connect(temporary)) as database:
         database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _TABLES)
         for number, entry in enumerate(entries):
-            columns = Columns(root / entry.columns, entry.columns_sha256)
-            write_atomically(root / f"{entry.path}.idx", encode_edges(columns))
-            database.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?)", _sample_rows(number, columns))
-            database.executemany("INSERT INTO sample_parts VALUES (?, ?, ?, ?, ?)", _part_rows(number, columns))
+            table = Table(root / entry.table, entry.table_sha256)
+            write_atomically(root / f"{entry.path}.idx", encode_edges(table))
+            database.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?)", _sample_rows(number, table))
+            database.executemany("INSERT INTO sample_parts VALUES (?, ?, ?, ?, ?)", _part_rows(number, table))
         database.executescript(_INDEXES)
         database.commit()
     with temporary.open("rb") as file:
@@ -134,16 +134,16 @@ def _write_samples(root: Path, entries: Sequence[ShardEntry]) -> None:
     sync_folder(path.parent)
 
 
-def _sample_rows(number: int, columns: Columns) -> Iterator[tuple[int, str, int, int, int]]:
-    edges = _edges(columns)
-    for row in range(columns.clips):
-        yield number, columns.text("key", row), row, edges[row], edges[row + 1] - edges[row]
+def _sample_rows(number: int, table: Table) -> Iterator[tuple[int, str, int, int, int]]:
+    edges = _edges(table)
+    for row in range(table.clips):
+        yield number, table.text("key", row), row, edges[row], edges[row + 1] - edges[row]
 
 
-def _part_rows(number: int, columns: Columns) -> Iterator[tuple[int, int, str, int, int]]:
-    for row in range(columns.clips):
+def _part_rows(number: int, table: Table) -> Iterator[tuple[int, int, str, int, int]]:
+    for row in range(table.clips):
         for suffix in MEMBERS:
-            start, stop = columns.member(row, suffix)
+            start, stop = table.member(row, suffix)
             yield number, row, suffix, start, stop - start
 
 
@@ -155,14 +155,14 @@ def _info(entries: Sequence[ShardEntry]) -> dict[str, Any]:
     return {"energon_version": LAYOUT_VERSION, "shard_counts": {entry.path: entry.clips for entry in entries}}
 
 
-def encode_edges(columns: Columns) -> bytes:
+def encode_edges(table: Table) -> bytes:
     """Return the content of `<shard>.tar.idx`."""
-    edges = _edges(columns)
+    edges = _edges(table)
     return struct.pack(f"<{len(edges)}Q", *edges)
 
 
-def _edges(columns: Columns) -> list[int]:
+def _edges(table: Table) -> list[int]:
     """Return where each sample's first header begins, and where the last member ends."""
-    first = [columns.member(row, MEMBERS[0])[0] - BLOCK for row in range(columns.clips)]
-    start, stop = columns.member(columns.clips - 1, MEMBERS[-1])
+    first = [table.member(row, MEMBERS[0])[0] - BLOCK for row in range(table.clips)]
+    start, stop = table.member(table.clips - 1, MEMBERS[-1])
     return [*first, Member("", start, stop - start).end]

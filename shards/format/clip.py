@@ -38,7 +38,11 @@ class ClipMetadata:
     source: str
     """The path as it was given, relative to the source folder."""
     label: str
-    """Class name; "" where unknown."""
+    """Class name, the first of `labels`; "" where unknown."""
+    labels: list[str]
+    """All class names; [""] where none is known."""
+    caption: str
+    """What the clip shows in words; "" where unknown."""
     split: str
     start: float
     """Where the clip begins in its source video, in seconds."""
@@ -51,13 +55,21 @@ class ClipMetadata:
     width: int
     height: int
     sample_rate: int
+    channels: int
+    """1 or 2; the samples of two channels alternate, left first."""
     sample_count: int
+    """Samples of each channel."""
     source_width: int
     """Coded width of the source in pixels; 0 where ffmpeg did not say."""
     source_height: int
     source_frame_rate: float
     """Average frame rate that the container claims, in frames per second; 0.0 where it claims none."""
     source_sample_rate: int
+    video_streams: int
+    """Video streams of the source, cover pictures left out; 0 where the decoder did not say."""
+    audio_streams: int
+    hdr: bool
+    """Whether the source declares a transfer of high dynamic range (PQ or HLG)."""
     loudness: float
     """Root mean square of the sound in dB of full scale, never below -120."""
     peak: float
@@ -143,7 +155,7 @@ class Clip:
 
     metadata: ClipMetadata
     wav: bytes
-    """44-byte canonical header and little-endian 16-bit mono PCM."""
+    """44-byte canonical header and little-endian 16-bit PCM."""
     mjpg: bytes
     """Baseline JPEGs back to back; also a valid MJPEG stream."""
 
@@ -163,14 +175,17 @@ class Clip:
         return memoryview(self.mjpg)[offsets[index] : offsets[index + 1]]
 
     def samples(self, start: int, stop: int) -> memoryview:
-        """Return samples [start, stop) as little-endian int16 bytes, without a copy."""
-        return memoryview(self.wav)[WAV_HEADER_BYTES + 2 * start : WAV_HEADER_BYTES + 2 * stop]
+        """Return samples [start, stop) of all channels as little-endian int16 bytes, without a copy."""
+        size = 2 * self.metadata.channels
+        return memoryview(self.wav)[WAV_HEADER_BYTES + size * start : WAV_HEADER_BYTES + size * stop]
 
 
-def wav_header(sample_rate: int, sample_count: int) -> bytes:
-    """Return the canonical 44-byte RIFF header of 16-bit mono PCM (Microsoft RIFF, WAVE_FORMAT_PCM)."""
-    size = 2 * sample_count
+def wav_header(sample_rate: int, sample_count: int, channels: int = 1) -> bytes:
+    """Return the canonical 44-byte RIFF header of 16-bit PCM (Microsoft RIFF, WAVE_FORMAT_PCM)."""
+    frame = 2 * channels
+    size = frame * sample_count
     return struct.pack(
         "<4sI4s4sIHHIIHH4sI",
-        b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16, b"data", size,
+        b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, channels, sample_rate, frame * sample_rate, frame, 16, b"data",
+        size,
     )  # fmt: skip

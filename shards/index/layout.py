@@ -80,6 +80,6 @@ def record_path(root: Path, name: ShardName) -> Path:
     return root / HIDDEN / "shards" / f"{name.stem}.json"
 
 
-def columns_path(root: Path, name: ShardName) -> Path:
-    """Return where the columns of a shard lie."""
-    return record_path(root, name).with_suffix(".npz")
+def table_path(root: Path, name: ShardName) -> Path:
+    """Return where the table of a shard lies."""
+    return record_path(root, name).with_suffix(".parquet")

@@ -31,9 +31,11 @@ class ShardEntry:
     bytes: int
     sha256: str
     md5: str
-    columns: str
-    """Path of its columns under the root."""
-    columns_sha256: str
+    table: str
+    """Path of its table under the root."""
+    table_sha256: str
+    clips_digest: str
+    """Of the table's content."""
 
 
 def iter_entries(root: Path) -> Iterator[ShardEntry]:
@@ -46,11 +48,9 @@ def iter_entries(root: Path) -> Iterator[ShardEntry]:
 
 def describe_shard(stem: str, record: ShardRecord) -> ShardEntry:
     """Return the entry of a shard that holds clips; `stem` is the name of its record."""
-    frames = sum(clip.frame_count for clip in record.clips)
-    seconds = round(sum(clip.duration for clip in record.clips), 3)
     return ShardEntry(
-        record.path, record.split, len(record.clips), frames, seconds, record.size, record.sha256, record.md5,
-        f"{HIDDEN}/shards/{stem}.npz", record.columns_sha256,
+        record.path, record.split, record.clips, record.frames, record.seconds, record.size, record.sha256, record.md5,
+        f"{HIDDEN}/shards/{stem}.parquet", record.table_sha256, record.clips_digest,
     )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def write_manifest(root: Path, entries: Iterable[ShardEntry]) -> None:
     Records of shards that hold no clip are named too, for those who cannot list a folder.
     """
     values: dict[str, Any] = {"format": FORMAT_VERSION, "shards": [asdict(entry) for entry in entries]}
-    known = {entry["columns"].removesuffix(".npz") for entry in values["shards"]}
+    known = {entry["table"].removesuffix(".parquet") for entry in values["shards"]}
     records = sorted(path.relative_to(root).as_posix() for path in (root / HIDDEN / "shards").glob("*.json"))
     if empty := [path for path in records if path.removesuffix(".json") not in known]:
         values["empty"] = empty

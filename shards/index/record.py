@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,38 +13,25 @@ from ..stores.open import open_store
 from .layout import HIDDEN, MANIFEST
 
 
-@dataclass(frozen=True, slots=True)
-class IndexedClip:
-    """What the index knows of a packed clip."""
-
-    key: str
-    video: str
-    label: str
-    duration: float
-    frame_count: int
-    offset: int
-    """Byte in the shard at which the clip's first tar header begins."""
-    flags: tuple[str, ...] = ()
-    """What is wrong with the clip: names of shards.clip.FLAGS."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "flags", tuple(self.flags))  # JSON gives a list
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardRecord:
-    """What the index knows of a complete shard, and the ledger rows of the inputs that were meant for it."""
+    """What the index knows of a complete shard, and the ledger's rows of the inputs that were meant for it."""
 
     path: str
     split: str
     size: int
     sha256: str
-    clips: tuple[IndexedClip, ...]
-    ledger: tuple[Mapping[str, Any], ...]
     md5: str
     """Of the tar, for loaders that know no better."""
-    columns_sha256: str
-    """Of the shard's columns; "" where no clip was packed."""
+    clips: int
+    frames: int
+    seconds: float
+    """Length of all its sounds."""
+    table_sha256: str
+    """Of the file of the shard's table; "" where no clip was packed."""
+    clips_digest: str
+    """Of the content of the table, which does not depend on who wrote it; "" where no clip was packed."""
+    ledger: tuple[Mapping[str, Any], ...]
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as plain JSON types."""
@@ -53,11 +40,8 @@ class ShardRecord:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "ShardRecord":
         """Make the record from decoded JSON; raises KeyError or TypeError on a wrong shape."""
-        clips = tuple(IndexedClip(**clip) for clip in values["clips"])
-        return cls(
-            values["path"], values["split"], values["size"], values["sha256"], clips, tuple(values["ledger"]),
-            values["md5"], values["columns_sha256"],
-        )  # fmt: skip
+        known = {field.name: values[field.name] for field in fields(cls)}
+        return cls(**(known | {"ledger": tuple(values["ledger"])}))
 
 
 def read_record(path: Path) -> ShardRecord:
@@ -85,8 +69,8 @@ def record_names(store: Store) -> list[str]:
     where = f"{store.url}/{HIDDEN}/{MANIFEST}"
     try:
         values = json.loads(store.read(f"{HIDDEN}/{MANIFEST}"))
-        columns = [entry["columns"] for entry in values["shards"]]
-        return sorted([*values.get("empty", []), *(f"{path.removesuffix('.npz')}.json" for path in columns)])
+        tables = [entry["table"] for entry in values["shards"]]
+        return sorted([*values.get("empty", []), *(f"{path.removesuffix('.parquet')}.json" for path in tables)])
     except MissingObjectError as error:
         raise DatasetMismatchError(f"{where} is not there; over HTTP only a finished dataset can be read") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -28,7 +28,15 @@ from avcorr.shards.writer import ShardWriter
 FOLDER = Path(__file__).parent / f"v{FORMAT_VERSION}"
 NAME = ShardName("golden", "train", 0)
 RATE = 4000
-BY_TYPE: dict[Any, Any] = {int: 1, float: 0.5, str: "text", bool: False, list[int]: [1], list[float]: [0.5]}
+BY_TYPE: dict[Any, Any] = {
+    int: 1,
+    float: 0.5,
+    str: "text",
+    bool: False,
+    list[int]: [1],
+    list[float]: [0.5],
+    list[str]: ["text"],
+}
 
 
 def make_clip(number: int) -> Clip:
@@ -41,7 +49,8 @@ def make_clip(number: int) -> Clip:
     values = {field.name: BY_TYPE[field.type] for field in fields(ClipMetadata) if field.default is MISSING}
     values |= {
         "format": FORMAT_VERSION, "key": key, "video": f"Golden-{number}", "source": f"Gölden-{number}.mp4",
-        "label": "playing théremin" if number else "", "split": "train", "start": 30.0, "duration": count / RATE,
+        "label": "playing théremin" if number else "", "labels": ["playing théremin", "music"] if number else [""],
+        "split": "train", "start": 30.0, "duration": count / RATE,
         "frame_times": [round(0.016683 + 0.25 * frame, 6) for frame in range(len(jpegs))],
         "frame_offsets": [sum(map(len, jpegs[:frame])) for frame in range(len(jpegs) + 1)],
         "width": 16, "height": 12, "sample_rate": RATE, "sample_count": count,

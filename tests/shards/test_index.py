@@ -1,15 +1,13 @@
 """The index: from a clip's number to bytes of a shard, whatever reads them; damage is named."""
 
-import io
 import json
 import shutil
-import struct
-import zipfile
-from dataclasses import replace
+from dataclasses import fields, replace
 from hashlib import sha256
 from pathlib import Path
 
-import numpy as np
+import duckdb
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,12 +17,21 @@ from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.clip import MEMBERS, Clip
 from avcorr.shards.format.tar import encode_member, iter_members, locate_members
-from avcorr.shards.index.columns import Columns, ColumnsWriter, encode_columns, find_column_problems, repair_columns
+from avcorr.shards.index.clip_table import (
+    COLUMNS,
+    Table,
+    TableWriter,
+    digest_of,
+    find_table_problems,
+    read_rows,
+    repair_table,
+)
 from avcorr.shards.index.layout import HIDDEN, MANIFEST
 from avcorr.shards.index.manifest import iter_entries, read_manifest
 from avcorr.shards.ranges import ByteRange, ClipIndex
 from avcorr.shards.reader import read_clips
 from tests.shards.test_writer import make_clip
+from tests.support.tables import table_of
 
 TRAIN = Path(HIDDEN) / "shards" / "train-000000"
 
@@ -61,17 +68,18 @@ def test_frames_and_samples_are_where_the_index_says(shards: Path) -> None:
             assert read(shards, index.samples(number, start, stop)) == bytes(clip.samples(start, stop))
 
 
-def test_columns_hold_what_the_tar_and_the_metadata_hold(shards: Path) -> None:
+def test_a_table_holds_what_the_tar_and_the_metadata_hold(shards: Path) -> None:
     record = Index(shards).of_split("train")[0]
-    columns = Columns(shards / f"{TRAIN}.npz", record.columns_sha256)
+    table = table_of(shards, record)
     clips = list(read_clips(shards, record))
     with (shards / record.path).open("rb") as file:
         members = [(member.offset, member.offset + member.size) for member, _ in iter_members(file)]
-    assert [columns.member(row, suffix) for row in range(columns.clips) for suffix in MEMBERS] == members
+    assert [table.member(row, suffix) for row in range(table.clips) for suffix in MEMBERS] == members
     for name in ("sample_rate", "sample_count"):
-        assert columns[name].tolist() == [getattr(clip.metadata, name) for clip in clips]
-    assert columns["flag_damaged"].tolist() == [clip.metadata.damaged for clip in clips]
-    assert encode_columns(shards / record.path) == (shards / f"{TRAIN}.npz").read_bytes()
+        assert table[name].tolist() == [getattr(clip.metadata, name) for clip in clips]
+    for name in fields(clips[0].metadata):
+        assert [row[name.name] for row in table.rows()] == [getattr(clip.metadata, name.name) for clip in clips]
+    assert read_rows(shards / record.path).encode()[0] == (shards / f"{TRAIN}.parquet").read_bytes()
 
 
 def test_a_wrong_number_is_refused(shards: Path) -> None:
@@ -86,47 +94,49 @@ def test_a_wrong_number_is_refused(shards: Path) -> None:
         ClipIndex(shards, "dev")
 
 
-def read_npy(data: bytes) -> tuple[str, list[int]]:
-    """Read a column without numpy, as a reader in another language would."""
-    assert data[:8] == b"\x93NUMPY\x01\x00"
-    (length,) = struct.unpack("<H", data[8:10])
-    header = data[10 : 10 + length].decode()
-    kind = header.partition("'descr': '")[2].partition("'")[0]
-    code = {"<u4": "I", "<u8": "Q", "<i8": "q", "|u1": "B", "|b1": "?"}[kind]
-    assert "'fortran_order': False" in header
-    body = data[10 + length :]
-    return kind, list(struct.unpack(f"<{len(body) // struct.calcsize(code)}{code}", body))
+def test_others_read_the_tables_as_they_are(shards: Path) -> None:
+    clips = [clip.metadata for record in Index(shards).shards for clip in read_clips(shards, record)]
+    files = [str(path) for path in sorted((shards / HIDDEN / "shards").glob("*.parquet"))]
+    question = (
+        "select key, len(frame_times) from read_parquet(?) where not silent and label in ('', 'dog') order by key"
+    )
+    assert duckdb.execute(question, [files]).fetchall() == sorted((c.key, c.frame_count) for c in clips if not c.silent)
+    frame = pq.read_table(files[0]).to_pandas()
+    assert frame.columns.tolist() == list(COLUMNS)
+    assert frame.frame_times[0].tolist() == next(clip.frame_times for clip in clips if clip.key == frame.key[0])
 
 
-def test_any_language_can_read_the_columns(shards: Path) -> None:
+def test_a_table_is_its_content_whoever_wrote_the_file(shards: Path, tmp_path: Path) -> None:
+    """Another version of pyarrow, or another program, writes other bytes and other widths of the same values."""
     record = Index(shards).of_split("train")[0]
-    columns = Columns(shards / f"{TRAIN}.npz", record.columns_sha256)
-    with zipfile.ZipFile(shards / f"{TRAIN}.npz") as archive:
-        assert {info.compress_type for info in archive.infolist()} == {zipfile.ZIP_STORED}
-        assert sorted(archive.namelist()) == sorted(f"{name}.npy" for name in columns.names())
-        for name in columns.names():
-            kind, values = read_npy(archive.read(f"{name}.npy"))
-            assert np.dtype(kind) == columns[name].dtype and values == columns[name].ravel().tolist()
+    table = table_of(shards, record).arrow
+    shuffled = table.select(list(reversed(COLUMNS)))
+    at = shuffled.schema.get_field_index("sample_count")
+    shuffled = shuffled.set_column(at, "sample_count", shuffled["sample_count"].cast("uint32"))
+    pq.write_table(shuffled, tmp_path / "a.parquet", compression="gzip", use_dictionary=True, row_group_size=1)
+    found = Table(tmp_path / "a.parquet", sha256((tmp_path / "a.parquet").read_bytes()).hexdigest())
+    assert digest_of(found.arrow) == record.clips_digest == digest_of(table)
+    assert found.frame(3, 2) == table_of(shards, record).frame(3, 2)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 300)), min_size=1, max_size=5))
 def test_any_clips_give_ranges_of_their_own_bytes(tmp_path_factory: pytest.TempPathFactory, shapes: list) -> None:
     clips: list[Clip] = [make_clip(f"v{n}" + "x" * n, *shape) for n, shape in enumerate(shapes)]
-    data, writer = b"", ColumnsWriter()
+    data, writer = b"", TableWriter()
     for clip in clips:
         encoded = b"".join(encode_member(name, content) for name, content in clip.members())
         writer.add(clip.metadata, locate_members(encoded, len(data)))
         data += encoded
-    path = tmp_path_factory.mktemp("columns") / "a.npz"
-    path.write_bytes(writer.encode())
-    columns = Columns(path, sha256(path.read_bytes()).hexdigest())
+    path = tmp_path_factory.mktemp("table") / "a.parquet"
+    path.write_bytes(writer.encode()[0])
+    table = Table(path, sha256(path.read_bytes()).hexdigest())
     for row, clip in enumerate(clips):
-        assert [data[slice(*columns.member(row, suffix))] for suffix in MEMBERS] == [c for _, c in clip.members()]
+        assert [data[slice(*table.member(row, suffix))] for suffix in MEMBERS] == [c for _, c in clip.members()]
         for frame in range(clip.metadata.frame_count):
-            assert data[slice(*columns.frame(row, frame))] == bytes(clip.frame(frame))
+            assert data[slice(*table.frame(row, frame))] == bytes(clip.frame(frame))
         count = clip.metadata.sample_count
-        assert data[slice(*columns.samples(row, count // 2, count))] == bytes(clip.samples(count // 2, count))
+        assert data[slice(*table.samples(row, count // 2, count))] == bytes(clip.samples(count // 2, count))
 
 
 def damage(path: Path, how: str) -> None:
@@ -141,29 +151,29 @@ def damage(path: Path, how: str) -> None:
         data[len(data) // 3] ^= 4
         path.write_bytes(data)
     else:
-        shutil.copy(path.with_name("train-000001.npz"), path)
+        shutil.copy(path.with_name("train-000001.parquet"), path)
 
 
 @pytest.mark.parametrize("how", ["missing", "cut", "empty", "flipped", "another shard's"])
-def test_damaged_columns_are_named_and_made_again(root: Path, how: str) -> None:
-    path = root / f"{TRAIN}.npz"
+def test_a_damaged_table_is_named_and_made_again(root: Path, how: str) -> None:
+    path = root / f"{TRAIN}.parquet"
     whole, record_file = path.read_bytes(), root / f"{TRAIN}.json"
     record = Index(root).of_split("train")[0]
-    assert not list(find_column_problems(path, record))
+    assert not list(find_table_problems(path, record))
     damage(path, how)
-    with pytest.raises(ShardFormatError, match=r"train-000000\.npz.*avcorr repair"):
+    with pytest.raises(ShardFormatError, match=r"train-000000\.parquet.*avcorr repair"):
         ClipIndex(root, "train").frame(0, 0)
     ClipIndex(root, "train").frame(7, 0)  # another shard
-    assert len(list(find_column_problems(path, record))) == 1
-    repair_columns(root, record_file)
-    assert path.read_bytes() == whole and not list(find_column_problems(path, record))
+    assert len(list(find_table_problems(path, record))) == 1
+    repair_table(root, record_file)
+    assert path.read_bytes() == whole and not list(find_table_problems(path, record))
 
 
-def test_columns_of_other_clips_are_found_though_the_record_vouches_for_them(root: Path) -> None:
+def test_a_table_of_other_clips_is_found_though_the_record_vouches_for_them(root: Path) -> None:
     records = Index(root).of_split("train")
-    assert list(find_column_problems(root / f"{TRAIN}.npz", records[0])) == []
-    wrong = replace(records[0], columns_sha256=records[1].columns_sha256)
-    (problem,) = find_column_problems(root / f"{HIDDEN}/shards/train-000001.npz", wrong)
+    assert list(find_table_problems(root / f"{TRAIN}.parquet", records[0])) == []
+    wrong = replace(records[0], table_sha256=records[1].table_sha256)
+    (problem,) = find_table_problems(root / f"{HIDDEN}/shards/train-000001.parquet", wrong)
     assert "not those of the record" in problem
 
 
@@ -186,11 +196,3 @@ def test_the_manifest_says_what_is_there_and_its_damage_is_named(root: Path) -> 
         ClipIndex(root, "train")
     finish_dataset(root)
     assert path.read_bytes() == whole
-
-
-def test_nothing_in_the_columns_is_unpickled(tmp_path: Path) -> None:
-    file = io.BytesIO()
-    np.savez(file, sample_count=np.array([{}], dtype=object))
-    (tmp_path / "a.npz").write_bytes(file.getvalue())
-    with pytest.raises(ShardFormatError, match=r"a\.npz"):
-        Columns(tmp_path / "a.npz", sha256(file.getvalue()).hexdigest())

@@ -27,6 +27,7 @@ from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.index.layout import HIDDEN
 from avcorr.shards.index.manifest import read_manifest
 from avcorr.shards.reader import read_clips
+from tests.support.tables import keys_of
 
 
 def tars(root: Path) -> list[str]:
@@ -34,7 +35,7 @@ def tars(root: Path) -> list[str]:
 
 
 def keys(root: Path) -> list[str]:
-    return [clip.key for record in Index(root).of_split("train") for clip in record.clips]
+    return [key for record in Index(root).of_split("train") for key in keys_of(root, record)]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves its files to the collector

@@ -16,6 +16,7 @@ from avcorr.shards.index.record import read_record
 from avcorr.shards.reader import read_clips
 from tests.support.cases import CASES
 from tests.support.damage import LATER, NAME, WIDS, drop_shard, seal
+from tests.support.tables import keys_of
 
 
 def codes(root: Path, *, full: bool = True) -> set[str]:
@@ -85,7 +86,7 @@ def test_workers_find_the_same_in_the_same_order(root: Path) -> None:
 def test_a_problem_is_told_once_with_its_clip(root: Path) -> None:
     CASES["one JPEG of another size"].damage(root)
     (problem,) = verify(root, full=True)
-    assert problem.path == NAME.path and problem.key == read_record(record_path(root, NAME)).clips[0].key
+    assert problem.path == NAME.path and problem.key == keys_of(root, read_record(record_path(root, NAME)))[0]
     assert problem.message == "its frame 1 is 64 x 1000; the metadata say 64 x 48"
     assert problem.where == f"{problem.path} {problem.key}" and problem.is_failure
     assert set(problem.to_json()) == {"problem", "severity", "path", "key", "message"}
@@ -116,7 +117,7 @@ def test_any_cut_is_found_quickly(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [f"{HIDDEN}/{MANIFEST}", WIDS, f"{HIDDEN}/shards/train-000000.npz", f"{NAME.path}.idx"]
+    "name", [f"{HIDDEN}/{MANIFEST}", WIDS, f"{HIDDEN}/shards/train-000000.parquet", f"{NAME.path}.idx"]
 )
 def test_any_flipped_byte_of_the_index_is_found_quickly(root: Path, name: str) -> None:
     path = root / name
@@ -125,7 +126,7 @@ def test_any_flipped_byte_of_the_index_is_found_quickly(root: Path, name: str) -
         changed = bytearray(data)
         changed[place] ^= 0x01
         path.write_bytes(changed)
-        assert codes(root, full=False) & {"manifest", "export", "columns"}, place
+        assert codes(root, full=False) & {"manifest", "export", "table"}, place
 
 
 TRUNCATIONS = (

@@ -12,11 +12,12 @@ from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.exports.energon import write_energon
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.clip import Clip, ClipMetadata, wav_header
-from avcorr.shards.index.columns import encode_columns, find_column_problems
-from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, columns_path, record_path, write_json
+from avcorr.shards.index.clip_table import find_table_problems, read_rows
+from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, record_path, table_path, write_json
 from avcorr.shards.index.record import read_record
 from avcorr.shards.reader import read_clips
 from avcorr.shards.writer import ShardWriter, finish_publication
+from tests.support.tables import offsets_of
 
 NAME = ShardName("clips", "train", 0)
 
@@ -30,11 +31,13 @@ def make_jpeg(text: str) -> bytes:
 def make_clip(key: str, frames: int = 3, samples: int = 160) -> Clip:
     jpeg = make_jpeg(key)
     metadata = ClipMetadata(
-        format=1, key=key, video=key, source=f"{key}.mp4", label="drum", split="train", start=0.0,
+        format=1, key=key, video=key, source=f"{key}.mp4", label="drum", labels=["drum"], caption="",
+        split="train", start=0.0,
         duration=samples / 16000, frame_times=[0.25 * n for n in range(frames)],
         frame_offsets=[len(jpeg) * n for n in range(frames + 1)], width=64, height=48, sample_rate=16000,
-        sample_count=samples, source_width=128, source_height=96, source_frame_rate=25.0, source_sample_rate=44100,
-        loudness=-20.0, peak=0.5, damaged=False, frames_decoded=frames, largest_gap=0.25,
+        channels=1, sample_count=samples, source_width=128, source_height=96, source_frame_rate=25.0,
+        source_sample_rate=44100, video_streams=1, audio_streams=1, hdr=False, loudness=-20.0, peak=0.5, damaged=False,
+        frames_decoded=frames, largest_gap=0.25,
         video_duration=samples / 16000, length_difference=0.0, motion=5.0, still_share=0.0, still=False, silent=False,
         clipped=0.0, short=False, decoder="ffmpeg", skip_nonref=False, ffmpeg="9",
     )  # fmt: skip
@@ -81,7 +84,7 @@ def test_clips_come_back(tmp_path: Path) -> None:
     finish_dataset(tmp_path)
     assert list(verify(tmp_path, full=True)) == []
     assert [entry["key"] for entry in record.ledger] == KEYS
-    offsets = [clip.offset for clip in record.clips]
+    offsets = offsets_of(tmp_path, record)
     data = (tmp_path / NAME.path).read_bytes()
     assert [data[offset : offset + 7] for offset in offsets] == [b"va.json", b"vc.json", b"vd.json"]
 
@@ -93,8 +96,8 @@ def test_a_stopped_shard_is_finished_byte_for_byte(tmp_path: Path, whole: bytes,
     assert not (root / NAME.path).exists() and Index(root).shards == ()
     write(root)
     assert (root / NAME.path).read_bytes() == whole
-    columns = columns_path(root, NAME).read_bytes()
-    assert columns == columns_path(tmp_path / "whole", NAME).read_bytes() == encode_columns(root / NAME.path)
+    table = table_path(root, NAME).read_bytes()
+    assert table == table_path(tmp_path / "whole", NAME).read_bytes() == read_rows(root / NAME.path).encode()[0]
     assert not list((root / HIDDEN / "work").iterdir())
 
 
@@ -124,12 +127,12 @@ def test_altered_work_is_made_again(tmp_path: Path, whole: bytes) -> None:
 
 @pytest.mark.parametrize("renames", range(4))
 def test_a_publication_cut_between_its_renames_is_finished(tmp_path: Path, whole: bytes, renames: int) -> None:
-    """Shard, columns, record get their names in this order; take back all but the first `renames`."""
+    """Shard, table, record get their names in this order; take back all but the first `renames`."""
     write(tmp_path)
     work, final = tmp_path / HIDDEN / "work", record_path(tmp_path, NAME)
     steps = [
         (tmp_path / NAME.path, work / f"{NAME.stem}.tar"),
-        (columns_path(tmp_path, NAME), work / f"{NAME.stem}.npz"),
+        (table_path(tmp_path, NAME), work / f"{NAME.stem}.parquet"),
         (final, work / f"{NAME.stem}.record.json"),
     ]
     contents = [path.read_bytes() for path, _ in steps]
@@ -140,17 +143,17 @@ def test_a_publication_cut_between_its_renames_is_finished(tmp_path: Path, whole
     assert finish_publication(tmp_path, NAME) and finish_publication(tmp_path, NAME)
     assert [path.read_bytes() for path, _ in steps] == contents
     assert not list(work.iterdir())
-    assert not list(find_column_problems(columns_path(tmp_path, NAME), read_record(final)))
+    assert not list(find_table_problems(table_path(tmp_path, NAME), read_record(final)))
 
 
-def test_columns_lost_before_the_record_are_made_again(tmp_path: Path) -> None:
+def test_a_table_lost_before_the_record_is_made_again(tmp_path: Path) -> None:
     write(tmp_path)
-    columns, final = columns_path(tmp_path, NAME), record_path(tmp_path, NAME)
-    data = columns.read_bytes()
-    columns.unlink()
+    table, final = table_path(tmp_path, NAME), record_path(tmp_path, NAME)
+    data = table.read_bytes()
+    table.unlink()
     final.rename(tmp_path / HIDDEN / "work" / f"{NAME.stem}.record.json")
     assert finish_publication(tmp_path, NAME)
-    assert columns.read_bytes() == data
+    assert table.read_bytes() == data
 
 
 def test_what_describes_the_whole_dataset_goes_before_a_shard_changes(tmp_path: Path) -> None:
@@ -176,7 +179,7 @@ def test_a_shard_of_failures_leaves_a_record_and_no_tar(tmp_path: Path) -> None:
     with ShardWriter(tmp_path, NAME, ["va"]) as writer:
         writer.fail(row("va", "failed"))
         writer.publish()
-    assert not (tmp_path / NAME.path).exists() and not columns_path(tmp_path, NAME).exists()
+    assert not (tmp_path / NAME.path).exists() and not table_path(tmp_path, NAME).exists()
     finish_dataset(tmp_path)
     assert [len(record.ledger) for record in Index(tmp_path).shards] == [1]
     assert list(verify(tmp_path, full=True)) == []

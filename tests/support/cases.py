@@ -4,10 +4,13 @@ import os
 import shutil
 from collections.abc import Set
 from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
 
 from avcorr.shards.exports.card import CARD
 from avcorr.shards.format.tar import BLOCK
-from avcorr.shards.index.layout import HIDDEN, MANIFEST, columns_path, record_path
+from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, record_path, table_path
 from avcorr.shards.index.record import read_record
 from tests.support.damage import (
     DALI,
@@ -23,15 +26,16 @@ from tests.support.damage import (
     cut_and_close,
     drop_shard,
     edit_bytes,
-    edit_columns,
+    edit_column,
     edit_file,
     edit_header,
     edit_json,
     edit_ledger,
     edit_manifest,
     edit_record,
+    edit_table,
     end_of,
-    exchange_columns,
+    exchange_tables,
     flip,
     forget_last,
     query,
@@ -43,6 +47,11 @@ from tests.support.damage import (
     swap,
     vouch,
 )
+from tests.support.tables import keys_of
+
+
+def second_key(root: Path, name: ShardName) -> str:
+    return keys_of(root, read_record(record_path(root, name)))[1]
 
 
 @dataclass(frozen=True)
@@ -64,12 +73,12 @@ CASES: dict[str, Case] = {
     ),
     "closing blocks missing": Case(cut(lambda p: end_of(p, 12)), {"size", "end"}, {"size", "end"}),
     "one closing block": Case(cut(lambda p: end_of(p, 12) + BLOCK), {"size", "end"}, {"size", "end"}),
-    "cut at a clip's edge and closed again": Case(cut_and_close(3), {"record"}, {"record"}),
-    "cut inside a clip and closed again": Case(cut_and_close(4), {"record"}, {"record"}),
+    "cut at a clip's edge and closed again": Case(cut_and_close(3), {"count", "table"}, {"table"}),
+    "cut inside a clip and closed again": Case(cut_and_close(4), {"count", "members", "table"}, {"table"}),
     "empty file": Case(cut(lambda p: 0), {"size", "end", "count"}, {"size", "end"}),
     # one flipped bit
     "flip in a header": Case(flip(lambda p: end_of(p, 1) + 2), {"checksum", "header", "members", "count"}),
-    "flip in JSON text": Case(flip(lambda p: p.read_bytes().index(b'"video":"') + 12), {"checksum", "stale"}),
+    "flip in JSON text": Case(flip(lambda p: p.read_bytes().index(b'"video":"') + 12), {"checksum", "table"}),
     "flip in WAV samples": Case(flip(lambda p: end_of(p, 1) + BLOCK + 1000), {"checksum"}),
     "flip in WAV header": Case(flip(lambda p: end_of(p, 1) + BLOCK + 24), {"checksum", "sound"}),
     "flip in a JPEG's scan": Case(flip(lambda p: end_of(p, 2) + BLOCK + 700), {"checksum"}),
@@ -85,21 +94,21 @@ CASES: dict[str, Case] = {
     "members far apart": Case(rebuild(lambda m: m[:2] + m[3:] + m[2:3]), {"not_adjacent", "count"}),
     "clip twice": Case(rebuild(lambda m: m + m[:3]), {"duplicate_key", "count"}),
     "clip twice side by side": Case(rebuild(lambda m: m[:3] + m), {"duplicate_key", "count"}),
-    "clip missing": Case(rebuild(lambda m: m[:-3]), {"count", "columns"}),
-    "clips in another order": Case(rebuild(lambda m: m[3:6] + m[:3] + m[6:]), {"stale", "columns"}),
-    "key with a capital first": Case(rename_clip("Vclip"), {"key", "columns"}, {"columns"}),
-    "key with a space": Case(rename_clip("v clip"), {"key", "columns"}, {"columns"}),
+    "clip missing": Case(rebuild(lambda m: m[:-3]), {"count"}),
+    "clips in another order": Case(rebuild(lambda m: m[3:6] + m[:3] + m[6:]), {"table"}),
+    "key with a capital first": Case(rename_clip("Vclip"), {"key", "table"}, {"table"}),
+    "key with a space": Case(rename_clip("v clip"), {"key", "table"}, {"table"}),
     "key of another clip but for case": Case(
-        lambda root: rename_clip(read_record(record_path(root, NAME)).clips[1].key.swapcase().replace("V", "v", 1))(
-            root
-        ),
-        {"duplicate_key", "columns"},
-        {"columns"},
+        lambda root: rename_clip(
+            keys_of(root, read_record(record_path(root, NAME)))[1].swapcase().replace("V", "v", 1)
+        )(root),
+        {"duplicate_key", "table"},
+        {"table"},
     ),
     "key of another shard's clip": Case(
-        lambda root: rename_clip(read_record(record_path(root, LATER)).clips[1].key)(root),
-        {"duplicate_key", "columns"},
-        {"duplicate_key", "columns"},
+        lambda root: rename_clip(second_key(root, LATER))(root),
+        {"duplicate_key", "table"},
+        {"table"},
     ),
     # headers
     "time in a header": Case(edit_header(136, b"00000000001"), {"header"}),
@@ -109,14 +118,14 @@ CASES: dict[str, Case] = {
     "link": Case(edit_header(156, b"2"), {"header", "members", "count"}),
     "old type": Case(edit_header(156, b"\0"), {"header"}),
     "GNU format": Case(edit_header(257, b"ustar  \0"), {"header"}),
-    "PAX format": Case(as_pax, {"header", "stale"}),
+    "PAX format": Case(as_pax, {"header"}),
     # the end
     "more zeros than a record": Case(append(512), {"end"}, {"end"}),
     "data behind the end": Case(append(10240, b"x"), {"end"}, {"end"}),
     # metadata
     "metadata no JSON": Case(edit_bytes(0, set_bytes(0, b"[")), {"metadata"}),
-    "metadata nested without end": Case(rebuild(lambda m: [(m[0][0], b"[" * 200000), *m[1:]]), {"metadata", "stale"}),
-    "metadata a list": Case(rebuild(lambda m: [(m[0][0], b"[1]"), *m[1:]]), {"metadata", "stale"}),
+    "metadata nested without end": Case(rebuild(lambda m: [(m[0][0], b"[" * 200000), *m[1:]]), {"metadata"}),
+    "metadata a list": Case(rebuild(lambda m: [(m[0][0], b"[1]"), *m[1:]]), {"metadata"}),
     "null": Case(edit_json(label=None), {"metadata"}),
     "null in an unknown field": Case(edit_json(later=None), {"metadata"}),
     "empty list": Case(edit_json(frame_times=[]), {"metadata"}),
@@ -130,7 +139,7 @@ CASES: dict[str, Case] = {
     "peak over 1": Case(edit_json(peak=1.5), {"metadata"}),
     "another format": Case(edit_json(format=2), {"metadata"}),
     "another split": Case(edit_json(split="test"), {"split"}),
-    "another key": Case(edit_json(key="vother"), {"key", "stale"}),
+    "another key": Case(edit_json(key="vother"), {"key"}),
     # sound
     "sample count": Case(edit_json(sample_count=lambda old: old - 1), {"sound"}),
     "sample rate": Case(edit_json(sample_rate=8000), {"sound"}),
@@ -146,7 +155,7 @@ CASES: dict[str, Case] = {
     "offset behind the end": Case(edit_json(frame_offsets=lambda old: [*old[:-1], old[-1] + 1]), {"frames"}),
     "two JPEGs as one": Case(
         edit_json(frame_offsets=lambda old: [0, *old[2:]], frame_times=lambda old: [old[0], *old[2:]]),
-        {"jpeg", "stale"},
+        {"jpeg"},
     ),
     "JPEG without its end": Case(edit_bytes(2, set_bytes(-2, b"\0\0")), {"jpeg"}),
     "JPEG without its start": Case(edit_bytes(2, set_bytes(0, b"\0\0")), {"jpeg"}),
@@ -160,7 +169,7 @@ CASES: dict[str, Case] = {
     ),
     "shard of another number": Case(
         lambda root: (shutil.copy(root / LATER.path, root / NAME.path), seal(root)),
-        {"stale", "duplicate_key", "columns"},
+        {"duplicate_key", "table"},
     ),
     "extra shard": Case(copy_shard("train/x.tar"), {"extra_shard"}, {"extra_shard"}),
     "extra shard in a new folder": Case(copy_shard("old/clips-train-000000.tar"), {"extra_shard"}, {"extra_shard"}),
@@ -181,10 +190,10 @@ CASES: dict[str, Case] = {
         {"record"},
     ),
     "record with a clip too many": Case(
-        edit_record(lambda record: record["clips"].append(record["clips"][0])), {"record"}, {"record"}
+        edit_record(lambda record: record.update(clips=record["clips"] + 1)), {"record"}, {"record"}
     ),
     "record with a clip too few": Case(
-        edit_record(forget_last), {"count", "ledger", "columns", "manifest"}, {"ledger", "columns", "manifest"}
+        edit_record(forget_last), {"count", "ledger", "table", "manifest"}, {"ledger", "table", "manifest"}
     ),
     "record of another size": Case(
         edit_record(lambda record: record.update(size=record["size"] + 10240)),
@@ -197,24 +206,39 @@ CASES: dict[str, Case] = {
     "record of another md5": Case(
         edit_record(lambda record: record.update(md5="0" * 32)), {"checksum", "manifest"}, {"manifest"}
     ),
-    "record with another label": Case(edit_record(lambda record: record["clips"][1].update(label="dog")), {"stale"}),
-    # columns
-    "columns missing": Case(lambda root: columns_path(root, NAME).unlink(), {"columns"}, {"columns"}),
-    "columns with a flipped bit": Case(flip(lambda p: p.stat().st_size // 2, columns_path), {"columns"}, {"columns"}),
-    "columns cut": Case(lambda root: os.truncate(columns_path(root, NAME), 100), {"columns"}, {"columns"}),
-    "columns of two shards exchanged": Case(exchange_columns, {"columns"}, {"columns"}),
-    "columns of two shards exchanged, records too": Case(
-        lambda root: (exchange_columns(root), vouch(root, NAME), vouch(root, LATER)), {"columns"}, {"columns"}
+    # tables
+    "table missing": Case(lambda root: table_path(root, NAME).unlink(), {"table"}, {"table"}),
+    "table with a flipped bit": Case(flip(lambda p: p.stat().st_size // 2, table_path), {"table"}, {"table"}),
+    "table cut": Case(lambda root: os.truncate(table_path(root, NAME), 100), {"table"}, {"table"}),
+    "tables of two shards exchanged": Case(exchange_tables, {"table"}, {"table"}),
+    "tables of two shards exchanged, records too": Case(
+        lambda root: (exchange_tables(root), vouch(root, NAME), vouch(root, LATER)), {"table"}, {"table"}
     ),
-    "columns with another frame's place": Case(edit_columns(frame_offset=lambda old: old + (old > 0)), {"columns"}),
-    "columns with another time": Case(edit_columns(frame_time=lambda old: old + 1), {"columns"}),
-    "columns of another type": Case(edit_columns(member_size=lambda old: old.astype("<i8")), {"columns"}),
-    "columns without one": Case(edit_columns(sample_rate=None), {"columns"}),
-    "columns without keys": Case(edit_columns(key_utf8=None), {"columns"}, {"columns"}),
-    "record of another checksum of its columns": Case(
-        edit_record(lambda record: record.update(columns_sha256="0" * 64)),
-        {"columns", "manifest"},
-        {"columns", "manifest"},
+    "table with another frame's place": Case(
+        edit_column("frame_offsets", lambda old: [[row[0], row[1] + 1, *row[2:]] for row in old]), {"table"}, {"table"}
+    ),
+    "table with another time": Case(
+        edit_column("frame_times", lambda old: [[time + 1e-6 for time in row] for row in old]), {"table"}, {"table"}
+    ),
+    "table with another label": Case(edit_column("label", lambda old: ["dog", *old[1:]]), {"table"}, {"table"}),
+    "table with a flag too many": Case(edit_column("flags", lambda old: [["still"], *old[1:]]), {"table"}, {"table"}),
+    "table with a null": Case(
+        edit_table(lambda old: old.set_column(0, "format", pa.array([None] * len(old), pa.int64()))),
+        {"table"},
+        {"table"},
+    ),
+    "table of another type": Case(
+        edit_table(lambda old: old.set_column(1, "key", pa.array(range(len(old)), pa.int64()))), {"table"}, {"table"}
+    ),
+    "table without a column": Case(edit_table(lambda old: old.drop(["sample_rate"])), {"table"}, {"table"}),
+    "table without keys": Case(edit_table(lambda old: old.drop(["key"])), {"table"}, {"table"}),
+    "table with a clip twice": Case(
+        edit_table(lambda old: pa.concat_tables([old, old.slice(0, 1)])), {"table"}, {"table"}
+    ),
+    "record of another checksum of its table": Case(
+        edit_record(lambda record: record.update(table_sha256="0" * 64)),
+        {"table", "manifest"},
+        {"table", "manifest"},
     ),
     # the manifest
     "manifest missing": Case(lambda root: (root / HIDDEN / MANIFEST).unlink(), {"manifest"}, {"manifest"}),

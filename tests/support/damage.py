@@ -12,13 +12,15 @@ from contextlib import closing as closing_database
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.tar import BLOCK, closing, encode_member, iter_members
-from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, columns_path, record_path
+from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, record_path, table_path
 from avcorr.shards.index.manifest import iter_entries, write_manifest
 from avcorr.shards.index.record import read_record
+from tests.support.tables import keys_of
 
 NAME, LATER = ShardName("clips", "train", 0), ShardName("clips", "train", 1)
 WIDS, DALI = f"{HIDDEN}/wids-train.json", f"{HIDDEN}/dali/train/clips-train-000000.idx"
@@ -109,8 +111,8 @@ def edit_record(change: Callable[[dict[str, Any]], None], name: ShardName = NAME
 
 def forget_last(record: dict[str, Any]) -> None:
     """Take the last clip out of a record everywhere, so that the record agrees with itself."""
-    key = record["clips"].pop()["key"]
-    next(row for row in record["ledger"] if row["key"] == key)["status"] = "failed"
+    record["clips"] -= 1
+    next(row for row in reversed(record["ledger"]) if row["status"] == "packed")["status"] = "failed"
 
 
 def shard_path(root: Path, name: ShardName) -> Path:
@@ -161,18 +163,14 @@ def rename_clip(key: str) -> Damage:
         for number in (1, 2):
             members[number] = f"{key}.{members[number][0].partition('.')[2]}", members[number][1]
 
-    def change_record(record: dict[str, Any]) -> None:
-        old = record["clips"][0]["key"]
-        record["clips"][0]["key"] = next(row for row in record["ledger"] if row["key"] == old)["key"] = key
-
     def damage(root: Path) -> None:
+        old = keys_of(root, read_record(record_path(root, NAME)))[0]
         rebuild(change)(root)
-        with (root / NAME.path).open("rb") as file:
-            offsets = [member.offset - BLOCK for member, _ in iter_members(file)][::3]
+
+        def change_record(record: dict[str, Any]) -> None:
+            next(row for row in record["ledger"] if row["key"] == old)["key"] = key
+
         edit_record(change_record)(root)
-        edit_record(lambda record: [clip.update(offset=o) for clip, o in zip(record["clips"], offsets, strict=True)])(
-            root
-        )
         rows = [
             dict(row) for path in sorted((root / HIDDEN / "shards").glob("*.json")) for row in read_record(path).ledger
         ]
@@ -238,34 +236,40 @@ def second_size(data: bytearray) -> None:
     data[place + 5 : place + 7] = (1000).to_bytes(2)
 
 
-def exchange_columns(root: Path) -> None:
-    one, other = columns_path(root, NAME), columns_path(root, LATER)
+def exchange_tables(root: Path) -> None:
+    one, other = table_path(root, NAME), table_path(root, LATER)
     data = one.read_bytes()
     other.replace(one)
     other.write_bytes(data)
 
 
 def vouch(root: Path, name: ShardName = NAME) -> None:
-    """Let record, manifest and all that follows agree with the columns as they are now."""
-    digest = hashlib.sha256(columns_path(root, name).read_bytes()).hexdigest()
-    edit_record(lambda record: record.update(columns_sha256=digest), name)(root)
+    """Let record, manifest and all that follows agree with the file of the table as it is now."""
+    digest = hashlib.sha256(table_path(root, name).read_bytes()).hexdigest()
+    edit_record(lambda record: record.update(table_sha256=digest), name)(root)
     write_manifest(root, iter_entries(root))
 
 
-def edit_columns(**changes: Callable[[Any], Any] | None) -> Damage:
-    """Return a damage that changes columns, or leaves them out for None, and lets the record vouch for them."""
+def edit_table(change: Callable[[Any], Any]) -> Damage:
+    """Return a damage that changes a table (pyarrow), and lets the record vouch for the file."""
 
     def damage(root: Path) -> None:
-        path = columns_path(root, NAME)
-        with np.load(path, allow_pickle=False) as file:
-            columns = dict(file)
-        for name, change in changes.items():
-            old = columns.pop(name)
-            columns |= {} if change is None else {name: change(old)}
-        np.savez(path, **columns)
+        path = table_path(root, NAME)
+        pq.write_table(change(pq.read_table(path)), path)
         vouch(root)
 
     return damage
+
+
+def edit_column(name: str, change: Callable[[list[Any]], list[Any]]) -> Damage:
+    """Return a damage that changes the values of one column of a table."""
+
+    def edit(table: Any) -> Any:
+        field = table.schema.field(name)
+        values = pa.array(change(table[name].to_pylist()), field.type)
+        return table.set_column(table.schema.get_field_index(name), field, values)
+
+    return edit_table(edit)
 
 
 def edit_manifest(change: Callable[[dict[str, Any]], object]) -> Damage:

@@ -17,6 +17,7 @@ from avcorr.shards.format.clip import FLAGS
 from avcorr.shards.summary import describe, summarise
 from tests.conftest import SMALL
 from tests.pipeline.decoding.test_decode import SETTINGS, backend, clip_of
+from tests.support.tables import table_of
 
 __all__ = ["backend"]
 THREE_SECONDS = SETTINGS.model_copy(update={"clip_seconds": 3.0})
@@ -96,7 +97,11 @@ def test_flags_are_counted(tmp_path: Path, make_fault: MakeFault) -> None:
     facts = summarise(tmp_path / "out")
     assert facts["flags"] == {"still": 1, "silent": 1, "clipped": 1, "short": 1, "uneven": 1}
     assert "flagged: still 1, silent 1, clipped 1, short 1, uneven 1" in describe(facts)
-    flags = {clip.key: clip.flags for record in Index(tmp_path / "out").shards for clip in record.clips}
+    flags = {
+        row["key"]: tuple(row["flags"])
+        for record in Index(tmp_path / "out").shards
+        for row in table_of(tmp_path / "out", record).rows("key", "flags")
+    }
     assert flags == {"vnone": (), "vstill": ("still",), "vsilent": ("silent",), "vclipped": ("clipped",),
                      "vuneven": ("short", "uneven")}  # fmt: skip
     assert set(facts["flags"]) < set(FLAGS)

@@ -23,6 +23,7 @@ from tests.shards.stores.test_dataset import CUTS, upload
 from tests.support.commands import TINY, command
 from tests.support.proxy import Fault, FaultyProxy, Request
 from tests.support.servers import S3Server, http_server
+from tests.support.tables import offsets_of
 
 POLICY = RetryPolicy(attempts=8, first_wait=0.01, longest_wait=0.05, stall_seconds=2)
 SECOND = "train/clips-train-000001.tar"
@@ -47,7 +48,7 @@ def test_a_hundred_reads_from_a_web_server_that_hangs_up_lose_nothing(shards: Pa
     """It promises all and hangs up at a clip's edge, in a header or in data; others then lose clips without a word."""
     record = Index(shards).of_split("train")[0]
     whole = [(clip.metadata, clip.wav, clip.mjpg) for clip in read_clips(shards, record)]
-    places = [clip.offset + inside for clip in record.clips for inside in (0, 100, 2000)]
+    places = [offset + inside for offset in offsets_of(shards, record) for inside in (0, 100, 2000)]
     with http_server(shards) as address:
         host, _, port = address.removeprefix("http://").partition(":")
         before = FaultyProxy((host, int(port)))
@@ -65,7 +66,7 @@ def test_every_cut_ends_the_stream_in_one_line(tmp_path: Path, shards: Path, nam
     """The rows of a table in which every other reader loses clips without a word."""
     root = tmp_path / "root"
     shutil.copytree(shards, root)
-    offsets = [clip.offset for clip in Index(shards).of_split("train")[1].clips]
+    offsets = offsets_of(shards, Index(shards).of_split("train")[1])
     (root / SECOND).write_bytes(CUTS[name]((root / SECOND).read_bytes(), offsets))
     with pytest.raises(ShardTruncatedError, match=r"clips-train-000001\.tar has \d+ bytes; its index says") as caught:
         list(islice(loader_of(root), 30))

@@ -32,6 +32,7 @@ from avcorr.shards.errors import (
 from avcorr.shards.format.clip import Clip
 from avcorr.shards.reader import read_clips
 from avcorr.shards.stores.local import LocalStore
+from tests.support.tables import table_of
 
 SETTINGS = PairSettings(frame_size=32, per_clip=4, block_clips=4, workers=0)
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
@@ -324,7 +325,7 @@ def test_bad_shards_within_the_budget_are_replaced_and_counted(
     found = list(islice(loader, 10))
     assert len(found) == 10 and {len(batch.frames) for batch in found} == {16}
     assert list(loader.bad_shards) == ["train/clips-train-000001.tar"]
-    good = {video_number(clip.video) for clip in Index(root).of_split("train")[0].clips}
+    good = {video_number(video) for video in table_of(root, Index(root).of_split("train")[0]).texts("video")}
     assert {int(video) for batch in found for video in batch.videos} == good
     assert 0.3 < torch.cat([batch.matches for batch in found]).float().mean() < 0.7
 

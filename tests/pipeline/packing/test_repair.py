@@ -23,7 +23,6 @@ from tests.support.damage import LATER, NAME, edit_record, forget_last
 FROM_SHARD = {
     "record lost": CASES["record lost"].damage,
     "record no JSON": CASES["record no JSON"].damage,
-    "record with another label": CASES["record with another label"].damage,
     "record with a clip too few": edit_record(forget_last),
     "record with a clip too many": CASES["record with a clip too many"].damage,
     "record of another checksum": CASES["record of another checksum"].damage,
@@ -154,7 +153,7 @@ def test_the_command_recalls_the_sources(
     assert run.main(["verify", str(root), "--full"]) == 0
 
 
-BESIDE = [name for name in CASES if name.startswith(("columns", "manifest", "wids", "card", "energon", "DALI"))]
+BESIDE = [name for name in CASES if name.startswith(("table", "manifest", "wids", "card", "energon", "DALI"))]
 
 
 @pytest.mark.parametrize("name", BESIDE)

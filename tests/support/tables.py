@@ -1,0 +1,23 @@
+"""What tests ask the tables of a dataset."""
+
+from pathlib import Path
+
+from avcorr.shards.format.tar import BLOCK
+from avcorr.shards.index.clip_table import Table
+from avcorr.shards.index.layout import ShardName, table_path
+from avcorr.shards.index.record import ShardRecord
+
+
+def table_of(root: Path, record: ShardRecord) -> Table:
+    """Return the table of a shard."""
+    return Table(table_path(root, ShardName.parse(record.path)), record.table_sha256)
+
+
+def keys_of(root: Path, record: ShardRecord) -> list[str]:
+    """Return the keys of a shard's clips."""
+    return table_of(root, record).texts("key")
+
+
+def offsets_of(root: Path, record: ShardRecord) -> list[int]:
+    """Return where in the shard each clip's first header begins, bytes."""
+    return [start - BLOCK for start in table_of(root, record)["json_offset"].tolist()]
