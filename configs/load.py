@@ -113,8 +113,10 @@ class _Loader(yaml.SafeLoader):
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if not isinstance(key, Hashable):
+                raise yaml.MarkedYAMLError(problem=f"the key in line {line} is a {type(key).__name__}, not a name")
             if key in seen:
-                line = key_node.start_mark.line + 1
                 raise yaml.MarkedYAMLError(problem=f"the key {key!r} is repeated in line {line}")
             seen.add(key)
         mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
@@ -137,6 +139,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); give a YAML file or a recipe: {', '.join(recipes())}"
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
     values = _parse(text, str(path))
     values = {} if values is None else values
     if not isinstance(values, dict):

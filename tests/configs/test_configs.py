@@ -107,6 +107,7 @@ def test_mistakes_are_named(overrides: list[str], message: str) -> None:
         ("train: 5\n", "train"),
         ("train: {steps: !!python/object/apply:os.getpid []}\n", "is not valid YAML"),
         ("a: b: c\n", "is not valid YAML"),
+        ("[train]: 3\n", "the key in line 1 is a list, not a name"),
     ],
 )
 def test_bad_files_are_named(tmp_path: Path, text: str, message: str) -> None:
