@@ -19,6 +19,7 @@ from torch import Tensor
 from avcorr.model.correspondence import build_model
 from avcorr.model.settings import ModelSettings, SpectrogramSettings, TrainSettings
 from avcorr.model.training.step import Stepper
+from avcorr.pipeline.correspondence.negatives import derange
 
 
 class Pairs(NamedTuple):
@@ -37,7 +38,9 @@ def step_seconds(precision: str, frame_size: int, spectrogram: SpectrogramSettin
     audio = torch.randint(-9000, 9000, (batch_size, 16000), generator=generator).to(torch.int16)
     batch = Pairs(frames, audio, torch.arange(batch_size) % 2 == 0, torch.arange(batch_size))
     settings = TrainSettings.model_validate({"steps": 4, "batch_size": batch_size, "precision": precision})
-    stepper = Stepper(build_model(ModelSettings(spectrogram=spectrogram), 0), settings, torch.device("cpu"))
+    stepper = Stepper(
+        build_model(ModelSettings(spectrogram=spectrogram), 0), settings, torch.device("cpu"), derange=derange
+    )
     stepper.calibrate(batch)
     stepper.step(batch)
     times = []

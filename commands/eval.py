@@ -20,6 +20,7 @@ from avcorr.model.evaluation.sanity import Check, check_all
 from avcorr.model.evaluation.table import table
 from avcorr.model.saving.checkpoint import load_model
 from avcorr.pipeline.correspondence.leakage import LeakageProbe
+from avcorr.pipeline.correspondence.negatives import exchange
 from avcorr.pipeline.errors import PairError
 from avcorr.pipeline.galleries.gallery import Gallery
 from avcorr.pipeline.galleries.protocols import Protocol
@@ -63,14 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
         "versions": {name: version_of(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")},
     }
     videos = np.array([clip.video for clip in gallery.clips])
-    negatives = first_negatives(gallery.drawn, videos, settings.seed)
+    negatives = first_negatives(gallery.drawn, videos, settings.seed, permute=exchange)
     sample = next(iter(gallery.batches(32)))
-    checks = check_all(model, sample, embeddings, negatives, videos, scorer, device, settings.seed)
+    checks = check_all(model, sample, embeddings, negatives, videos, scorer, device, settings.seed, permute=exchange)
     perceived = protocol.perceived(gallery.clips)
     evaluation = evaluate(
         embeddings, gallery.clips, Plan(gallery.drawn, gallery.pooled), scorer, settings, facts,
         relevance=SharedLabels(*perceived) if perceived else None, notes=protocol.notes,
-        checks=[*checks, _shortcut_check(probe, negatives)],
+        checks=[*checks, _shortcut_check(probe, negatives)], permute=exchange
     )  # fmt: skip
     path = write_evaluation(evaluation, folder, gallery.media(evaluation.wanted), gallery.crops(evaluation.located))
     print(table(evaluation.metrics, colour=sys.stdout.isatty()))

@@ -11,6 +11,7 @@ from avcorr.model.device import resolve_device
 from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
 from avcorr.model.training.distributed import joined, named
 from avcorr.model.training.trainer import fit
+from avcorr.pipeline.correspondence.negatives import derange
 from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.shards.dataset import Index
@@ -71,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     with joined(processes, device) as processes:
         summary = fit(
             build_model(config.model, config.train.seed), loader, config.train, folder,
-            config=config.model_dump(), start=start, device=device, processes=processes,
+            config=config.model_dump(), start=start, device=device, processes=processes, derange=derange
         )  # fmt: skip
     if processes.is_first:
         done = "" if summary.loss is None else f", loss {summary.loss:.4f}, accuracy {summary.accuracy:.3f}"

@@ -21,7 +21,7 @@ from .avc import PairScorer, correspondence, score_pairs
 from .examples import examples
 from .heat import Locator, heat_maps
 from .mistakes import mistakes
-from .pairing import APART_SECONDS
+from .pairing import APART_SECONDS, Permute
 from .projection import project
 from .relevance import Ontology, Relevance, SameLabel
 from .retrieval import retrieval
@@ -93,6 +93,7 @@ def evaluate(
     settings: EvalSettings,
     run_info: Mapping[str, Any],
     *,
+    permute: Permute,
     relevance: Relevance | None = None,
     notes: Sequence[str] = (),
     checks: Sequence[Check] = (),
@@ -107,6 +108,7 @@ def evaluate(
         settings: the protocol, the seeds and the number of resamplings.
         run_info: passed through as metrics["run"]. The report knows its keys step, dataset (a name), train_videos (a
             count), versions and decoders (mappings), and lists all others as they are.
+        permute: chooses the sounds of other videos.
         relevance: what counts as found; default: the same label.
         notes: how the gallery differs from what the protocol's name promises.
         checks: those of `sanity`.
@@ -128,7 +130,7 @@ def evaluate(
     relevances = [relevance or SameLabel(labels)]
     if settings.ontology:
         relevances.append(Ontology(labels, Path(settings.ontology)))
-    scored = score_pairs(embeddings.head_inputs, plan.drawn, embeddings.times, videos, labels, scorer, seed)
+    scored = score_pairs(embeddings.head_inputs, plan.drawn, embeddings.times, videos, labels, scorer, seed, permute)
     metrics = {
         "format_version": FORMAT_VERSION,
         "step": run_info.get("step"),

@@ -12,6 +12,7 @@ negatives, so neither alone tells the two apart (the shortcut of Arandjelovic an
 by construction).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,10 @@ from ..errors import EvaluationError
 
 KINDS = ("other_video", "same_clip", "same_class")
 APART_SECONDS = 2.0
+
+
+Permute = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""From video ids (M,), none over half of them, to a permutation int64 (M,) that gives each one of another video."""
 
 
 class Pairs(NamedTuple):
@@ -36,21 +41,23 @@ class Pairs(NamedTuple):
 
 
 def draw_negatives(
-    drawn: np.ndarray, times: np.ndarray, videos: np.ndarray, labels: np.ndarray, seed: int
+    drawn: np.ndarray, times: np.ndarray, videos: np.ndarray, labels: np.ndarray, seed: int, permute: Permute
 ) -> dict[str, Pairs]:
     """Draw the negative pairs of C clips by S seeds, for each of `KINDS`; a kind may have none.
 
     drawn: int64 (C, S), the view of each clip that each seed takes. times: float64, seconds of every view in its clip.
     videos, labels: (C,) source video and label of each clip, "" if unknown. The seeds are seed, seed + 1, ...
+    permute: chooses the sounds of other videos.
     Raises EvaluationError if a video owns over half of the clips.
     """
+    _require_half(videos)
     found: dict[str, list[Pairs]] = {kind: [] for kind in KINDS}
     for place, views in enumerate(drawn.T):
         number = seed + place
         chosen = {
-            "other_video": views[derange(videos, np.random.default_rng(number))],
+            "other_video": views[permute(videos, np.random.default_rng(number))],
             "same_clip": _elsewhere(drawn, times, place, np.random.default_rng([number, 1])),
-            "same_class": _of_same_class(views, videos, labels, np.random.default_rng([number, 2])),
+            "same_class": _of_same_class(views, videos, labels, np.random.default_rng([number, 2]), permute),
         }
         for kind, sounds in chosen.items():
             clips = np.flatnonzero(sounds >= 0)
@@ -58,19 +65,15 @@ def draw_negatives(
     return {kind: Pairs(*map(np.concatenate, zip(*parts, strict=True))) for kind, parts in found.items()}
 
 
-def first_negatives(drawn: np.ndarray, videos: np.ndarray, seed: int) -> Pairs:
+def first_negatives(drawn: np.ndarray, videos: np.ndarray, seed: int, permute: Permute) -> Pairs:
     """Return the pairs of another video that the first seed draws, for the C clips in their order."""
     unlabelled = np.full(len(videos), "")
-    return draw_negatives(drawn[:, :1], np.zeros(int(drawn.max()) + 1), videos, unlabelled, seed)["other_video"]
+    return draw_negatives(drawn[:, :1], np.zeros(int(drawn.max()) + 1), videos, unlabelled, seed, permute)[
+        "other_video"
+    ]
 
 
-def derange(videos: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draw a permutation p of M items with videos[p[i]] != videos[i] for every i.
-
-    A uniform permutation is repaired by swaps. An item i whose partner is of its own video v swaps partners with an
-    item j that is not of v and has no partner of v. If v owns g <= M / 2 items, at most 2g - 1 < M items are unfit, so
-    j exists; the swap settles i and unsettles nothing. Raises EvaluationError if a video owns over half of the items.
-    """
+def _require_half(videos: np.ndarray) -> None:
     count = len(videos)
     owners, sizes = np.unique(videos, return_counts=True)
     if count == 0 or sizes.max() * 2 > count:
@@ -79,15 +82,6 @@ def derange(videos: np.ndarray, generator: np.random.Generator) -> np.ndarray:
             f"cannot give each of {count} clips the sound of another video: {largest}; "
             "evaluate on at least two videos, none of which holds more than half of the clips"
         )
-    partners = generator.permutation(count)
-    for item in np.flatnonzero(videos[partners] == videos):
-        video = videos[item]
-        if videos[partners[item]] != video:
-            continue  # an earlier swap settled it
-        fit = np.flatnonzero((videos != video) & (videos[partners] != video))
-        other = generator.choice(fit)
-        partners[[item, other]] = partners[[other, item]]
-    return partners
 
 
 def _elsewhere(drawn: np.ndarray, times: np.ndarray, place: int, generator: np.random.Generator) -> np.ndarray:
@@ -98,12 +92,12 @@ def _elsewhere(drawn: np.ndarray, times: np.ndarray, place: int, generator: np.r
 
 
 def _of_same_class(
-    views: np.ndarray, videos: np.ndarray, labels: np.ndarray, generator: np.random.Generator
+    views: np.ndarray, videos: np.ndarray, labels: np.ndarray, generator: np.random.Generator, permute: Permute
 ) -> np.ndarray:
     """Choose for each clip a view of its label and another video, or -1 in classes where not all clips can have one."""
     sounds = np.full(len(views), -1)
     for label in np.unique(labels[labels != ""]):
         members = np.flatnonzero(labels == label)
         if np.unique(videos[members], return_counts=True)[1].max() * 2 <= len(members):
-            sounds[members] = views[members[derange(videos[members], generator)]]
+            sounds[members] = views[members[permute(videos[members], generator)]]
     return sounds

@@ -12,7 +12,7 @@ import torch
 
 from ..embedding.embed import AT_ONCE, Embeddings, Towers, Views, embed
 from .avc import PairScorer
-from .pairing import Pairs, derange
+from .pairing import Pairs, Permute
 from .retrieval import own_ranks
 
 DEVIATIONS = 4.0  # of chance, before it is called a failure: once in 16,000 evaluations without one
@@ -30,7 +30,12 @@ class Check:
 
 
 def shuffled_pairs(
-    head_inputs: tuple[np.ndarray, np.ndarray], negatives: Pairs, videos: np.ndarray, scorer: PairScorer, seed: int
+    head_inputs: tuple[np.ndarray, np.ndarray],
+    negatives: Pairs,
+    videos: np.ndarray,
+    scorer: PairScorer,
+    seed: int,
+    permute: Permute,
 ) -> Check:
     """Check that correspondence is at chance once the frames of the positive pairs have lost their own sounds.
 
@@ -43,9 +48,10 @@ def shuffled_pairs(
         videos: (C,) source videos.
         scorer: what decides.
         seed: of the exchange of sounds.
+        permute: the exchange.
     """
     image, audio = head_inputs
-    dealt = negatives.frames[derange(videos[negatives.clips], np.random.default_rng([seed, 3]))]
+    dealt = negatives.frames[permute(videos[negatives.clips], np.random.default_rng([seed, 3]))]
     calls = [
         scorer.bias - scorer.slope * scorer.gaps(image[negatives.frames], audio[sounds]) > 0
         for sounds in (dealt, negatives.sounds)
@@ -130,6 +136,7 @@ def check_all(
     scorer: PairScorer,
     device: torch.device,
     seed: int,
+    permute: Permute,
 ) -> list[Check]:
     """Make all checks of a model and its embeddings.
 
@@ -142,9 +149,10 @@ def check_all(
         scorer: what decides whether a pair corresponds.
         device: where the towers compute.
         seed: of the checks' random draws.
+        permute: chooses the sounds of other videos.
     """
     return [
-        shuffled_pairs(embeddings.head_inputs, negatives, videos, scorer, seed),
+        shuffled_pairs(embeddings.head_inputs, negatives, videos, scorer, seed, permute),
         shuffled_retrieval(embeddings.image[negatives.frames], embeddings.audio[negatives.frames], seed),
         *constant_inputs(model, batch, scorer, device),
         batch_invariance(model, batch, embeddings, device),

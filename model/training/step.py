@@ -17,7 +17,6 @@ from ..objectives.losses import EncodedPairs, Losses
 from ..saving.checkpoint import Checkpoint, save_checkpoint, take_over
 from ..settings import TrainSettings
 from .augment import augment_audio, augment_frames, mask_spectrogram, step_generator
-from .derangement import derange as draw_derangement
 from .distributed import ALONE, Processes
 from .optimizer import build_optimizer, learning_rate, set_learning_rate
 from .transfer import Batch, Transfer
@@ -81,7 +80,8 @@ class Stepper:
         settings: TrainSettings,
         device: torch.device,
         processes: Processes = ALONE,
-        derange: Derange = draw_derangement,
+        *,
+        derange: Derange,
     ) -> None:
         self.model = model.to(device).to(memory_format=torch.channels_last).train()
         self.settings = settings

@@ -13,7 +13,6 @@ from ..errors import ModelError
 from ..networks.network import CorrespondenceModel
 from ..saving.checkpoint import Checkpoint, checkpoint_path
 from ..settings import TrainSettings
-from .derangement import derange as draw_derangement
 from .distributed import ALONE, Processes
 from .flops import Cost, pair_cost
 from .interrupt import DeferredSignals, deferred_signals, terminable
@@ -50,7 +49,7 @@ def fit(
     start: Checkpoint | None = None,
     device: torch.device,
     processes: Processes = ALONE,
-    derange: Derange = draw_derangement,
+    derange: Derange,
 ) -> Summary:
     """Train until `settings.steps`; leave checkpoints/, metrics.jsonl and tensorboard/ in the run folder.
 
@@ -75,7 +74,7 @@ def fit(
         KeyboardInterrupt: on Ctrl-C, or Terminated, which is one, on SIGTERM, when the last whole step is saved.
     """
     began = time.perf_counter()
-    stepper = Stepper(model, settings, device, processes, derange)
+    stepper = Stepper(model, settings, device, processes, derange=derange)
     if start is not None:
         stepper.restore(start)
     if settings.compile:

@@ -1,11 +1,15 @@
-"""Negatives: which kinds there are, and the permutation that gives each item the sound of another video.
+"""Negatives: which kinds there are, and the permutations that give each item the sound of another video.
 
-The names of the kinds are those of the evaluation and of the explorer, too.
+Drawn pairs and the evaluation exchange sounds on the host, objectives inside a batch on its device. Commands hand both
+to the model, which knows no clips.
 """
 
-from collections import Counter
+from typing import Any
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from ..moments.catalogue import Catalogue
 from ..moments.order import Ints
@@ -29,32 +33,50 @@ def two_or_none(negatives: Ints, size: int, rng: np.random.Generator) -> Ints:
     return np.sort(np.append(negatives, partner)) if rng.random() < 0.5 else negatives[:0]
 
 
-def exchange(videos: Ints, rng: np.random.Generator) -> Ints:
-    """Return for each of B items the item whose sound it gets: a permutation.
+def exchange(videos: NDArray[Any], rng: np.random.Generator) -> Ints:
+    """Draw for each of B items the one whose sound it gets: a permutation p with videos[p[i]] != videos[i] for every i.
 
-    Views are put in random order, grouped by video, and each takes the sound of the one that lies as far behind it,
-    round the circle, as the largest group is big. Where no video owns more than half of the items, none meets its own
-    video; where one does, the surplus meets it again and must be left as it is.
+    A uniform permutation is repaired by swaps. An item i whose partner is of its own video v swaps partners with an
+    item j that is not of v and has no partner of v. If v owns g <= B / 2 items, at most 2g - 1 < B items are unfit, so
+    j exists; the swap settles i and unsettles nothing. Where a video owns more, each item outside it swaps with one
+    inside, and the surplus meets its own video and must be left as it is.
     """
-    if not len(videos):
-        return np.empty(0, np.int64)
-    shuffled = rng.permutation(len(videos))
-    names, groups = np.unique(videos[shuffled], return_inverse=True)
-    order = shuffled[np.argsort(rng.permutation(len(names))[groups], kind="stable")]
-    largest = int(np.bincount(groups).max())
-    source = np.empty_like(order)
-    if largest <= len(order) // 2:
-        source[order] = np.roll(order, -largest)
-    else:
-        source[order] = _meet_halfway(order, videos)
+    source: Ints = rng.permutation(len(videos))
+    owners, sizes = np.unique(videos, return_counts=True)
+    if len(videos) and sizes.max() * 2 > len(videos):
+        inside = videos[source] == owners[sizes.argmax()]
+        others = source[~inside]
+        swapped = source[inside][: len(others)]
+        source = np.arange(len(videos))
+        source[swapped], source[others] = others, swapped
+        return source
+    for item in np.flatnonzero(videos[source] == videos).tolist():
+        video = videos[item]
+        if videos[source[item]] == video:  # no earlier swap settled it
+            other = rng.choice(np.flatnonzero((videos != video) & (videos[source] != video)))
+            source[[item, other]] = source[[other, item]]
     return source
 
 
-def _meet_halfway(order: Ints, videos: Ints) -> Ints:
-    """Swap each item outside the largest video with one inside it; leave the rest where they are."""
-    largest = Counter(videos.tolist()).most_common(1)[0][0]
-    result = order.copy()
-    inside, outside = (np.flatnonzero(videos[order] == largest), np.flatnonzero(videos[order] != largest))
-    swapped = inside[: len(outside)]
-    result[swapped], result[outside] = order[outside], order[swapped]
-    return result
+def derange(videos: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw one on a device, for negatives inside a batch: int64 (B,), frame i meets the sound of item index[i].
+
+    videos (B,) int64 holds the items' video ids. A permutation shows the towers exactly the sounds and the frames of
+    the matching pairs, so neither alone tells which pairs match. Every item meets another video if no video owns more
+    than B // 2 items; else test `videos[index] != videos`. `exchange` would have to wait for the
+    device, swap by swap; this does not.
+
+         grouped by video  a a a b c c d d        roll by B // 2 = 4
+         meets             c c d d a a a b
+
+    A group of g <= B // 2 neighbours moves at least g places forward and, around the end, at least g places back.
+    """
+    # The videos come in random order, so that any two can meet: sorted by id, as when a corpus is numbered class by
+    # class, the same ones would always be half a round apart.
+    sorted_videos, order = videos.sort()
+    is_first = sorted_videos.diff(prepend=sorted_videos[:1]) != 0
+    rank = torch.randperm(len(videos), generator=generator, device=videos.device)[is_first.cumsum(0)]
+    order = order[rank.argsort()]
+    index = torch.empty_like(order)
+    index[order] = order.roll(-(len(order) // 2))
+    return index

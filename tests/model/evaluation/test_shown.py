@@ -20,6 +20,7 @@ from avcorr.model.evaluation.network_scorer import scorer_of
 from avcorr.model.evaluation.pairing import Pairs
 from avcorr.model.evaluation.shown import Shown
 from avcorr.model.settings import EvalSettings, ModelSettings, SpectrogramSettings
+from avcorr.pipeline.correspondence.negatives import exchange
 from tests.model.evaluation.test_run import Batch
 
 
@@ -82,7 +83,9 @@ def test_heat_maps_are_of_the_model_that_decides() -> None:
     views = [Batch(frames, audio, torch.arange(12), torch.zeros(12, dtype=torch.float64))]
     every, plan = np.arange(12)[:, None], EvalSettings(bootstrap=10)
     clips = clips_of("abababababab")
-    result = evaluate(embed(model, views, device), clips, Plan(every, every), scorer_of(model, device), plan, {})
+    result = evaluate(
+        embed(model, views, device), clips, Plan(every, every), scorer_of(model, device), plan, {}, permute=exchange
+    )
     assert result.heat_maps is not None and len(result.heat_maps) == len(result.located) == HEAT_MAPS
     for row, (clip, _) in zip(result.heat_maps, result.located, strict=True):
         other = row["other"]["sound"]["clip"]
@@ -94,7 +97,9 @@ def test_heat_maps_are_of_the_model_that_decides() -> None:
             np.testing.assert_allclose(told["places"], expected, atol=2e-3)  # features are kept in half precision
             assert told["probability"] == pytest.approx(expected.max(), abs=2e-3)
     plain = build_model(ModelSettings(width=8, spectrogram=spectrogram), seed=0)
-    judged = evaluate(embed(plain, views, device), clips, Plan(every, every), scorer_of(plain, device), plan, {})
+    judged = evaluate(
+        embed(plain, views, device), clips, Plan(every, every), scorer_of(plain, device), plan, {}, permute=exchange
+    )
     assert judged.heat_maps is None and judged.located == []
 
 

@@ -17,8 +17,8 @@ from avcorr.model.objectives.losses import EncodedPairs, Losses, pair_loss
 from avcorr.model.objectives.objectives import OBJECTIVES
 from avcorr.model.objectives.sigmoid import sigmoid_loss
 from avcorr.model.settings import ModelSettings, TrainSettings
-from avcorr.model.training.derangement import derange
 from avcorr.model.training.distributed import ALONE
+from avcorr.pipeline.correspondence.negatives import derange
 
 EAST, NORTH = [1.0, 0.0], [0.0, 1.0]
 

@@ -25,11 +25,11 @@ from avcorr.model.objectives.losses import EncodedPairs, Losses
 from avcorr.model.objectives.pair import losses as pair_losses
 from avcorr.model.saving.checkpoint import latest_checkpoint
 from avcorr.model.settings import TrainSettings
-from avcorr.model.training.derangement import derange
 from avcorr.model.training.distributed import ALONE, Processes, joined, named
 from avcorr.model.training.optimizer import build_optimizer
 from avcorr.model.training.step import Stepper
 from avcorr.model.training.trainer import fit
+from avcorr.pipeline.correspondence.negatives import derange
 from tests.model.training.test_trainer import MODEL, PairBatch, batch, losses, read_metrics, settings
 
 ROOT = Path(__file__).parents[3]
@@ -74,7 +74,7 @@ def be_a_process(folder: Path) -> None:
             model = build(name)
             fit(
                 model, source(name, processes.rank, processes.ranks), chosen(name), folder / name,
-                config={"model": MODEL.model_dump()}, device=CPU, processes=processes,
+                config={"model": MODEL.model_dump()}, device=CPU, processes=processes, derange=derange
             )  # fmt: skip
             sums = {key: value.double().sum().item() for key, value in model.state_dict().items()}
             (folder / f"{name}-{processes.rank}.json").write_text(json.dumps(sums))
@@ -86,7 +86,7 @@ def be_a_process(folder: Path) -> None:
 
 def gradients(name: str, processes: Processes = ALONE) -> dict[str, torch.Tensor]:
     """Return the gradients of a first step."""
-    stepper = Stepper(build(name), chosen(name), CPU, processes)
+    stepper = Stepper(build(name), chosen(name), CPU, processes, derange=derange)
     pairs = next(source(name, processes.rank, processes.ranks))
     stepper.calibrate(pairs)
     torch.autograd.backward(stepper.loss(pairs, 0).loss)
@@ -118,7 +118,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_processes_lose_what_one_loses_with_the_whole_batch(together: Path, tmp_path: Path, name: str) -> None:
     """Negatives of all items, gradients through the gathered ones: all must be right."""
     model = build(name)
-    fit(model, source(name), chosen(name), tmp_path, config={}, device=CPU)
+    fit(model, source(name), chosen(name), tmp_path, config={}, device=CPU, derange=derange)
     alone, shared = losses(tmp_path), losses(together / name)
     assert shared[1] == pytest.approx(alone[1], rel=1e-5)  # the order of the sums is another
     # Adam's first steps are as long as the rate whatever the gradient, so rounding may turn a gradient of nearly 0.
@@ -162,7 +162,15 @@ def test_own_statistics_are_two_half_batches_whose_gradients_are_averaged(togeth
     found = losses(together / "per_device")
     assert found[1] == pytest.approx(expected[0], rel=1e-5)  # the order of the sums is another
     assert list(found.values()) == pytest.approx(expected, rel=1e-4)
-    fit(build("per_device"), source("per_device"), chosen("per_device"), tmp_path, config={}, device=CPU)
+    fit(
+        build("per_device"),
+        source("per_device"),
+        chosen("per_device"),
+        tmp_path,
+        config={},
+        device=CPU,
+        derange=derange,
+    )
     assert abs(found[1] - losses(tmp_path)[1]) > 1e-3  # and it is another loss than that of one process
 
 
@@ -174,7 +182,7 @@ def encode_and_compare(model: CorrespondenceModel, pairs: PairBatch) -> Losses:
 
 def test_synchronised_statistics_are_for_gpus() -> None:
     with pytest.raises(ModelError, match="synchronised is for GPUs alone"):
-        Stepper(build_model(MODEL, 0), settings(batch_norm="synchronised"), CPU, Processes(0, 2))
+        Stepper(build_model(MODEL, 0), settings(batch_norm="synchronised"), CPU, Processes(0, 2), derange=derange)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -201,8 +209,8 @@ def test_a_run_of_two_processes_goes_on_in_one(
     start = latest_checkpoint(together / "contrastive")
     longer = chosen("contrastive").model_copy(update={"steps": STEPS + 1})
     rest, whole = source("contrastive", start=STEPS), source("contrastive")
-    fit(build("contrastive", 9), rest, longer, tmp_path / "on", config={}, start=start, device=CPU)
-    fit(build("contrastive"), whole, longer, tmp_path / "whole", config={}, device=CPU)
+    fit(build("contrastive", 9), rest, longer, tmp_path / "on", config={}, start=start, device=CPU, derange=derange)
+    fit(build("contrastive"), whole, longer, tmp_path / "whole", config={}, device=CPU, derange=derange)
     assert losses(tmp_path / "on")[5] == pytest.approx(losses(tmp_path / "whole")[5], rel=1e-3)
     assert "began with processes 2 and goes on with 1" in caplog.text
 

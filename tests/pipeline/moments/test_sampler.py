@@ -10,10 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from avcorr.pipeline.correspondence.negatives import MATCH, OTHER_VIDEO, SAME_CLIP, exchange
+from avcorr.pipeline.correspondence.negatives import MATCH, OTHER_VIDEO, SAME_CLIP
 from avcorr.pipeline.correspondence.pairs import PairBatch, PairDataset
 from avcorr.pipeline.errors import PairError
 from avcorr.pipeline.galleries.gallery import Gallery
@@ -153,16 +151,6 @@ def test_a_batch_with_negatives_holds_the_frames_and_windows_of_one_without(shar
         assert sorted(map(bytes, negative.audio.numpy())) == sorted(map(bytes, positive.audio.numpy()))
         assert positive.matches.all()
     assert not all(batch.matches.all() for batch in drawn)
-
-
-@given(st.lists(st.integers(0, 6), max_size=40), st.integers(0, 2**32))
-def test_exchange_is_a_permutation_that_leaves_the_video(videos: list[int], seed: int) -> None:
-    numbers = np.array(videos, np.int64)
-    source = exchange(numbers, np.random.default_rng(seed))
-    assert sorted(source) == list(range(len(videos)))
-    stayed = int((numbers[source] == numbers).sum())
-    largest = max(collections.Counter(videos).values(), default=0)
-    assert stayed == max(0, 2 * largest - len(videos))
 
 
 def test_the_same_seed_repeats_and_another_does_not(shards: Path) -> None:
