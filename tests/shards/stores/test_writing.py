@@ -101,7 +101,7 @@ def test_the_manifest_is_last_and_nothing_is_sent_twice(
     written = [r.path.partition("?")[0] for r in proxy.requests if r.method == "PUT" or "uploadId" in r.path]
     assert written[-1].endswith("/.avcorr/index.json") and written[0].endswith("/.avcorr/dataset.json")
     order = [name for name in dict.fromkeys(written) if "train-000000" in name]
-    assert [name.rpartition(".")[2] for name in order] == ["tar", "npz", "json", "idx"]
+    assert [name.rpartition(".")[2] for name in order] == ["tar", "parquet", "json", "idx"]
     for work in ("work", "elsewhere"):  # the second time on a machine that knows nothing of the first
         proxy.reset(lambda request: None)
         assert shard(sources, bucket, tmp_path / work) == 0
