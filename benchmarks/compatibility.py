@@ -1,7 +1,11 @@
 """Read one dataset with every loader that is installed, unmodified, and say what each found.
 
     python benchmarks/compatibility.py ROOT [--split train]
+<<<<<<< HEAD
     pip install wids datasets torchcodec megatron-energon 'ray[data]' nvidia-dali-cuda120     # whichever are wanted
+=======
+    pip install wids datasets torchcodec megatron-energon 'ray[data]' polars pandas     # whichever are wanted
+>>>>>>> c1838f6 (shards: one way from a clip's key or number to its bytes: Dataset)
 
 ROOT was made with `avcorr shard --energon --dali`. Each loader has to give the keys of the index with WAVs and frames
 of the right sizes. `energon prepare` is run on a copy, and what it writes is compared with what we wrote. Exit code 1
@@ -23,9 +27,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.index.layout import HIDDEN
 from avcorr.shards.index.manifest import read_manifest
-from avcorr.shards.ranges import ClipIndex
 
 Found = dict[str, tuple[int, int]]
 """Of each key: bytes of its wav and its mjpg."""
@@ -33,17 +37,21 @@ Found = dict[str, tuple[int, int]]
 
 def expected(root: Path, split: str) -> Found:
     """Return what the index says."""
-    index, found = ClipIndex(root, split), {}
-    for clip in range(len(index)):
-        _, columns, row = index.locate(clip)
-        sizes = columns["member_size"][row].tolist()
-        found[index.text(clip, "key")] = (sizes[1], sizes[2])
+    found = {}
+    for clip in Dataset(root).clips(splits=[split]):
+        wav, mjpg = clip.member("wav"), clip.member("mjpg")
+        found[clip.key] = (wav.stop - wav.start, mjpg.stop - mjpg.start)
     return found
 
 
 def tars(root: Path, split: str) -> list[str]:
     """Return the paths of a split's shards."""
-    return [str(root / entry.path) for entry in read_manifest(root) if entry.split == split]
+    return [str(root / entry.path) for entry in Dataset(root).of_split(split)]
+
+
+def tables(root: Path, split: str) -> list[str]:
+    """Return the paths of a split's tables."""
+    return [str(root / entry.table) for entry in Dataset(root).of_split(split)]
 
 
 def webdataset(root: Path, split: str) -> Found:
@@ -93,6 +101,48 @@ def datasets_streaming(root: Path, split: str) -> Found:
     import datasets
 
     return _rows(datasets.load_dataset(str(root), split=split, streaming=True))
+
+
+def datasets_tables(root: Path, split: str) -> Found:
+    """Load the tables."""
+    import datasets
+
+    with tempfile.TemporaryDirectory() as cache:
+        files = {split: tables(root, split)}
+        rows = datasets.load_dataset("parquet", data_files=files, split=split, cache_dir=cache)
+        return {row["key"]: (row["wav_size"], row["mjpg_size"]) for row in rows}
+
+
+def duckdb(root: Path, split: str) -> Found:
+    """Ask the tables."""
+    import duckdb as library
+
+    rows = library.execute("select key, wav_size, mjpg_size from read_parquet(?)", [tables(root, split)]).fetchall()
+    return {key: (wav, mjpg) for key, wav, mjpg in rows}
+
+
+def polars(root: Path, split: str) -> Found:
+    """Scan the tables, three columns of them."""
+    import polars as library
+
+    rows = library.scan_parquet(tables(root, split)).select("key", "wav_size", "mjpg_size").collect().rows()
+    return {key: (wav, mjpg) for key, wav, mjpg in rows}
+
+
+def pandas(root: Path, split: str) -> Found:
+    """Read each table, lists and all."""
+    import pandas as library
+
+    table = library.concat([library.read_parquet(path) for path in tables(root, split)])
+    return {key: (wav, mjpg) for key, wav, mjpg in zip(table.key, table.wav_size, table.mjpg_size, strict=True)}
+
+
+def pyarrow(root: Path, split: str) -> Found:
+    """Read all tables as one dataset."""
+    from pyarrow import dataset
+
+    rows = dataset.dataset(tables(root, split)).to_table().select(["key", "wav_size", "mjpg_size"]).to_pylist()
+    return {row["key"]: (row["wav_size"], row["mjpg_size"]) for row in rows}
 
 
 def ray(root: Path, split: str) -> Found:
@@ -212,6 +262,11 @@ LOADERS: list[tuple[str, str, Callable[[Path, str], Found]]] = [
     ("energon prepare, its files", "megatron-energon", energon_prepare),
     ("NVIDIA DALI, on a CPU", "nvidia-dali-cuda120", dali),
     ("DALI's index, parsed", "", dali_index),
+    ("datasets, the tables", "datasets", datasets_tables),
+    ("DuckDB, the tables", "duckdb", duckdb),
+    ("polars, the tables", "polars", polars),
+    ("pandas, the tables", "pandas", pandas),
+    ("pyarrow, the tables", "pyarrow", pyarrow),
 ]
 
 

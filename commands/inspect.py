@@ -2,19 +2,18 @@
 
 import argparse
 
-from avcorr.shards.lookup import choose_clips, find_clips, iter_places, read_clips_at
-from avcorr.shards.stores.open import open_store
+from avcorr.pages.sheets.choice import choose_clips
+from avcorr.shards.dataset import Dataset
 
 from .draw import draw
 
 
 def run(arguments: argparse.Namespace) -> int:
-    store = open_store(arguments.root)
+    dataset = Dataset(arguments.root)
     if arguments.key:
-        places = find_clips(store, arguments.key, shards=arguments.shard)
+        chosen = dataset.clips(shards=arguments.shard).find(arguments.key)
     else:
-        every = iter_places(store, splits=arguments.split, shards=arguments.shard)
-        places = choose_clips(every, arguments.clips, arguments.label)
-    clips = read_clips_at(store, places)
-    draw(clips, arguments.out, f"{len(clips)} clips of {store.url}")
+        every = dataset.clips(splits=arguments.split, shards=arguments.shard)
+        chosen = every.take(choose_clips(every.texts("label"), arguments.clips, arguments.label))
+    draw(dataset.read(chosen), arguments.out, f"{len(chosen)} clips of {dataset.store.url}")
     return 0

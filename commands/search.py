@@ -10,8 +10,7 @@ from avcorr.retrieval.answer import ask
 from avcorr.retrieval.embeddings import EmbeddingFolder
 from avcorr.retrieval.query import clip_query, file_query
 from avcorr.retrieval.search import Searcher
-from avcorr.shards.lookup import find_clips, read_clips_at
-from avcorr.shards.stores.open import open_store
+from avcorr.shards.dataset import Dataset
 
 from .draw import draw
 from .errors import CommandError
@@ -37,9 +36,9 @@ def _draw_answer(arguments: argparse.Namespace, searcher: Any, answer: Any) -> N
     """Draw the clips that were found, with the moments that are nearest to the query."""
     if not answer.hits:
         raise CommandError("nothing was found, so there is nothing to draw")
-    store = open_store(arguments.shards or searcher.embeddings.shards)
+    dataset = Dataset(arguments.shards or searcher.embeddings.shards)
     shards = {searcher.embeddings.part_of(hit.clip) for hit in answer.hits}
-    clips = read_clips_at(store, find_clips(store, [hit.key for hit in answer.hits], shards=shards))
+    clips = dataset.read(dataset.clips(shards=shards).find([hit.key for hit in answer.hits]))
     notes = [f"cosine {hit.cosine:.3f} at {hit.time:.2f} s" for hit in answer.hits]
     title = f"clips whose {answer.to} is nearest to the {answer.by} of {answer.query.name}"
     draw(clips, arguments.sheet, title, marks=[hit.time for hit in answer.hits], notes=notes)

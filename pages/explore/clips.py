@@ -2,18 +2,15 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import PurePath
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avcorr.pipeline.moments.reading import check_shard
 from avcorr.retrieval.embeddings import EmbeddingFolder, read_manifest
-from avcorr.shards.index.clip_table import Table
-from avcorr.shards.index.manifest import ShardEntry
-from avcorr.shards.index.manifest import read_manifest as read_shards
-from avcorr.shards.store import ByteRange, Store
+from avcorr.shards.dataset import ClipEntry, Dataset
+from avcorr.shards.index.layout import ShardName
+from avcorr.shards.store import Store
 
 from .errors import ExploreError, UnknownError
 
@@ -41,12 +38,6 @@ class Timeline:
         return int(np.abs(self.times - time).argmin())
 
 
-class _Shard(NamedTuple):
-    entry: ShardEntry
-    table: Table
-    rows: dict[str, int]
-
-
 class Clips:
     """The clips of embeddings, by their keys; threads may share it.
 
@@ -62,7 +53,8 @@ class Clips:
     def __init__(self, store: Store, embeddings: EmbeddingFolder) -> None:
         self._store, self._embeddings = store, embeddings
         self._numbers = {key: number for number, key in enumerate(embeddings.keys)}
-        self._entries = {PurePath(entry.table).stem: entry for entry in read_shards(store)}
+        self._dataset = Dataset(store)
+        self._entries = {ShardName.parse(entry.path).stem: entry for entry in self._dataset.shards}
         for name, part in read_manifest(embeddings.folder)["parts"].items():
             entry = self._entries.get(name)
             if entry is None or entry.sha256 != part["shard_sha256"]:
@@ -71,7 +63,7 @@ class Clips:
                     f"the shard {name} of {store.url} {what}: the embeddings in {embeddings.folder} are of other "
                     "shards; give their place with --shards, or embed these into another folder with --index"
                 )
-        self._shard = lru_cache(OPEN_SHARDS)(self._open)
+        self._rows = lru_cache(OPEN_SHARDS)(self._open)
 
     def number(self, key: str) -> int:
         """Return the number of a clip. Raises UnknownError where there is none."""
@@ -82,37 +74,34 @@ class Clips:
 
     def timeline(self, key: str) -> Timeline:
         """Return the times of a clip's frames. Raises UnknownError, and ShardError where its index is damaged."""
-        _, table, row = self._find(key)
-        times = table.frame_times(row) / 1e6
-        return Timeline(times, int(table["sample_rate"][row]), int(table["sample_count"][row]))
+        clip = self._find(key)
+        rate, samples = (int(clip.table[name][clip.row]) for name in ("sample_rate", "sample_count"))
+        return Timeline(clip.frame_times / 1e6, rate, samples)
 
     def frame(self, key: str, number: int) -> bytes:
         """Return a frame as JPEG. Raises UnknownError, and ShardError where the shard is damaged."""
-        entry, table, row = self._find(key)
         try:
-            place = table.frame(row, number)
+            where = self._find(key).frame(number)
         except IndexError as error:
             raise UnknownError(f"{key} has no frame {number}") from error
-        return self._store.read_ranges([ByteRange(entry.path, *place)])[0]
+        return self._store.read_ranges([where])[0]
 
     def sound(self, key: str, start: int, stop: int) -> NDArray[np.int16]:
         """Return the samples [start, stop) of a clip. Raises UnknownError, ShardError."""
-        entry, table, row = self._find(key)
         try:
-            place = table.samples(row, start, stop)
+            where = self._find(key).samples(start, stop)
         except IndexError as error:
             raise UnknownError(f"{key} has no samples {start} to {stop}") from error
-        data = self._store.read_ranges([ByteRange(entry.path, *place)])[0]
-        return np.frombuffer(data, "<i2").astype(np.int16)
+        return np.frombuffer(self._store.read_ranges([where])[0], "<i2").astype(np.int16)
 
-    def _find(self, key: str) -> tuple[ShardEntry, Table, int]:
-        shard = self._shard(self._embeddings.part_of(self.number(key)))
-        if key not in shard.rows:
-            raise ExploreError(f"{shard.entry.path} does not hold {key}; avcorr verify says what is wrong with it")
-        return shard.entry, shard.table, shard.rows[key]
+    def _find(self, key: str) -> ClipEntry:
+        name = self._embeddings.part_of(self.number(key))
+        rows = self._rows(name)
+        if key not in rows:
+            path = self._entries[name].path
+            raise ExploreError(f"{path} does not hold {key}; avcorr verify says what is wrong with it")
+        return rows[key]
 
-    def _open(self, name: str) -> _Shard:
-        entry = self._entries[name]
-        check_shard(self._store, entry)
-        table = Table(f"{self._store.url}/{entry.table}", entry.table_sha256, self._store.read(entry.table))
-        return _Shard(entry, table, {table.text("key", row): row for row in range(table.clips)})
+    def _open(self, name: str) -> dict[str, ClipEntry]:
+        check_shard(self._store, self._entries[name])
+        return {clip.key: clip for clip in self._dataset.clips(shards=[name])}

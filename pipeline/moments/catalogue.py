@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.index.clip_table import Table
-from avcorr.shards.index.manifest import ShardEntry, read_manifest
+from avcorr.shards.index.manifest import ShardEntry
 from avcorr.shards.store import ByteRange, Root
-from avcorr.shards.stores.open import open_store
 
 from ..errors import PairError
 
@@ -55,15 +54,11 @@ class Catalogue:
     """
 
     def __init__(self, root: Root, split: str, window_seconds: float, *, texts: bool = False) -> None:
-        store = open_store(root)
-        root, entries = store.url, read_manifest(store)
+        dataset, needed = Dataset(root), _NEEDED + (("key", "label") if texts else ())
+        root, self.shards = dataset.store.url, dataset.of_split(split)
         self.root, self.split = root, split
-        self.shards = tuple(entry for entry in entries if entry.split == split)
-        if not self.shards:
-            have = ", ".join(sorted({entry.split for entry in entries})) or "none at all"
-            raise DatasetMismatchError(f"{root} has no clips in the split {split!r}; it has {have}")
-        files = store.read_all(entry.table for entry in self.shards)
-        parts = [_Part(root, *row, window_seconds, texts) for row in zip(self.shards, files, strict=True)]
+        tables = dataset.tables(self.shards, *needed)
+        parts = [_Part(root, *row, window_seconds, texts) for row in zip(self.shards, tables, strict=True)]
         rates = {rate for part in parts for rate in part.sample_rates}
         if len(rates) != 1:
             raise PairError(f"{root}: clips with sample rates of {sorted(rates)} Hz cannot share a batch")
@@ -149,11 +144,7 @@ class Catalogue:
 class _Part:
     """What one shard gives to the catalogue."""
 
-    def __init__(self, root: str, entry: ShardEntry, data: bytes, window_seconds: float, texts: bool) -> None:
-        needed = _NEEDED + (("key", "label") if texts else ())
-        table = Table(f"{root}/{entry.table}", entry.table_sha256, data, needed)
-        if table.clips != entry.clips:
-            raise ShardFormatError(f"{entry.table} has {table.clips} clips; the index says {entry.clips}")
+    def __init__(self, root: str, entry: ShardEntry, table: Table, window_seconds: float, texts: bool) -> None:
         if (table["channels"] != 1).any():
             raise PairError(f"{root}/{entry.path} holds sound of two channels; pairs need shards of one")
         rates, samples, time = table["sample_rate"], table["sample_count"], table.frame_time

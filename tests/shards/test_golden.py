@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from avcorr.shards.checks.dataset_check import verify
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset, Index
 from avcorr.shards.format.clip import FORMAT_VERSION, ClipMetadata
 from avcorr.shards.index.clip_table import find_table_problems
 from avcorr.shards.index.layout import HIDDEN, ShardName, table_path
-from avcorr.shards.ranges import ClipIndex
 from avcorr.shards.reader import read_clips
 from avcorr.shards.writer import ShardWriter
 from tests.golden.make import NAME, describe
@@ -43,11 +42,11 @@ def test_the_shard_is_read_byte_for_byte(version: str) -> None:
 def test_the_table_is_read(version: str) -> None:
     root, expected = GOLDEN / version, json.loads((GOLDEN / f"{version}.json").read_text(encoding="utf-8"))
     assert not list(find_table_problems(table_path(root, NAME), Index(root).shards[0]))
-    index, shard = ClipIndex(root, "train"), (root / NAME.path).read_bytes()
-    for number, clip in enumerate(expected["clips"]):
-        assert index.frame_times(number).tolist() == [round(1e6 * time) for time in clip["metadata"]["frame_times"]]
+    clips, shard = Dataset(root).clips(), (root / NAME.path).read_bytes()
+    for found, clip in zip(clips, expected["clips"], strict=True):
+        assert found.frame_times.tolist() == [round(1e6 * time) for time in clip["metadata"]["frame_times"]]
         for frame, digest in enumerate(clip["frames_sha256"]):
-            _, start, stop = index.frame(number, frame)
+            _, start, stop = found.frame(frame)
             assert hashlib.sha256(shard[start:stop]).hexdigest() == digest
 
 

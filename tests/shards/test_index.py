@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset, Index
 from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.clip import MEMBERS, Clip
@@ -28,8 +28,8 @@ from avcorr.shards.index.clip_table import (
 )
 from avcorr.shards.index.layout import HIDDEN, MANIFEST
 from avcorr.shards.index.manifest import iter_entries, read_manifest
-from avcorr.shards.ranges import ByteRange, ClipIndex
 from avcorr.shards.reader import read_clips
+from avcorr.shards.store import ByteRange
 from tests.shards.test_writer import make_clip
 from tests.support.tables import table_of
 
@@ -51,21 +51,18 @@ def read(root: Path, where: ByteRange) -> bytes:
 
 def test_frames_and_samples_are_where_the_index_says(shards: Path) -> None:
     clips = [clip for record in Index(shards).of_split("train") for clip in read_clips(shards, record)]
-    index = ClipIndex(shards, "train")
-    assert len(index) == len(clips) == 8
+    found = Dataset(shards).clips(splits=["train"])
+    assert len(found) == len(clips) == 8
+    assert [clip.key for clip in found] == found.texts("key") == [clip.key for clip in clips]
     for number, clip in enumerate(clips):
-        metadata = clip.metadata
-        assert [index.text(number, name) for name in ("key", "video", "label")] == [
-            clip.key,
-            metadata.video,
-            metadata.label,
-        ]
+        entry, metadata = found[number], clip.metadata
+        assert (entry.key, entry.video, entry.label) == (clip.key, metadata.video, metadata.label)
         for frame in range(metadata.frame_count):
-            assert read(shards, index.frame(number, frame)) == bytes(clip.frame(frame))
-        assert (index.frame_times(number) / 1e6).tolist() == metadata.frame_times
+            assert read(shards, entry.frame(frame)) == bytes(clip.frame(frame))
+        assert (entry.frame_times / 1e6).tolist() == metadata.frame_times
         count = metadata.sample_count
         for start, stop in ((0, count), (100, 16100), (count - 1, count), (5, 5)):
-            assert read(shards, index.samples(number, start, stop)) == bytes(clip.samples(start, stop))
+            assert read(shards, entry.samples(start, stop)) == bytes(clip.samples(start, stop))
 
 
 def test_a_table_holds_what_the_tar_and_the_metadata_hold(shards: Path) -> None:
@@ -83,15 +80,16 @@ def test_a_table_holds_what_the_tar_and_the_metadata_hold(shards: Path) -> None:
 
 
 def test_a_wrong_number_is_refused(shards: Path) -> None:
-    index = ClipIndex(shards, "train")
+    dataset = Dataset(shards)
+    clips = dataset.clips(splits=["train"])
     for clip, frame in ((0, 12), (0, -1), (8, 0), (-1, 0)):
         with pytest.raises(IndexError, match="there is no"):
-            index.frame(clip, frame)
+            clips[clip].frame(frame)
     for start, stop in ((-1, 5), (5, 4), (0, 48001)):
         with pytest.raises(IndexError, match="48000 samples"):
-            index.samples(0, start, stop)
+            clips[0].samples(start, stop)
     with pytest.raises(DatasetMismatchError, match="no clips in the split 'dev'; it has test, train"):
-        ClipIndex(shards, "dev")
+        dataset.of_split("dev")
 
 
 def test_others_read_the_tables_as_they_are(shards: Path) -> None:
@@ -162,8 +160,8 @@ def test_a_damaged_table_is_named_and_made_again(root: Path, how: str) -> None:
     assert not list(find_table_problems(path, record))
     damage(path, how)
     with pytest.raises(ShardFormatError, match=r"train-000000\.parquet.*avcorr repair"):
-        ClipIndex(root, "train").frame(0, 0)
-    ClipIndex(root, "train").frame(7, 0)  # another shard
+        Dataset(root).clips(splits=["train"])[0]
+    Dataset(root).clips(splits=["train"])[7].frame(0)  # another shard
     assert len(list(find_table_problems(path, record))) == 1
     repair_table(root, record_file)
     assert path.read_bytes() == whole and not list(find_table_problems(path, record))
@@ -190,9 +188,9 @@ def test_the_manifest_says_what_is_there_and_its_damage_is_named(root: Path) -> 
     for bad in (whole[:100], b"[]", json.dumps({"shards": [{"path": "x"}]}).encode()):
         path.write_bytes(bad)
         with pytest.raises(ShardFormatError, match=r"index\.json is damaged.*repair"):
-            ClipIndex(root, "train")
+            Dataset(root)
     path.unlink()
     with pytest.raises(DatasetMismatchError, match="run the same avcorr shard again"):
-        ClipIndex(root, "train")
+        Dataset(root)
     finish_dataset(root)
     assert path.read_bytes() == whole

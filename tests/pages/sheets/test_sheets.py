@@ -12,16 +12,15 @@ import soundfile
 from PIL import Image
 
 from avcorr.pages.palette import HEAT, INK, MARK, WAVE
+from avcorr.pages.sheets.choice import choose_clips
 from avcorr.pages.sheets.contact_sheet import CLIP, HEAD, MARGIN, clip_lines, clip_row, clip_sheet, describe
 from avcorr.pages.sheets.sheet_page import write_page
 from avcorr.pages.sheets.strip import CONNECT, SheetError, wave_of
 from avcorr.pages.soundplot import spectrogram, waveform
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset, Index
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.format.clip import Clip
-from avcorr.shards.lookup import choose_clips, find_clips, iter_places, read_clips_at
 from avcorr.shards.reader import read_clips
-from avcorr.shards.stores.open import open_store
 from tests.support.browser import SLOW, chromium
 from tests.support.commands import command
 from tests.support.servers import S3Server
@@ -33,39 +32,35 @@ def clips(shards: Path) -> list[Clip]:
 
 
 def test_clips_are_found_by_key_as_a_reader_finds_them(shards: Path, clips: list[Clip]) -> None:
-    store = open_store(shards)
-    keys = [clip.key for clip in reversed(clips)]
-    found = read_clips_at(store, find_clips(store, keys))
+    dataset, keys = Dataset(shards), [clip.key for clip in reversed(clips)]
+    found = dataset.read(dataset.clips().find(keys))
     assert [clip.members() for clip in found] == [clip.members() for clip in reversed(clips)]
     with pytest.raises(DatasetMismatchError, match="no clip with the key 'vnothing'"):
-        find_clips(store, [keys[0], "vnothing"])
+        dataset.clips().find([keys[0], "vnothing"])
 
 
 def test_shards_and_splits_narrow_the_choice(shards: Path, clips: list[Clip]) -> None:
-    store = open_store(shards)
-    splits = {clip.key: clip.metadata.split for clip in clips}
-    assert {splits[place.key] for place in iter_places(store, splits=["test"])} == {"test"}
+    dataset, splits = Dataset(shards), {clip.key: clip.metadata.split for clip in clips}
+    assert {splits[clip.key] for clip in dataset.clips(splits=["test"])} == {"test"}
     for name in ("train-000001", "train/clips-train-000001.tar", "clips-train-000001.tar"):
-        places = list(iter_places(store, shards=[name]))
-        assert len(places) == 4 and {place.entry.path for place in places} == {"train/clips-train-000001.tar"}
+        found = list(dataset.clips(shards=[name]))
+        assert len(found) == 4 and {clip.shard.path for clip in found} == {"train/clips-train-000001.tar"}
     with pytest.raises(DatasetMismatchError, match="no shard 'x'; it has 3, such as test-000000"):
-        list(iter_places(store, shards=["x"]))
+        dataset.clips(shards=["x"])
     with pytest.raises(DatasetMismatchError, match="split 'dev'"):
-        list(iter_places(store, splits=["dev"]))
+        dataset.clips(splits=["dev"])
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 7, 12, 40])
-def test_a_choice_shows_as_many_classes_as_can_be(shards: Path, count: int) -> None:
-    places = [
-        place._replace(label="abc"[min(number, 2)]) for number, place in enumerate(iter_places(open_store(shards)))
-    ]
-    chosen = choose_clips(iter(places), count)
-    labels = [place.label for place in chosen]
-    assert len({place.key for place in chosen}) == len(chosen) <= count
+def test_a_choice_shows_as_many_classes_as_can_be(count: int) -> None:
+    every = ["abc"[min(number, 2)] for number in range(12)]
+    chosen = choose_clips(every, count)
+    labels = [every[number] for number in chosen]
+    assert len(set(chosen)) == len(chosen) <= count
     assert len(set(labels)) == min(count, 3) and labels == sorted(labels)
-    assert {place.label for place in choose_clips(iter(places), count, ["c"])} == {"c"}
+    assert {every[number] for number in choose_clips(every, count, ["c"])} == {"c"}
     with pytest.raises(DatasetMismatchError, match="no clip has the label 'd'"):
-        choose_clips(iter(places), count, ["d"])
+        choose_clips(every, count, ["d"])
 
 
 def test_a_waveform_spans_what_it_sounds() -> None:

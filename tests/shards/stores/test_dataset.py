@@ -16,11 +16,10 @@ from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.settings import PairSettings
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.shards.checks.dataset_check import verify
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset, Index
 from avcorr.shards.errors import ShardError, ShardTruncatedError, StoreUnreachableError
 from avcorr.shards.format.tar import BLOCK
 from avcorr.shards.index.record import ShardRecord
-from avcorr.shards.ranges import ClipIndex
 from avcorr.shards.reader import iter_clips, read_clips
 from avcorr.shards.store import RetryPolicy, Root
 from avcorr.shards.stores.open import open_store
@@ -64,10 +63,10 @@ def test_the_index_is_the_same_from_everywhere(place: str, shards: Path) -> None
     assert there.shards == here.shards and there.dataset == here.dataset
     assert list(there.ledger()) == list(here.ledger())
     assert {**summarise(place), "root": ""} == {**summarise(shards), "root": ""}
-    near, far = ClipIndex(shards, "train"), ClipIndex(place, "train")
-    far.load()
-    assert [far.text(clip, "key") for clip in range(len(far))] == [near.text(clip, "key") for clip in range(len(near))]
-    ranges = [near.frame(clip, 3) for clip in range(len(near))]
+    near, far = Dataset(shards), Dataset(place)
+    assert far.facts == near.facts and far.splits == near.splits and far.shards == near.shards
+    assert [clip.key for clip in far.clips()] == near.clips().texts("key")
+    ranges = [clip.frame(3) for clip in near.clips()]
     assert far.store.read_ranges(ranges) == near.store.read_ranges(ranges)
 
 
