@@ -1,10 +1,11 @@
 """The dataset card `README.md` at the root: for people, and for `datasets.load_dataset(root)`.
 
 Its front matter names the shards of each split, so that other files beside them (energon's) are not taken for shards.
+It does not name the tables as a second config: `datasets` has one builder a card, that of the first config's files.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -36,6 +37,14 @@ _TEXT = """
 ```python
 import datasets
 dataset = datasets.load_dataset("PATH_OR_NAME", split="{split}", streaming=True)
+```
+
+The index, `{tables}/*.parquet`, has a row a clip with all of its `json`, its flags, and the offset and size of each
+member in its tar. Of the clips that can be heard:
+
+```python
+import duckdb
+duckdb.sql("select label, count(*) from '{tables}/{split}-*.parquet' where not silent group by label")
 ```
 
 Rights in the videos stay with their owners; nothing is known here about a licence.
@@ -72,6 +81,7 @@ def card(settings: Mapping[str, Any], entries: Sequence[ShardEntry]) -> str:
         frames=f", up to {frames:g} a second, shorter side {side} pixels" if frames and side else "",
         table=_table(entries),
         split=next(iter(_splits(entries)), "train"),
+        tables=next((PurePosixPath(entry.table).parent.as_posix() for entry in entries), ""),
     )
     return f"---\n{_front_matter(entries)}---\n{MARKER}\n{text}"
 
