@@ -6,13 +6,13 @@ pair costs arithmetic. 200,000 clips of 40 frames take about 100 MB.
 
 import hashlib
 import logging
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
 
 from avcorr.shards.dataset import Dataset
+from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.index.clip_table import Table
 from avcorr.shards.index.manifest import ShardEntry
 from avcorr.shards.store import ByteRange, Root
@@ -25,6 +25,7 @@ Ints = NDArray[np.int64]
 _NEEDED = (
     "video", "sample_rate", "sample_count", "channels", "frame_times", "frame_offsets", "wav_offset", "mjpg_offset",
 )  # fmt: skip
+_OF_CLIPS, _OF_FRAMES = ("video", "frames", "wav", "samples", "mjpg"), ("start", "stop", "time")
 
 
 class Catalogue:
@@ -57,21 +58,32 @@ class Catalogue:
         dataset, needed = Dataset(root), _NEEDED + (("key", "label") if texts else ())
         root, self.shards = dataset.store.url, dataset.of_split(split)
         self.root, self.split = root, split
-        tables = dataset.tables(self.shards, *needed)
-        parts = [_Part(root, *row, window_seconds, texts) for row in zip(self.shards, tables, strict=True)]
-        rates = {rate for part in parts for rate in part.sample_rates}
+        # Filled shard by shard: parts that are joined at the end are in memory twice.
+        clips, frames = (sum(getattr(entry, name) for entry in self.shards) for name in ("clips", "frames"))
+        arrays = {name: np.empty(clips, np.int64) for name in _OF_CLIPS}
+        arrays |= {name: np.empty(frames, np.uint32) for name in _OF_FRAMES}
+        ends, kept, rates = dict.fromkeys(arrays, 0), list[int](), set[int]()
+        keys, labels = list[str](), list[str]()
+        for entry, table in zip(self.shards, dataset.tables(self.shards, *needed), strict=True):
+            part = _Part(root, entry, table, window_seconds, texts)
+            for name, array in arrays.items():
+                values = getattr(part, name)
+                array[ends[name] : ends[name] + len(values)] = values
+                ends[name] += len(values)
+            kept.append(len(part.video))
+            rates |= part.sample_rates
+            keys += part.keys
+            labels += part.labels
         if len(rates) != 1:
             raise PairError(f"{root}: clips with sample rates of {sorted(rates)} Hz cannot share a batch")
         self.sample_rate = rates.pop()
         self.window = round(window_seconds * self.sample_rate)
-        self.too_short = sum(part.too_short for part in parts)
-        self.shard = np.repeat(np.arange(len(parts)), [len(part.video) for part in parts])
-        self.video, self.frames = _join(parts, "video"), _join(parts, "frames")
-        self.keys = tuple(key for part in parts for key in part.keys)
-        self.labels = tuple(label for part in parts for label in part.labels)
-        self._wav, self._samples, self._mjpg = (_join(parts, name) for name in ("wav", "samples", "mjpg"))
+        self.too_short = clips - sum(kept)
+        self.shard = np.repeat(np.arange(len(kept)), kept)
+        self.keys, self.labels = tuple(keys), tuple(labels)
+        filled = [array[: ends[name]] for name, array in arrays.items()]
+        self.video, self.frames, self._wav, self._samples, self._mjpg, self._start, self._stop, self._time = filled
         self._first = np.cumsum(self.frames) - self.frames
-        self._start, self._stop, self._time = (_join(parts, name) for name in ("start", "stop", "time"))
         if not len(self):
             raise PairError(
                 f"{root} has 0 clips of {window_seconds:g} s or more in {split!r} ({self.too_short} are shorter); "
@@ -148,6 +160,8 @@ class _Part:
         if (table["channels"] != 1).any():
             raise PairError(f"{root}/{entry.path} holds sound of two channels; pairs need shards of one")
         rates, samples, time = table["sample_rate"], table["sample_count"], table.frame_time
+        if len(time) != entry.frames:
+            raise ShardFormatError(f"{root}/{entry.table} has {len(time)} frames; the index says {entry.frames}")
         owner = np.repeat(np.arange(table.clips), np.diff(table.frame_rows))
         half = 5e5 * window_seconds
         chosen = (time >= half) & (time <= 1e6 * samples[owner] / rates[owner] - half)
@@ -155,7 +169,6 @@ class _Part:
         kept = np.flatnonzero(frames)
         start, stop = table.frame_edges
         self.sample_rates = set(rates.tolist())
-        self.too_short = table.clips - len(kept)
         videos = table.texts("video")
         self.video = np.array([video_number(videos[row]) for row in kept.tolist()], np.int64)
         self.frames = frames[kept].astype(np.int64)
@@ -166,10 +179,6 @@ class _Part:
         keys, labels = (table.texts(name) if texts else [] for name in ("key", "label"))
         self.keys = [keys[row] for row in kept.tolist()] if texts else []
         self.labels = [labels[row] for row in kept.tolist()] if texts else []
-
-
-def _join(parts: Sequence[_Part], name: str) -> NDArray[Any]:
-    return np.concatenate([getattr(part, name) for part in parts])
 
 
 def video_number(video: str) -> int:

@@ -115,13 +115,19 @@ def digest_of(table: "pa.Table") -> str:
 def _bytes_of(column: Any, kind: Any) -> bytes:
     """Return values as bytes: numbers little-endian; texts and lists as their lengths (u32), then what is in them."""
     if kind in _BINARY:
-        values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
-        return values.astype(_BINARY[kind]).tobytes()
+        return _numbers(column).astype(_BINARY[kind]).tobytes()
     if kind is str:
         encoded = [text.encode() for text in column.to_pylist()]
         return np.array([len(text) for text in encoded], "<u4").tobytes() + b"".join(encoded)
-    lengths: bytes = np.diff(column.offsets.to_numpy()).astype("<u4").tobytes()
+    lengths: bytes = np.diff(_numbers(column.offsets)).astype("<u4").tobytes()
     return lengths + _bytes_of(column.flatten(), kind.__args__[0])
+
+
+def _numbers(column: Any) -> NDArray[Any]:
+    """Return an array of numbers or flags without nulls as numpy; `to_numpy` would import pandas, 45 MB of it."""
+    if str(column.type) == "bool":
+        return np.from_dlpack(column.cast("uint8")).view(np.bool_)
+    return np.from_dlpack(column)
 
 
 class Table:
@@ -163,7 +169,7 @@ class Table:
         if name not in self._values:
             column = self.arrow[name].combine_chunks()
             column = column.flatten() if hasattr(column, "flatten") and hasattr(column, "offsets") else column
-            self._values[name] = column.to_numpy(zero_copy_only=False)
+            self._values[name] = _numbers(column)
         return self._values[name]
 
     def texts(self, name: str) -> list[str]:
@@ -183,7 +189,7 @@ class Table:
     @cached_property
     def frame_rows(self) -> NDArray[np.int64]:
         """Where the frames of each clip begin among those of all clips, and the end: (n + 1,)."""
-        offsets: NDArray[np.int64] = self.arrow["frame_times"].combine_chunks().offsets.to_numpy().astype(np.int64)
+        offsets = _numbers(self.arrow["frame_times"].combine_chunks().offsets).astype(np.int64)
         return np.asarray(offsets - offsets[0])
 
     @cached_property
