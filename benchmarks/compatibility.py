@@ -1,11 +1,7 @@
 """Read one dataset with every loader that is installed, unmodified, and say what each found.
 
     python benchmarks/compatibility.py ROOT [--split train]
-<<<<<<< HEAD
-    pip install wids datasets torchcodec megatron-energon 'ray[data]' nvidia-dali-cuda120     # whichever are wanted
-=======
-    pip install wids datasets torchcodec megatron-energon 'ray[data]' polars pandas     # whichever are wanted
->>>>>>> c1838f6 (shards: one way from a clip's key or number to its bytes: Dataset)
+    pip install wids datasets torchcodec megatron-energon 'ray[data]' polars pandas nvidia-dali-cuda120  # any of them
 
 ROOT was made with `avcorr shard --energon --dali`. Each loader has to give the keys of the index with WAVs and frames
 of the right sizes. `energon prepare` is run on a copy, and what it writes is compared with what we wrote. Exit code 1

@@ -14,7 +14,7 @@ from avcorr.model.training.trainer import fit
 from avcorr.pipeline.correspondence.negatives import derange
 from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.loader import MomentLoader
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.index.layout import write_atomically
 
 from .dataset import open_shards, require_rate
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         loader.load_state_dict(json.loads(sequence.read_bytes()) | {"step": start.step})
     if processes.is_first:
         write_atomically(sequence, json.dumps(loader.state_dict()).encode())
-        videos = sorted(Index(store).videos(config.pairs.split))
+        videos = sorted(set(Dataset(store).clips(splits=[config.pairs.split]).texts("video")))
         write_atomically(folder / "videos.json", json.dumps(videos).encode())
         write_atomically(saved, dump_config(config).encode())
     with joined(processes, device) as processes:

@@ -54,10 +54,6 @@ class Index:
         """Return the names of the splits that hold clips, sorted."""
         return tuple(sorted({shard.split for shard in self.shards if shard.clips}))
 
-    def videos(self, split: str) -> set[str]:
-        """Return the source videos whose clips lie in a split."""
-        return {video for _, table in self.tables(split, columns=("video",)) for video in table.texts("video")}
-
     def tables(self, split: str = "", *, columns: Sequence[str] | None = None) -> Iterator[tuple[ShardRecord, Table]]:
         """Yield the table of each shard that holds clips.
 

@@ -81,7 +81,7 @@ def test_a_sound_dataset_verifies_from_everywhere(place: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["columns with a flipped bit", "manifest with another count", "wids missing", "energon offset",
+    "name", ["table with a flipped bit", "manifest with another count", "wids missing", "energon offset",
              "energon database with another row", "DALI index missing"]
 )  # fmt: skip
 def test_what_is_derived_is_checked_in_a_bucket(
