@@ -2,7 +2,7 @@
 
 import argparse
 
-from avcorr.pages.sheets.choice import choose_clips
+from avcorr.pages.sheets.clip_choice import choose_clips
 from avcorr.shards.dataset import Dataset
 
 from .draw import draw

@@ -12,7 +12,7 @@ import soundfile
 from PIL import Image
 
 from avcorr.pages.palette import HEAT, INK, MARK, WAVE
-from avcorr.pages.sheets.choice import choose_clips
+from avcorr.pages.sheets.clip_choice import choose_clips
 from avcorr.pages.sheets.contact_sheet import CLIP, HEAD, MARGIN, clip_lines, clip_row, clip_sheet, describe
 from avcorr.pages.sheets.sheet_page import write_page
 from avcorr.pages.sheets.strip import CONNECT, SheetError, wave_of
