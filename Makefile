@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 QUICK := tests/test_architecture.py tests/test_docs.py tests/configs tests/shards tests/pipeline/sources \
-  tests/retrieval --ignore tests/shards/stores
+  --ignore tests/shards/stores
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test quick check lowest system clean

@@ -79,7 +79,7 @@ def test_two_processes_save_at_sigterm_and_one_goes_on(tmp_path: Path, shards: P
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     process.wait(60)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 40
     saved = latest_checkpoint(run).step
     assert saved == max(losses(run)) >= 3, log.read_text()
     more = [*ENDLESS, f"train.steps={saved + 2}"]
@@ -104,7 +104,7 @@ def test_one_process_saves_at_sigterm(tmp_path: Path, shards: Path, workers: int
     else:
         os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(60) == 143, log.read_text()
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     saved = latest_checkpoint(run)
     assert saved.step >= max(losses(run))
     assert "saving it" in log.read_text() and "Traceback" not in log.read_text()

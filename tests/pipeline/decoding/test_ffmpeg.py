@@ -49,7 +49,7 @@ def test_a_hanging_ffmpeg_is_killed_with_its_children(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"x")
     began = time.monotonic()
     assert reason(tmp_path / "a.mp4", binary, SETTINGS.model_copy(update={"timeout_seconds": 0.5})) == "timeout"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     for pid in pids.read_text().split():
         deadline = time.monotonic() + 10  # a busy machine takes its time to end what was killed
         while is_running(pid) and time.monotonic() < deadline:

@@ -55,11 +55,11 @@ def test_a_slow_trainer_finds_batches_ready_and_workers_idle(shards: Path) -> No
     next(batches)
     loader.report()
     for _ in range(12):
-        time.sleep(0.1)
+        time.sleep(0.3)
         next(batches)
     figures = loader.report()
     assert 1 < figures["data_queue"] <= 5
-    assert figures["data_idle_seconds"] > 0.2 and figures["data_wait_seconds"] < 0.6
+    assert figures["data_idle_seconds"] > 0.2 and figures["data_wait_seconds"] < 1.8
     assert figures["data_decode_pairs_per_second"] > 0
 
 

@@ -104,7 +104,7 @@ def test_a_fault_that_passes_is_outlived(store: Store, proxy: FaultyProxy, fault
         proxy.reset(first(1, fault))
         began = time.monotonic()
         assert read(), name
-        assert time.monotonic() - began < 5, name
+        assert time.monotonic() - began < 20, name
     assert store.traffic.retries >= 2
 
 
@@ -126,7 +126,7 @@ def test_a_fault_that_stays_is_told_in_time(store: Store, proxy: FaultyProxy, fa
     with pytest.raises(StoreUnreachableError, match=r"gave up after 5 attempts: s3://faults/shard") as caught:
         read_in_pieces(store, random.Random(0))
     assert "\n" not in str(caught.value)
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 25
     assert len(proxy.requests) == 5
 
 
@@ -190,7 +190,7 @@ def test_many_requests_are_in_flight(store: Store, proxy: FaultyProxy, s3: S3Ser
     ranges = [ByteRange(f"many/{n}", start, start + 50) for start in (0, 700, 20) for n in range(40)]
     began = time.monotonic()
     assert store.read_ranges(ranges) == [DATA[int(p.path[5:]) :][p.start : p.stop] for p in ranges]
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 10
     assert len(proxy.requests) == 40
 
 

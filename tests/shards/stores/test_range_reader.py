@@ -80,10 +80,10 @@ def test_a_range_is_one_request_for_its_version(store: Store, proxy: FaultyProxy
 @pytest.mark.parametrize("after", [1, 1_500_000, len(WANTED) - 200])
 @pytest.mark.parametrize("kind", ["fin", "rst", "stall", "trickle"])
 def test_a_range_that_breaks_off_is_asked_for_again(store: Store, proxy: FaultyProxy, kind: str, after: int) -> None:
-    proxy.reset(first(Fault(kind, after, seconds=5)))
+    proxy.reset(first(Fault(kind, after, seconds=30)))
     began = time.monotonic()
     assert read(store) == WANTED
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - began < 20
     assert [request.headers["range"] for request in proxy.requests] == ["bytes=100000-3099999"] * 2
     assert all("if-match" in request.headers for request in proxy.requests)
     assert store.traffic.bytes == len(WANTED) and store.traffic.retries == 1
