@@ -39,7 +39,7 @@ setup(
         "pydantic>=2.10",
         "tqdm>=4.66",
         "tensorboard>=2.18",
-        "scikit-learn>=1.5",  # t-SNE, the search for shortcuts
+        "scikit-learn>=1.5",  # t-SNE, the search for leakage
         "jinja2>=3.1",
         "safetensors>=0.5",
         "scipy>=1.14",  # resampling

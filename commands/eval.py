@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
     evaluation = evaluate(
         embeddings, gallery.clips, Plan(gallery.drawn, gallery.pooled), scorer, settings, facts,
         relevance=SharedLabels(*perceived) if perceived else None, notes=protocol.notes,
-        checks=[*checks, _shortcut_check(probe, negatives)], permute=exchange
+        checks=[*checks, _leakage_check(probe, negatives)], permute=exchange
     )  # fmt: skip
     path = write_evaluation(evaluation, folder, gallery.media(evaluation.wanted), gallery.crops(evaluation.located))
     print(table(evaluation.metrics, colour=sys.stdout.isatty()))
@@ -86,10 +86,10 @@ def _protocol_settings(arguments: argparse.Namespace) -> list[str]:
     return [f"{key}={json.dumps(str(value))}" for key, value in given.items() if value]
 
 
-def _shortcut_check(probe: Any, negatives: Any) -> Any:
+def _leakage_check(probe: Any, negatives: Any) -> Any:
     try:
         found = probe.find_leakage(negatives.frames, negatives.sounds)
     except PairError as error:
-        return Check("shortcuts", None, str(error))
+        return Check("leakage", None, str(error))
     sides = (f"{tried.side} alone {100 * tried.accuracy:.1f} % (p {tried.p_value:.2g})" for tried in found.attempts)
-    return Check("shortcuts", not found.leaks, f"{', '.join(sides)} over {found.pairs} pairs, chance 50 %")
+    return Check("leakage", not found.leaks, f"{', '.join(sides)} over {found.pairs} pairs, chance 50 %")

@@ -16,7 +16,7 @@ COMMANDS = {
     "repair": "Make again what verify finds damaged, byte for byte as it was recorded.",
     "info": "Describe a dataset.",
     "inspect": "Draw a contact sheet of a clip, a shard or a dataset: frames over their sound.",
-    "check-sampler": "Try to tell matching pairs by the sound or the frame alone; exit with 1 if that works.",
+    "check-leakage": "Try to tell matching pairs by the sound or the frame alone; exit with 1 if that works.",
     "bench-data": "Measure how fast pairs come from where a dataset lies, and say what is slow.",
     "train": "Train the correspondence model on a stream of pairs.",
     "eval": "Measure accuracy and retrieval on held-out clips.",

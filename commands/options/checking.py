@@ -12,7 +12,7 @@ def add_options(add: Add) -> None:
     added.add_argument("--json", action="store_true", help="print one JSON object a problem, then one with the counts")
     add_workers(added, "shards checked at once (default: one a core)")
 
-    added = add("check-sampler", "check-sampler data/shards --pairs 20000")
+    added = add("check-leakage", "check-leakage data/shards --pairs 20000")
     added.add_argument("shards", metavar="ROOT", help=ROOT_HELP)
     add_cache(added)
     pairs = "pairs to draw, half to learn from and half to judge (default 10000)"

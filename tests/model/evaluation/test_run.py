@@ -266,11 +266,11 @@ def test_the_table_prints_chance_and_interval_beside_every_value(evaluation: Eva
 
 
 def test_what_failed_stands_in_red_above_the_results(evaluation: Evaluation):
-    checks = [Check("silence", False, "leaks"), Check("batch size", True, "fine"), Check("shortcuts", None, "too few")]
+    checks = [Check("silence", False, "leaks"), Check("batch size", True, "fine"), Check("leakage", None, "too few")]
     metrics = {**evaluation.metrics, "sanity": [vars(check) for check in checks]}
     text = table(metrics, colour=True)
     assert text.startswith(f"{RED}FAILED: silence: leaks")
-    assert "1 of 2 passed" in text and "not checked: shortcuts: too few" in text
+    assert "1 of 2 passed" in text and "not checked: leakage: too few" in text
     assert table(metrics).startswith("FAILED: silence") and RED not in table(metrics)
 
 

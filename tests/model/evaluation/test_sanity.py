@@ -110,7 +110,7 @@ def test_a_gallery_in_which_every_sound_finds_its_place_is_found() -> None:
     assert not shuffled_retrieval(image, undone, 0).passed
 
 
-def test_shortcuts_of_the_evaluated_pairs_are_found() -> None:
+def test_leakage_of_the_evaluated_pairs_are_found() -> None:
     """Sounds of the second half are louder; where the negatives take theirs from it alone, loudness tells."""
     generator = np.random.default_rng(0)
     frames = generator.integers(0, 256, (200, 16, 16, 3), dtype=np.uint8)

@@ -148,14 +148,14 @@ def test_every_figure_has_its_interval_chance_and_number(page: Page, run: Path):
 def test_a_failed_check_stands_above_the_results(run: Path, tmp_path: Path):
     (tmp_path / "eval").mkdir()
     metrics = json.loads((run / "eval" / "metrics.json").read_text())
-    checks = [Check("silence", False, "it <leaks>"), Check("batch size", True, "fine"), Check("shortcuts", None, "few")]
+    checks = [Check("silence", False, "it <leaks>"), Check("batch size", True, "fine"), Check("leakage", None, "few")]
     metrics["sanity"] = [vars(check) for check in checks]
     (tmp_path / "eval" / "metrics.json").write_text(json.dumps(metrics))
     text = " ".join(Page(write_report(tmp_path).read_text(encoding="utf-8")).text.split())
     assert (
         text.index("A check of this evaluation failed") < text.index("silence: it <leaks>") < text.index("AVC accuracy")
     )
-    assert "Silence failed it <leaks> Batch size passed fine Shortcuts not made few" in text
+    assert "Silence failed it <leaks> Batch size passed fine Leakage not made few" in text
 
 
 def test_many_classes_are_folded_between_the_best_and_the_worst(run: Path, tmp_path: Path):

@@ -145,7 +145,7 @@ def test_a_training_with_wrong_keys_is_one_line(
     through: FaultyProxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    for words in (["train", "--run", tmp_path / "run", "--shards"], ["bench-data"], ["check-sampler"]):
+    for words in (["train", "--run", tmp_path / "run", "--shards"], ["bench-data"], ["check-leakage"]):
         assert command(*words, "s3://stages/clips") == 1
         said = capsys.readouterr().err
         assert said.startswith("error: s3://stages/clips") and "SignatureDoesNotMatch" in said
