@@ -11,14 +11,17 @@ from avcorr.model.device import resolve_device
 from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.advice import advise, describe
 from avcorr.pipeline.moments.speed import measure_speed
-
-from .dataset import open_shards
+from avcorr.workflows.opening import open_cached
 
 
 def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, arguments.set)
+    store = open_cached(arguments.shards, arguments.cache, arguments.cache_gb)
     dataset = PairDataset(
-        open_shards(arguments), config.pairs, batch_size=config.train.batch_size, seed=config.train.seed
+        store,
+        config.pairs,
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
     )
     device = resolve_device(config.train.device) if config.pairs.decode == "device" else None
     with tqdm(unit="pair", total=arguments.pairs, disable=None, desc="bench-data", file=sys.stderr) as bar:

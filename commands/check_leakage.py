@@ -9,14 +9,19 @@ from avcorr.configs.load import load_config
 from avcorr.pipeline.correspondence.leakage import describe, find_leakage
 from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.loader import MomentLoader
-
-from .dataset import open_shards
+from avcorr.workflows.opening import open_cached
 
 
 def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config, arguments.set)
     settings = config.pairs.model_copy(update={"aligned": False})
-    dataset = PairDataset(open_shards(arguments), settings, batch_size=config.train.batch_size, seed=config.train.seed)
+    store = open_cached(arguments.shards, arguments.cache, arguments.cache_gb)
+    dataset = PairDataset(
+        store,
+        settings,
+        batch_size=config.train.batch_size,
+        seed=config.train.seed,
+    )
     count = -(-arguments.pairs // config.train.batch_size)
     found = find_leakage(islice(MomentLoader(dataset), count))
     print(json.dumps(asdict(found)) if arguments.json else describe(found))

@@ -25,10 +25,10 @@ from avcorr.pipeline.errors import PairError
 from avcorr.pipeline.galleries.gallery import Gallery
 from avcorr.pipeline.galleries.protocols import Protocol
 from avcorr.shards.index.facts import require_dataset
-
-from .dataset import decoders, open_shards, refuse_trained, require_rate
-from .run_folder import saved_config, trained_videos
-from .versions import version_of
+from avcorr.workflows.opening import open_cached
+from avcorr.workflows.requirements import decoders, refuse_trained, require_rate
+from avcorr.workflows.run_folder import saved_config, trained_videos
+from avcorr.workflows.versions import version_of
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(saved_config(folder), [*arguments.set, *_protocol_settings(arguments)])
     settings = config.eval
     trained = trained_videos(folder)
-    store = open_shards(arguments)
+    store = open_cached(arguments.shards, arguments.cache, arguments.cache_gb)
     dataset = require_dataset(store)
     protocol = Protocol(settings.protocol, settings.gallery, settings.seed)
     gallery = Gallery(

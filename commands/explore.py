@@ -16,9 +16,9 @@ from avcorr.retrieval.embeddings import MANIFEST, EmbeddingFolder, read_manifest
 from avcorr.retrieval.errors import RetrievalError
 from avcorr.retrieval.search import Searcher
 from avcorr.retrieval.vectors import build_index
+from avcorr.workflows.embedding import embed, require_own
+from avcorr.workflows.opening import open_cached
 
-from .dataset import open_shards
-from .embed import embed, require_own
 from .errors import CommandError
 
 VIEWS = 10
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     way_out = "delete it to make it again, name another folder with --index,"
     require_own(embedder, searcher, folder, arguments.run, way_out)
     arguments.shards = arguments.shards or searcher.embeddings.shards
-    clips = Clips(open_shards(arguments), searcher.embeddings)
+    clips = Clips(open_cached(arguments.shards, arguments.cache, arguments.cache_gb), searcher.embeddings)
     limit = round(arguments.upload_mb * 1e6)
     explorer = Explorer(arguments.run.resolve().name, searcher, clips, SharedEmbedder(embedder), limit)
     local = is_local(arguments.host)
@@ -66,4 +66,5 @@ def _make_embeddings(arguments: argparse.Namespace, embedder: Any, folder: Path)
             "are with --index DIR"
         )
     logger.info("embedding %s once, into %s", arguments.shards, folder)
-    embed(open_shards(arguments), embedder, folder, views=VIEWS, threads=arguments.workers)
+    store = open_cached(arguments.shards, arguments.cache, arguments.cache_gb)
+    embed(embedder, store, folder, views=VIEWS, workers=arguments.workers)

@@ -12,10 +12,10 @@ from avcorr.model.saving.checkpoint import load_model
 from avcorr.model.saving.export import export_onnx, export_programs
 from avcorr.model.saving.weights import write_weights
 from avcorr.pipeline.galleries.gallery import Gallery
-
-from .dataset import open_shards, require_rate
-from .run_folder import saved_config, trained_videos
-from .versions import version_of
+from avcorr.workflows.opening import open_cached
+from avcorr.workflows.requirements import require_rate
+from avcorr.workflows.run_folder import saved_config, trained_videos
+from avcorr.workflows.versions import version_of
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -25,8 +25,9 @@ def run(arguments: argparse.Namespace) -> int:
     out: Path = arguments.out or folder / "model"
     print(f"{write_weights(out, model, saved, _facts(folder, step))}: weights, configuration and card of step {step}")
     if arguments.shards:
+        store = open_cached(arguments.shards, arguments.cache, arguments.cache_gb)
         gallery = Gallery(
-            open_shards(arguments), config.eval.split, views_per_clip=1, seed=config.eval.seed,
+            store, config.eval.split, views_per_clip=1, seed=config.eval.seed,
             frame_size=config.pairs.frame_size, window_seconds=config.pairs.window_seconds,
         )  # fmt: skip
         require_rate(gallery.sample_rate, config)

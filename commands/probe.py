@@ -20,11 +20,12 @@ from avcorr.model.saving.checkpoint import load_model
 from avcorr.pipeline.galleries.gallery import Gallery, Pooling
 from avcorr.shards.index.facts import require_dataset
 from avcorr.shards.index.layout import write_json
+from avcorr.workflows.opening import open_cached
+from avcorr.workflows.requirements import decoders, refuse_trained, require_rate
+from avcorr.workflows.run_folder import saved_config, trained_videos
+from avcorr.workflows.versions import version_of
 
-from .dataset import decoders, open_shards, refuse_trained, require_rate
 from .errors import CommandError
-from .run_folder import saved_config, trained_videos
-from .versions import version_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _probe_shards(
     arguments: argparse.Namespace, pooling: Pooling, model: Any, device: Any, config: Any
 ) -> dict[str, Any]:
-    store, settings = open_shards(arguments), config.eval
+    store, settings = open_cached(arguments.shards, arguments.cache, arguments.cache_gb), config.eval
     judged, learnt = (
         Gallery(
             store, split, views_per_clip=0, seed=settings.seed, frame_size=config.pairs.frame_size,

@@ -16,8 +16,9 @@ from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.shards.dataset import Dataset
 from avcorr.shards.index.layout import write_atomically
+from avcorr.workflows.opening import open_cached
+from avcorr.workflows.requirements import require_rate
 
-from .dataset import open_shards, require_rate
 from .errors import CommandError
 
 logger = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
         free = _FREE_ON_RESUME + (("train.steps",) if config.train.schedule != "cosine" else ())
         require_same_config(start, config.model_dump(), free=free)
         logger.info("going on at step %d of %d", start.step, config.train.steps)
-    store = open_shards(arguments)
+    store = open_cached(arguments.shards, arguments.cache, arguments.cache_gb)
     dataset = PairDataset(
         store, config.pairs, batch_size=config.train.batch_size, seed=config.train.seed,
         rank=processes.rank, ranks=processes.ranks, start=start.step if start else 0,

@@ -3,40 +3,40 @@
 import argparse
 import json
 import sys
-from collections import Counter
 
 from tqdm import tqdm
 
 from avcorr.shards.checks.dataset_check import Audit
-from avcorr.shards.checks.dataset_check import verify as find_problems
+from avcorr.shards.checks.problem import Problem
+from avcorr.workflows.verifying import verify
 
 from .errors import CommandError
 
 
 def run(arguments: argparse.Namespace) -> int:
-    count, total = Counter[str](), Counter[str]()
+    problems = 0
     with tqdm(unit="B", unit_scale=True, disable=None, desc="verify") as bar:
 
-        def note(audit: Audit) -> None:
-            total.update(shards=int(bool(audit.clips)), clips=audit.clips, bytes=audit.size)
-            bar.update(audit.size)
-            bar.set_postfix(problems=sum(count.values()), refresh=False)
-
-        for problem in find_problems(arguments.root, full=arguments.full, workers=arguments.workers, progress=note):
-            count[problem.code] += problem.is_failure
+        def tell(problem: Problem) -> None:
+            nonlocal problems
+            problems += problem.is_failure
             with bar.external_write_mode(file=sys.stdout):
                 text = f"{problem.where}: {problem.code}: {problem.message}"
                 print(json.dumps(problem.to_json()) if arguments.json else text)
-    problems = sum(count.values())
+
+        def advance(audit: Audit) -> None:
+            bar.update(audit.size)
+            bar.set_postfix(problems=problems, refresh=False)
+
+        found = verify(
+            arguments.root, full=arguments.full, workers=arguments.workers, on_problem=tell, on_shard=advance
+        )
     if arguments.json:
-        print(json.dumps({"summary": {
-            "root": str(arguments.root), "full": arguments.full, "ok": not problems, "problems": problems,
-            "codes": dict(+count), "shards": total["shards"], "clips": total["clips"], "bytes": total["bytes"],
-        }}))  # fmt: skip
-    if problems:
+        print(json.dumps({"summary": found.to_json() | {"root": str(arguments.root)}}))
+    if not found.ok:
         raise CommandError(f"{problems} problems in {arguments.root}; docs/verify.md explains each code, "
                            "and avcorr repair mends what can be mended")  # fmt: skip
     if not arguments.json:
         depth = "every byte" if arguments.full else "sizes, ends and index; --full reads every byte"
-        print(f"all well: {total['shards']} shards, {total['clips']} clips ({depth})")
+        print(f"all well: {found.shards} shards, {found.clips} clips ({depth})")
     return 0

@@ -15,10 +15,22 @@ __all__ = ["load"]
 
 
 def load(source: str | Path, *, best: bool = False, device: str = "auto") -> "Embedder":
-    """Return a trained model with `embed_images`, `embed_audio` and `probability`.
+    """Load a trained model, which has `embed_images`, `embed_audio` and `probability`.
 
-    source is a run folder, whose newest checkpoint is read, or its best, or a folder that `avcorr export` wrote.
-    Raises model.errors.CheckpointError if there is none that can be read.
+    Args:
+        source: a run folder, whose newest checkpoint is read, or a folder that `avcorr export` wrote.
+        best: the best checkpoint instead of the newest.
+        device: `auto`, `cpu`, `cuda` or another of torch's names.
+
+    Raises:
+        CheckpointError: if there is no model that can be read.
+
+    Example:
+        >>> import avcorr
+        >>> import numpy
+        >>> model = avcorr.load("runs/a", device="cpu")
+        >>> model.embed_images([numpy.zeros((48, 64, 3), numpy.uint8)]).shape[0]
+        1
     """
     from .embedding.embedder import load_embedder  # torch takes seconds to import, and settings need none
 

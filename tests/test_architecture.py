@@ -21,7 +21,8 @@ ALLOWED = {
     "configs": {"pipeline", "model"},
     "retrieval": {"shards", "pipeline", "model"},
     "pages": {"retrieval", "shards", "pipeline", "model"},
-    "commands": {"configs", "corpus", "retrieval", "pages", "shards", "pipeline", "model"},
+    "workflows": {"configs", "retrieval", "pages", "shards", "pipeline", "model"},
+    "commands": {"workflows", "configs", "corpus", "retrieval", "pages", "shards", "pipeline", "model"},
 }
 
 ALIKE = {"card.py", "manifest.py", "probe.py", "progress.py", "sound.py"}

@@ -13,7 +13,7 @@ from avcorr.shards.format.clip import ClipMetadata
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text()
-ROOMS = ["src", "commands", "configs", "shards", "pipeline", "model", "retrieval", "pages", "corpus"]
+ROOMS = ["src", "commands", "workflows", "configs", "shards", "pipeline", "model", "retrieval", "pages", "corpus"]
 
 
 def test_the_tree_in_architecture_has_every_folder() -> None:

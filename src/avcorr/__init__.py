@@ -1,3 +1,52 @@
-"""Learn what sight and sound have in common, from sharded video."""
+"""Learn what sight and sound have in common, from sharded video.
+
+    import avcorr
+
+    avcorr.verify("data/shards").ok                     check them
+    avcorr.open("data/shards").splits()                 look at them
+    avcorr.pairs("data/shards")                         stream pairs of a frame and its sound
+    avcorr.load("runs/a").embed_images(["frame.jpg"])   use the model
+    avcorr.embed("runs/a", "data/shards", "embedded")   embed a dataset
+    avcorr.search("embedded", "dog.jpg", run="runs/a")  search it
+
+All that goes wrong for a reason outside the program is an `Error`, whose text says what, where and the way out. Each
+name is imported when it is first used: `import avcorr` loads neither numpy nor torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from .errors import Error
+
+if TYPE_CHECKING:
+    from .model import load
+    from .workflows.embedding import embed
+    from .workflows.opening import open_dataset as open
+    from .workflows.searching import search
+    from .workflows.streaming import pairs
+    from .workflows.verifying import verify
 
 __version__ = "0.2.0"
+__all__ = ["Error", "__version__", "embed", "load", "open", "pairs", "search", "verify"]
+
+_LAZY = {
+    "embed": ("workflows.embedding", "embed"),
+    "load": ("model", "load"),
+    "open": ("workflows.opening", "open_dataset"),
+    "pairs": ("workflows.streaming", "pairs"),
+    "search": ("workflows.searching", "search"),
+    "verify": ("workflows.verifying", "verify"),
+}
+"""Where each name comes from; the names for type checkers above are the same."""
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _LAZY[name]
+    value = globals()[name] = getattr(import_module(f".{module}", __name__), attribute)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,41 +1,38 @@
-"""The dataset that a command is given, and what must hold between it and a model."""
+"""What must hold between a dataset and a model."""
 
-import argparse
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from avcorr.configs.schema import Config
+from avcorr.pipeline.galleries.gallery import Gallery
 from avcorr.pipeline.moments.catalogue import video_number
-from avcorr.shards.stores.cache import Cache
-from avcorr.shards.stores.open import open_store
 
-from .errors import CommandError
+from .errors import WorkflowError
 from .versions import version_of
 
 
-def open_shards(arguments: argparse.Namespace) -> Any:
-    cache = Cache(arguments.cache, arguments.cache_gb * 10**9) if arguments.cache else None
-    return open_store(arguments.shards, cache=cache)
-
-
-def require_rate(stored: int, config: Any) -> None:
+def require_rate(stored: int, config: Config) -> None:
+    """Refuse shards whose sound has another sample rate, in Hz, than the model's spectrogram."""
     expected = config.model.spectrogram.sample_rate
     if stored != expected:
-        raise CommandError(
+        raise WorkflowError(
             f"the sound of the shards has {stored} Hz and model.spectrogram.sample_rate is {expected}; set both "
             f"shard.sample_rate and model.spectrogram.sample_rate to {stored}, or make shards with {expected}"
         )
 
 
-def refuse_trained(gallery: Any, trained: set[str], split: str, where: str) -> None:
+def refuse_trained(gallery: Gallery, trained: Collection[str], split: str, where: str) -> None:
+    """Refuse a gallery that has clips of source videos that the model was trained on."""
     numbers = {clip.video for clip in gallery.clips}
     overlap = sorted(video for video in trained if video_number(video) in numbers)
     if overlap:
-        raise CommandError(
+        raise WorkflowError(
             f"{len(overlap)} source videos of the split {split!r} of {where} were trained on "
             f"({overlap[0]} for one); evaluate another split with --set eval.split=NAME, or other clips with --gallery"
         )
 
 
-def decoders(dataset: Any) -> dict[str, str]:
+def decoders(dataset: Mapping[str, Any]) -> dict[str, str]:
     """Return what decoded the videos when they were sharded, and what decodes the frames now."""
     sharded = dataset["settings"].get("decoder", "ffmpeg")
     return {

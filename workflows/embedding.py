@@ -1,0 +1,80 @@
+"""The embeddings of all clips of a dataset, and an index over them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from tqdm import tqdm
+
+from avcorr.model.embedding.embedder import Embedder, load_embedder
+from avcorr.retrieval.embed_dataset import digest_of, embed_dataset
+from avcorr.retrieval.search import Searcher
+from avcorr.retrieval.vectors import build_index
+from avcorr.shards.store import Root
+
+from .errors import WorkflowError
+
+
+class Embedded(NamedTuple):
+    """What was embedded."""
+
+    clips: int
+    views: int
+    step: int
+    """Of the model."""
+    kind: str
+    """Of the index, in words."""
+
+
+def embed(
+    run: str | Path | Embedder,
+    shards: Root,
+    out: str | Path,
+    *,
+    best: bool = False,
+    splits: Sequence[str] = (),
+    views: int = 10,
+    workers: int = 2,
+    index: Literal["exact", "ivf"] | None = None,
+) -> Embedded:
+    """Write the embeddings of all clips, and an index to search them by; run again, it goes on where it ended.
+
+    Args:
+        run: folder of a run or an exported model, or a loaded model.
+        shards: a folder, an address or an opened store.
+        out: folder for embeddings and index.
+        best: the best checkpoint's model instead of the newest's.
+        splits: only these; empty: all.
+        views: views of each clip: a frame and the sound around it.
+        workers: threads that read and decode.
+        index: how it is searched; None: exact for up to 250,000 views, else ivf.
+
+    Raises:
+        Error: when the model or the dataset cannot be read or do not fit, or the folder holds other embeddings.
+
+    Example:
+        >>> import avcorr
+        >>> done = avcorr.embed("runs/a", "data/shards", "data/embedded", views=2)
+        >>> done.clips, done.views
+        (12, 24)
+    """
+    embedder = run if isinstance(run, Embedder) else load_embedder(run, best=best)
+    with tqdm(unit="view", disable=None, desc="embed") as bar:
+
+        def note(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        clips, rows = embed_dataset(
+            shards, embedder, Path(out), splits=splits, views=views, threads=workers, progress=note
+        )
+    return Embedded(clips, rows, embedder.step, build_index(Path(out), index))
+
+
+def require_own(embedder: Embedder, searcher: Searcher, folder: Path, run: Path, way_out: str) -> None:
+    """Refuse embeddings of another model, and say what to do besides giving the run that made them."""
+    if digest_of(embedder.model) != searcher.embeddings.identity["model"]:
+        raise WorkflowError(
+            f"{folder} was made by another model than {run} (step {embedder.step}) is now; {way_out} or give the run, "
+            "and --best, that it was made with"
+        )

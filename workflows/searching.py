@@ -1,0 +1,69 @@
+"""One question to the embeddings of a dataset."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Literal
+
+from avcorr.model import load
+from avcorr.retrieval.answer import Answer, ask
+from avcorr.retrieval.embeddings import EmbeddingFolder
+from avcorr.retrieval.query import Query, clip_query, file_query
+from avcorr.retrieval.search import Searcher
+
+from .errors import WorkflowError
+
+
+def search(
+    index: str | Path | Searcher,
+    query: str | Path,
+    *,
+    run: str | Path | None = None,
+    best: bool = False,
+    by: Literal["image", "audio"] | None = None,
+    to: Literal["image", "audio"] | None = None,
+    top: int = 10,
+    labels: Collection[str] = (),
+    splits: Collection[str] = (),
+    duplicates: bool = False,
+) -> Answer:
+    """Find clips by a picture, a sound, a video or another clip.
+
+    Args:
+        index: the folder that `embed` wrote.
+        query: a file, or the key of a clip.
+        run: the model that made the index, which a file needs and a key does not.
+        best: the best checkpoint's model instead of the newest's.
+        by: which side of a video or a clip is asked by; None: what the query has, the image where it has both.
+        to: what is looked for; None: the other than what is asked by.
+        top: how many clips at most.
+        labels, splits: which clips may be found; empty: all.
+        duplicates: show a recording as often as it is there.
+
+    Returns:
+        The answer; its `hits` have `key`, `label`, `split`, `time` in seconds and `cosine`, the nearest first.
+
+    Raises:
+        Error: when the query cannot be read, was made by another model, or the model cannot compare the two.
+
+    Example:
+        >>> import avcorr
+        >>> key = avcorr.open("data/shards").clips()[0].key
+        >>> answer = avcorr.search("data/embeddings", key, to="audio", top=3)
+        >>> answer.by, answer.to, len(answer.hits) <= 3
+        ('image', 'audio', True)
+    """
+    searcher = index if isinstance(index, Searcher) else Searcher(EmbeddingFolder(Path(index)))
+    asked = _file_query(Path(query), searcher, run, best) if Path(query).exists() else clip_query(searcher, str(query))
+    return ask(searcher, asked, by=by, to=to, top=top, labels=labels, splits=splits, duplicates=duplicates)
+
+
+def _file_query(path: Path, searcher: Searcher, run: str | Path | None, best: bool) -> Query:
+    """Return the query of a file, which needs the model that made the index."""
+    if run is None:
+        raise WorkflowError(f"{path} is a file: give the model that made the index, too, with --run RUN")
+    from .embedding import require_own  # torch takes seconds, and a clip's key does not need it
+
+    embedder = load(run, best=best)
+    folder = searcher.embeddings.folder
+    require_own(embedder, searcher, folder, Path(run), "embed again into another folder,")
+    return file_query(path, embedder)
