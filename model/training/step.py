@@ -17,6 +17,7 @@ from ..objectives.losses import EncodedPairs, Losses
 from ..saving.checkpoint import Checkpoint, save_checkpoint, take_over
 from ..settings import TrainSettings
 from .augment import augment_audio, augment_frames, mask_spectrogram, step_generator
+from .batchnorm import synchronise
 from .distributed import ALONE, Processes
 from .optimizer import build_optimizer, learning_rate, set_learning_rate
 from .transfer import Batch, Transfer
@@ -89,9 +90,7 @@ class Stepper:
         self.processes = processes
         self.done = 0
         if processes.ranks > 1 and settings.batch_norm == "synchronised":
-            if device.type != "cuda":
-                raise ModelError("train.batch_norm: synchronised is for GPUs alone (nn.SyncBatchNorm); set per_device")
-            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)  # type: ignore[no-untyped-call]
+            synchronise(self.model, device)
         loss = TrainingLoss(self.model, settings, device, processes, derange)
         self.loss: nn.Module = loss
         self.precision = loss.precision

@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
 
 from avcorr.model.correspondence import build_model
 from avcorr.model.device import resolve_device, resolve_precision
@@ -35,23 +34,12 @@ from tests.model.training.test_trainer import MODEL, PairBatch, batch, losses, r
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
 ITEMS, STEPS = 16, 4
-ITEMWISE: dict[str, dict[str, Any]] = {
-    "pair": {"objective": "pair"},
-    "contrastive": {"objective": "contrastive", "gradient_clip": 1.0},
-    "sigmoid": {"objective": "sigmoid"},
+SYNCHRONISED: dict[str, dict[str, Any]] = {
+    "pair": {"objective": "pair", "batch_norm": "synchronised"},
+    "contrastive": {"objective": "contrastive", "batch_norm": "synchronised", "gradient_clip": 1.0},
+    "sigmoid": {"objective": "sigmoid", "batch_norm": "synchronised"},
 }
-"""Trained without batch statistics: each item's features are its own, so the processes must do what one does."""
-SCENARIOS = {**ITEMWISE, "per_device": {"objective": "pair"}}
-
-
-def build(name: str, seed: int = 0) -> CorrespondenceModel:
-    """Return the model of a scenario, those without batch statistics with group normalisation."""
-    model = build_model(MODEL, seed)
-    for module in [module for module in model.modules() if name in ITEMWISE]:
-        for attribute, child in list(module.named_children()):
-            if isinstance(child, nn.BatchNorm2d):
-                setattr(module, attribute, nn.GroupNorm(1, child.num_features))
-    return model
+SCENARIOS = {**SYNCHRONISED, "per_device": {"objective": "pair", "batch_norm": "per_device"}}
 
 
 def chosen(name: str) -> TrainSettings:
@@ -71,7 +59,7 @@ def be_a_process(folder: Path) -> None:
     torch.set_num_threads(1)
     with joined(named(), CPU) as processes:
         for name in SCENARIOS:
-            model = build(name)
+            model = build_model(MODEL, 0)
             fit(
                 model, source(name, processes.rank, processes.ranks), chosen(name), folder / name,
                 config={"model": MODEL.model_dump()}, device=CPU, processes=processes, derange=derange
@@ -86,7 +74,7 @@ def be_a_process(folder: Path) -> None:
 
 def gradients(name: str, processes: Processes = ALONE) -> dict[str, torch.Tensor]:
     """Return the gradients of a first step."""
-    stepper = Stepper(build(name), chosen(name), CPU, processes, derange=derange)
+    stepper = Stepper(build_model(MODEL, 0), chosen(name), CPU, processes, derange=derange)
     pairs = next(source(name, processes.rank, processes.ranks))
     stepper.calibrate(pairs)
     torch.autograd.backward(stepper.loss(pairs, 0).loss)
@@ -114,10 +102,10 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", ITEMWISE)
+@pytest.mark.parametrize("name", SYNCHRONISED)
 def test_two_processes_lose_what_one_loses_with_the_whole_batch(together: Path, tmp_path: Path, name: str) -> None:
-    """Negatives of all items, gradients through the gathered ones: all must be right."""
-    model = build(name)
+    """Statistics of all items, negatives of all items, gradients through the gathered ones: all must be right."""
+    model = build_model(MODEL, 0)
     fit(model, source(name), chosen(name), tmp_path, config={}, device=CPU, derange=derange)
     alone, shared = losses(tmp_path), losses(together / name)
     assert shared[1] == pytest.approx(alone[1], rel=1e-5)  # the order of the sums is another
@@ -131,7 +119,7 @@ def test_two_processes_lose_what_one_loses_with_the_whole_batch(together: Path, 
         torch.testing.assert_close(trained[key], value, atol=STEPS * 2e-4, rtol=5e-3)
 
 
-@pytest.mark.parametrize("name", ITEMWISE)
+@pytest.mark.parametrize("name", SYNCHRONISED)
 def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(together: Path, name: str) -> None:
     found = torch.load(together / f"{name}.pt", weights_only=True)
     expected = gradients(name)
@@ -142,7 +130,7 @@ def test_two_processes_have_the_gradients_of_one_with_the_whole_batch(together: 
 
 
 def test_own_statistics_are_two_half_batches_whose_gradients_are_averaged(together: Path, tmp_path: Path) -> None:
-    """With batch statistics two processes are another training than one, and exactly this one."""
+    """Without synchronised statistics two processes are another training than one, and exactly this one."""
     model: CorrespondenceModel = build_model(MODEL, seed=0).to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(model, chosen("per_device"))
     expected = []
@@ -163,7 +151,7 @@ def test_own_statistics_are_two_half_batches_whose_gradients_are_averaged(togeth
     assert found[1] == pytest.approx(expected[0], rel=1e-5)  # the order of the sums is another
     assert list(found.values()) == pytest.approx(expected, rel=1e-4)
     fit(
-        build("per_device"),
+        build_model(MODEL, 0),
         source("per_device"),
         chosen("per_device"),
         tmp_path,
@@ -178,11 +166,6 @@ def encode_and_compare(model: CorrespondenceModel, pairs: PairBatch) -> Losses:
     image, audio = model.image_features(pairs.frames), model.audio_features(pairs.audio)
     encoded = EncodedPairs(image, audio, pairs.matches, pairs.videos)
     return pair_losses(model, encoded, chosen("pair"), partial(derange, generator=torch.Generator()), ALONE)
-
-
-def test_synchronised_statistics_are_for_gpus() -> None:
-    with pytest.raises(ModelError, match="synchronised is for GPUs alone"):
-        Stepper(build_model(MODEL, 0), settings(batch_norm="synchronised"), CPU, Processes(0, 2), derange=derange)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -205,12 +188,12 @@ def test_only_the_first_process_writes_and_counts_all_pairs(together: Path) -> N
 def test_a_run_of_two_processes_goes_on_in_one(
     together: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without batch statistics the number of processes changes nothing but the rounding."""
+    """With shared statistics the number of processes changes nothing but the rounding."""
     start = latest_checkpoint(together / "contrastive")
     longer = chosen("contrastive").model_copy(update={"steps": STEPS + 1})
     rest, whole = source("contrastive", start=STEPS), source("contrastive")
-    fit(build("contrastive", 9), rest, longer, tmp_path / "on", config={}, start=start, device=CPU, derange=derange)
-    fit(build("contrastive"), whole, longer, tmp_path / "whole", config={}, device=CPU, derange=derange)
+    fit(build_model(MODEL, 9), rest, longer, tmp_path / "on", config={}, start=start, device=CPU, derange=derange)
+    fit(build_model(MODEL, 0), whole, longer, tmp_path / "whole", config={}, device=CPU, derange=derange)
     assert losses(tmp_path / "on")[5] == pytest.approx(losses(tmp_path / "whole")[5], rel=1e-3)
     assert "began with processes 2 and goes on with 1" in caplog.text
 
