@@ -60,7 +60,6 @@ setup(
             "onnxruntime>=1.20",
             "onnxscript>=0.5.7",
             "pytest>=8.3",
-            "turbojpeg>=0.0.2",
             "hypothesis>=6.100",
             "av>=17.1",
             "datasets>=4.0",
