@@ -44,12 +44,12 @@ setup(
         "safetensors>=0.5",
         "scipy>=1.14",  # resampling
         "faiss-cpu>=1.14",  # the index of avcorr search
-        "werkzeug>=3.1",  # requests of avcorr explore; TensorBoard brings it anyway
+        "werkzeug>=3.1.3",  # requests of avcorr explore; TensorBoard brings it anyway
         "waitress>=3.0",  # its server; has no dependencies
     ],
     extras_require={
         "pyav": ["av>=17.1"],  # shard.decoder: pyav
-        "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.5.7"],  # avcorr export --onnx
+        "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.6.0"],  # avcorr export --onnx
         "wandb": ["wandb>=0.19"],  # train.wandb
         "vggsounder": ["vggsounder>=1.0"],  # avcorr eval --protocol vggsounder
         "umap": ["umap-learn>=0.5.7"],  # eval.projection: umap
@@ -58,7 +58,7 @@ setup(
             "axe-core-python>=0.1.0",  # rules of accessible pages, run in Chromium
             "onnx>=1.17",
             "onnxruntime>=1.20",
-            "onnxscript>=0.5.7",
+            "onnxscript>=0.6.0",
             "pytest>=8.3",
             "hypothesis>=6.100",
             "av>=17.1",
