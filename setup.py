@@ -31,8 +31,8 @@ setup(
         "opencv-python-headless>=4.10.0.84",  # draws the corpus that the demo renders
         "soundfile>=0.13",
         "simplejpeg>=1.8",  # libjpeg-turbo: half the time of Pillow for each frame
-        "numpy>=2.0",
-        "pyarrow>=18.0",  # the tables of the index
+        "numpy>=2.1",
+        "pyarrow>=21.0",  # the tables of the index
         "duckdb>=1.1",  # SQL over them
         "pillow>=11.0",
         "pyyaml>=6.0",
@@ -44,7 +44,7 @@ setup(
         "safetensors>=0.5",
         "scipy>=1.14",  # resampling
         "faiss-cpu>=1.14",  # the index of avcorr search
-        "werkzeug>=3.1.3",  # requests of avcorr explore; TensorBoard brings it anyway
+        "werkzeug>=3.1.8",  # requests of avcorr explore; TensorBoard brings it anyway
         "waitress>=3.0",  # its server; has no dependencies
     ],
     extras_require={
