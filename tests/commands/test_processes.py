@@ -25,21 +25,14 @@ def words(shards: Path, run: Path, settings: list[str]) -> list[str]:
 
 
 def torchrun(shards: Path, run: Path, settings: list[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start two processes by torchrun, a process group of its own; -- keeps it from reading our --run as its own."""
+    """Start two processes by torchrun as the documents do; -- keeps it from reading our --run as its own."""
     start = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--local-addr",
-        "127.0.0.1",
-        "--nproc-per-node",
-        "2",
-        "--",
-    ]
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1",
+        "--nproc-per-node", "2", "--module", "--", "avcorr",
+    ]  # fmt: skip
     with log.open("wb") as file:
         return subprocess.Popen(
-            [*start, *words(shards, run, settings)], stdout=file, stderr=file, cwd=ROOT,
+            [*start, *words(shards, run, settings)[1:]], stdout=file, stderr=file, cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
         )  # fmt: skip
 
