@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,6 +28,8 @@ MakeVideo = Callable[..., Path]
 ROOT = Path(__file__).parents[1]
 # Processes that tests start import this checkout, too, whatever is installed.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
+# A shell that runs the tests in its background ignores Ctrl-C for them, and so would the programs that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
