@@ -59,7 +59,7 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
         full: read the shard.
 
     Raises:
-        StoreAccessError, MissingBucketError: which would befall all shards alike.
+        StoreAccessError, MissingBucketError: where all shards would fail alike.
     """
     stem = PurePosixPath(where).stem
     try:
