@@ -10,7 +10,6 @@ from avcorr import model
 from avcorr.pages.explore.clips import Clips
 from avcorr.pages.explore.explorer import Explorer
 from avcorr.pages.explore.serve import is_local, serve
-from avcorr.pages.explore.shared_embedder import SharedEmbedder
 from avcorr.pages.explore.web import LOCAL, Application
 from avcorr.retrieval.embeddings import MANIFEST, EmbeddingFolder, read_manifest
 from avcorr.retrieval.errors import RetrievalError
@@ -35,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     arguments.shards = arguments.shards or searcher.embeddings.shards
     clips = Clips(open_cached(arguments.shards, arguments.cache, arguments.cache_gb), searcher.embeddings)
     limit = round(arguments.upload_mb * 1e6)
-    explorer = Explorer(arguments.run.resolve().name, searcher, clips, SharedEmbedder(embedder), limit)
+    explorer = Explorer(arguments.run.resolve().name, searcher, clips, embedder, limit)
     local = is_local(arguments.host)
     if not local:
         logger.warning("everybody who can reach %s can see the clips and upload files", arguments.host)

@@ -62,10 +62,14 @@ def embed_dataset(
     """
     store = open_store(root)
     names = splits or sorted({entry.split for entry in read_manifest(store)})
-    window = embedder.samples / embedder.sample_rate
     galleries = {
         split: Gallery(
-            store, split, views_per_clip=views, seed=seed, frame_size=embedder.frame_size, window_seconds=window
+            store,
+            split,
+            views_per_clip=views,
+            seed=seed,
+            frame_size=embedder.frame_size,
+            window_seconds=embedder.seconds,
         )
         for split in names
     }
@@ -77,7 +81,7 @@ def embed_dataset(
             )
     parts = Parts(out, {
         "model": digest_of(embedder.model), "precision": str(embedder.precision).removeprefix("torch."),
-        "views": views, "seed": seed, "frame_size": embedder.frame_size, "window_seconds": window,
+        "views": views, "seed": seed, "frame_size": embedder.frame_size, "window_seconds": embedder.seconds,
     })  # fmt: skip
     total = sum(gallery.views_of(shard) for gallery in galleries.values() for shard in range(len(gallery.shards)))
     done, written = 0, list[str]()

@@ -80,8 +80,7 @@ def file_query(path: Path, embedder: Any, *, views: int = 10) -> Query:
     image = _mean(embedder.embed_images(frames).numpy()) if len(frames) else None
     audio = _mean(embedder.embed_audio(sounds).numpy()) if len(sounds) else None
     if image is None and audio is None:
-        seconds = embedder.samples / embedder.sample_rate
-        raise RetrievalError(f"{path} is shorter than the {seconds:g} s of sound that the model listens to")
+        raise RetrievalError(f"{path} is shorter than the {embedder.seconds:g} s of sound that the model listens to")
     return Query(str(path), media.kind, image, audio)
 
 

@@ -1,7 +1,9 @@
 """A trained model for use: files, arrays or tensors in, unit vectors and probabilities out."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,8 @@ class Embedder:
     scaled to that of the training's frames, unless they have the crop's size already, and the middle is taken.
     Sounds are files of any kind that libsndfile reads, or int16 or floating point in [-1, 1], (N,) and (B, N). Channels
     are averaged, other rates than the model's are resampled, and the window in the middle is taken.
+
+    Threads may share it: they decode side by side, and the towers compute for one at a time.
     """
 
     def __init__(self, model: CorrespondenceModel, config: dict[str, Any], step: int, device: torch.device) -> None:
@@ -38,59 +42,60 @@ class Embedder:
         self.precision = resolve_precision(config["train"]["precision"], device)
         self.frame_size: int = config["pairs"]["frame_size"]
         self.short_side: int = max(config["shard"]["short_side"], self.frame_size)
-        self.sample_rate = model.settings.spectrogram.sample_rate
-        self.samples = round(config["pairs"]["window_seconds"] * self.sample_rate)
+        self.sample_rate: int = model.settings.spectrogram.sample_rate
+        self.samples: int = round(config["pairs"]["window_seconds"] * self.sample_rate)
+        self._lock = Lock()
+
+    @property
+    def seconds(self) -> float:
+        """Length of the model's window of sound."""
+        return self.samples / self.sample_rate
 
     def embed_images(self, images: Items) -> Tensor:
         """Return unit vectors (B, D), float32 on the CPU. Raises ModelError on what is no image."""
-        features = self._run(self._images(images), self.model.image_features)
-        return torch.cat([self.model.to_embeddings(part).cpu() for part in features])
+        return self._embed(self._images(images), self.model.image_features)
 
     def embed_audio(self, sounds: Items, rate: int | None = None) -> Tensor:
         """Return unit vectors (B, D), float32 on the CPU, of sounds; rate, in Hz, is that of arrays and tensors.
 
         Raises ModelError on what is no sound, and on sounds shorter than the model's window.
         """
-        features = self._run(self._sounds(sounds, rate), self.model.audio_features)
-        return torch.cat([self.model.to_embeddings(part).cpu() for part in features])
+        return self._embed(self._sounds(sounds, rate), self.model.audio_features)
 
     @torch.inference_mode()
     def probability(self, images: Items, sounds: Items, rate: int | None = None) -> Tensor:
-        """Return the probability (B,) that image b and sound b belong together, for as many of each."""
-        return torch.cat([self.model.logits(*pair).sigmoid().cpu() for pair in self._pairs(images, sounds, rate)])
+        """Return the probability (B,) that image b and sound b belong together; one image may meet many sounds.
+
+        Raises ModelError where there are several images and not as many sounds.
+        """
+        return self.model.logits(*self._pairs(images, sounds, rate)).sigmoid().cpu()
 
     @torch.inference_mode()
     def heat_maps(self, images: Items, sounds: Items, rate: int | None = None) -> Tensor:
-        """Return the probability (B, H', W') that the sound comes from each place; for models that localise."""
-        model = self.model
-        return torch.cat([model.location_logits(*pair).sigmoid().cpu() for pair in self._pairs(images, sounds, rate)])
+        """Return the probability (B, H', W') that the sound comes from each position; for models that localise."""
+        return self.model.location_logits(*self._pairs(images, sounds, rate)).sigmoid().cpu()
 
-    def _pairs(self, images: Items, sounds: Items, rate: int | None) -> Iterator[tuple[Tensor, Tensor]]:
+    def _pairs(self, images: Items, sounds: Items, rate: int | None) -> tuple[Tensor, Tensor]:
         image = torch.cat(list(self._run(self._images(images), self.model.image_features)))
         audio = torch.cat(list(self._run(self._sounds(sounds, rate), self.model.audio_features)))
-        if len(image) != len(audio):
-            raise ModelError(f"pairs need as many images as sounds; found {len(image)} and {len(audio)}")
-        yield image, audio
+        if len(image) not in (1, len(audio)):
+            raise ModelError(f"pairs need one image or as many as sounds; found {len(image)} and {len(audio)}")
+        return image.expand(len(audio), *image.shape[1:]), audio
+
+    def _embed(self, items: Iterator[np.ndarray], tower: Callable[[Tensor], Tensor]) -> Tensor:
+        return torch.cat([self.model.to_embeddings(part).cpu() for part in self._run(items, tower)])
 
     @torch.inference_mode()
     def _run(self, items: Iterator[np.ndarray], tower: Callable[[Tensor], Tensor]) -> Iterator[Tensor]:
         """Yield the features of AT_ONCE items at a time."""
-        waiting: list[np.ndarray] = []
-        done = 0
-        for item in items:
-            waiting.append(item)
-            if len(waiting) == AT_ONCE:
-                yield self._features(waiting, tower)
-                waiting, done = [], done + AT_ONCE
-        if waiting:
-            yield self._features(waiting, tower)
-        elif not done:
+        empty = True
+        while chunk := list(islice(items, AT_ONCE)):
+            empty = False
+            with self._lock, tower_autocast(self.device, self.precision):
+                features = tower(torch.from_numpy(np.stack(chunk)).to(self.device))
+            yield features
+        if empty:
             raise ModelError("nothing to embed; give a file, an array, a tensor, or a sequence of them")
-
-    @torch.inference_mode()
-    def _features(self, items: list[np.ndarray], tower: Callable[[Tensor], Tensor]) -> Tensor:
-        with tower_autocast(self.device, self.precision):
-            return tower(torch.from_numpy(np.stack(items)).to(self.device))
 
     def _images(self, images: Items) -> Iterator[np.ndarray]:
         from PIL import Image, ImageOps
@@ -126,8 +131,8 @@ class Embedder:
     def _window(self, wave: np.ndarray) -> np.ndarray:
         """Return the window in the middle of a wave of the model's rate, float32 (N,)."""
         if len(wave) < self.samples:
-            needed, given = self.samples / self.sample_rate, len(wave) / self.sample_rate
-            raise ModelError(f"a sound of {given:.3g} s is shorter than the model's window of {needed:g} s")
+            given = len(wave) / self.sample_rate
+            raise ModelError(f"a sound of {given:.3g} s is shorter than the model's window of {self.seconds:g} s")
         start = (len(wave) - self.samples) // 2
         return wave[start : start + self.samples]
 

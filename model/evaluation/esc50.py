@@ -67,8 +67,7 @@ def embed_sounds(
         wave = read_sound(sound.path, embedder.sample_rate)
         room = len(wave) - embedder.samples
         if room < 0:
-            needed = embedder.samples / embedder.sample_rate
-            raise ModelError(f"{sound.path} is shorter than the model's window of {needed:g} s")
+            raise ModelError(f"{sound.path} is shorter than the model's window of {embedder.seconds:g} s")
         starts = np.rint(room * (np.arange(windows) + 0.5) / windows).astype(int)
         parts = embedder.embed_audio(np.stack([wave[start : start + embedder.samples] for start in starts]))
         mean = parts.double().mean(dim=0).numpy()

@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from avcorr.model.embedding.embedder import Embedder
 from avcorr.pipeline.moments.views import decode_frame, decode_frames
 from avcorr.retrieval.answer import ask
 from avcorr.retrieval.query import Query, clip_query
@@ -18,7 +19,6 @@ from avcorr.retrieval.search import Searcher
 
 from .clips import Clips, Timeline
 from .errors import ExploreError
-from .shared_embedder import SharedEmbedder
 from .uploads import MARK, Uploads
 
 MOST_HITS = 48
@@ -40,7 +40,7 @@ class Explorer:
         limit: bytes that an uploaded file may have.
     """
 
-    def __init__(self, name: str, searcher: Searcher, clips: Clips, embedder: SharedEmbedder, limit: int) -> None:
+    def __init__(self, name: str, searcher: Searcher, clips: Clips, embedder: Embedder, limit: int) -> None:
         self._name, self._searcher, self.clips, self._embedder = name, searcher, clips, embedder
         self._embeddings = searcher.embeddings
         self.uploads = Uploads(embedder, limit)
@@ -54,7 +54,7 @@ class Explorer:
             "shards": PurePath(embeddings.shards).name, "clips": len(embeddings.keys), "views": len(embeddings),
             "index": self._searcher.index.kind, "labels": _counted(embeddings.labels),
             "splits": _counted(embeddings.splits), "shared_space": embeddings.has_shared_space,
-            "localises": self._embedder.localises, "seconds": self._embedder.seconds, "limit": self.uploads.limit,
+            "localises": self._embedder.model.localises, "seconds": self._embedder.seconds, "limit": self.uploads.limit,
             "version": embeddings.digest[:12],
         }  # fmt: skip
 
@@ -124,13 +124,14 @@ class Explorer:
         first = self.first_sample(line, start, sound_of)
         sounds = self.clips.sound(sound_of, first, first + self._embedder.samples)[None]
         picture, crop = self._cropped(jpeg, frame_of)
-        scores = self._embedder.score(picture, sounds)
+        (probability,) = self._embedder.probability(picture, sounds)
+        localises = self._embedder.model.localises
+        places = self._embedder.heat_maps(picture, sounds)[0].numpy().round(4).tolist() if localises else None
         time = float(self.clips.timeline(frame_of).times[frame])
         begin = first / line.rate
         return {
-            "probability": float(scores.probabilities[0]), "start": begin, "time": time, "crop": crop,
-            "truth": self._truth(frame_of, time, sound_of, begin),
-            "map": None if scores.maps is None else scores.maps[0].round(4).tolist(),
+            "probability": float(probability), "start": begin, "time": time, "crop": crop,
+            "truth": self._truth(frame_of, time, sound_of, begin), "map": places,
         }  # fmt: skip
 
     def curve(self, frame_of: str, frame: int, sound_of: str) -> dict[str, Any]:
@@ -143,7 +144,7 @@ class Explorer:
         firsts = (starts * line.rate).astype(int)
         sounds = np.stack([wave[first : first + window] for first in firsts])
         picture, _ = self._cropped(self.clips.frame(frame_of, frame), frame_of)
-        found = self._embedder.score(picture, sounds).probabilities
+        found = self._embedder.probability(picture, sounds).numpy()
         return {"starts": (firsts / line.rate).round(4).tolist(), "probabilities": found.round(5).tolist()}
 
     def first_sample(self, line: Timeline, start: float, key: str) -> int:

@@ -9,13 +9,13 @@ from pathlib import Path
 from threading import BoundedSemaphore, Lock
 from typing import BinaryIO
 
+from avcorr.model.embedding.embedder import Embedder
 from avcorr.pipeline.errors import MediaError
 from avcorr.pipeline.sources.archive import MemoryFile
 from avcorr.retrieval.errors import RetrievalError
 from avcorr.retrieval.query import Query, file_query
 
 from .errors import BusyError, ExploreError, UnknownError
-from .shared_embedder import SharedEmbedder
 
 MARK = "~"
 """First letter of the ids of uploads, and of no clip's key."""
@@ -38,7 +38,7 @@ class Uploads:
         limit: bytes that a file may have.
     """
 
-    def __init__(self, embedder: SharedEmbedder, limit: int) -> None:
+    def __init__(self, embedder: Embedder, limit: int) -> None:
         self._embedder, self.limit = embedder, limit
         self._places, self._turns = BoundedSemaphore(AT_ONCE + WAITING), BoundedSemaphore(AT_ONCE)
         self._queries: OrderedDict[str, Query] = OrderedDict()

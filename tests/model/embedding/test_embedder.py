@@ -129,6 +129,9 @@ def test_probabilities_are_the_heads(towers: Embedder) -> None:
     images, sounds = np.stack([picture(32, 32, seed) for seed in range(3)]), np.stack([wave(2000, s) for s in range(3)])
     distance = (towers.embed_images(images) - towers.embed_audio(sounds)).norm(dim=1)
     torch.testing.assert_close(towers.probability(images, sounds), (6 - 5 * distance).sigmoid(), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        towers.probability(images[0], sounds), towers.probability(np.stack([images[0]] * 3), sounds)
+    )
 
 
 def test_places_of_a_sound_are_given_by_models_that_localise(towers: Embedder, tmp_path: Path) -> None:
@@ -164,8 +167,8 @@ def test_what_is_no_sound_is_refused(towers: Embedder, tmp_path: Path) -> None:
     ):
         with pytest.raises(ModelError, match=message):
             towers.embed_audio(items)
-    with pytest.raises(ModelError, match="as many images as sounds; found 1 and 2"):
-        towers.probability(picture(32, 32), np.stack([wave(2000)] * 2))
+    with pytest.raises(ModelError, match="one image or as many as sounds; found 3 and 2"):
+        towers.probability(np.stack([picture(32, 32)] * 3), np.stack([wave(2000)] * 2))
 
 
 def test_weights_come_back_with_their_configuration(tmp_path: Path) -> None:

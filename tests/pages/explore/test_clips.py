@@ -17,7 +17,6 @@ from avcorr.pages.explore.clips import Clips
 from avcorr.pages.explore.errors import BusyError, ExploreError, UnknownError
 from avcorr.pages.explore.explorer import Explorer
 from avcorr.pages.explore.serve import address, is_local
-from avcorr.pages.explore.shared_embedder import SharedEmbedder
 from avcorr.pages.explore.uploads import AT_ONCE, KEPT, WAITING, Uploads
 from avcorr.pages.explore.web import Application
 from avcorr.retrieval.embed_dataset import embed_dataset
@@ -66,7 +65,7 @@ def test_a_damaged_shard_is_told_and_the_others_are_shown(
     broken = embeddings.keys[0]
     with pytest.raises(ShardTruncatedError):
         clips.frame(broken, 0)
-    client = Client(Application(Explorer("run", searcher, clips, SharedEmbedder(embedder), 10**6)))
+    client = Client(Application(Explorer("run", searcher, clips, embedder, 10**6)))
     answer = client.get(f"/clip/{broken}/frame.jpg?time=1")
     assert answer.status_code == 502 and "copy or make it again" in answer.json["error"]
     assert client.get(f"/clip/{embeddings.keys[-1]}/frame.jpg?time=1").status_code == 200
@@ -104,9 +103,7 @@ def test_where_the_sound_is(shards: Path, tmp_path: Path) -> None:
     embed_dataset(shards, embedder, run / "embeddings", views=2)
     build_index(run / "embeddings")
     searcher = Searcher(EmbeddingFolder(run / "embeddings"))
-    explorer = Explorer(
-        "run", searcher, Clips(open_store(shards), searcher.embeddings), SharedEmbedder(embedder), 10**6
-    )
+    explorer = Explorer("run", searcher, Clips(open_store(shards), searcher.embeddings), embedder, 10**6)
     assert explorer.about["localises"] and not explorer.about["shared_space"]
     a, b = searcher.embeddings.keys[:2]
     found = explorer.pair(a, 4, b, 1.0)
@@ -131,7 +128,7 @@ def test_of_uploads_only_vectors_are_kept_and_not_for_ever(embedder: Embedder, m
                                                             monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     monkeypatch.setattr("avcorr.pages.explore.uploads.KEPT", 2)
     video = make_video(tmp_path / "a.mp4").read_bytes()
-    uploads = Uploads(SharedEmbedder(embedder), 10**6)
+    uploads = Uploads(embedder, 10**6)
     kept = memory_files()
     first, query = uploads.add(io.BytesIO(video), "a.mp4")
     assert uploads.add(io.BytesIO(video), "b.mp4")[0] == first and query.name == "a.mp4"
@@ -152,7 +149,7 @@ def test_a_server_that_others_reach_answers_to_any_name(
     searcher: Searcher, shards: Path, embedder: Embedder
 ) -> None:  # fmt: skip
     clips = Clips(open_store(shards), searcher.embeddings)
-    explorer = Explorer("run", searcher, clips, SharedEmbedder(embedder), 10**6)
+    explorer = Explorer("run", searcher, clips, embedder, 10**6)
     elsewhere: Any = {"headers": {"Host": "gpu7.example:7860"}}
     assert Client(Application(explorer)).get("/api/about", **elsewhere).status_code == 403
     assert Client(Application(explorer, ())).get("/api/about", **elsewhere).status_code == 200
@@ -170,9 +167,7 @@ def test_an_error_of_ours_does_not_end_the_server(
     searcher: Searcher, shards: Path, embedder: Embedder, monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
-    explorer = Explorer(
-        "run", searcher, Clips(open_store(shards), searcher.embeddings), SharedEmbedder(embedder), 10**6
-    )
+    explorer = Explorer("run", searcher, Clips(open_store(shards), searcher.embeddings), embedder, 10**6)
     client = Client(Application(explorer))
     monkeypatch.setattr(explorer, "clip", lambda key: 1 / 0)
     answer = client.get("/api/clip/x")
