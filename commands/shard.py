@@ -1,77 +1,29 @@
 """Decode videos into shards."""
 
 import argparse
-import logging
-from contextlib import nullcontext
-from pathlib import Path
 
-from avcorr.configs.load import load_config
-from avcorr.pipeline.errors import REASONS
-from avcorr.pipeline.packing.estimate import estimate
-from avcorr.pipeline.packing.pack import pack
-from avcorr.pipeline.packing.prepare import read_sources
-from avcorr.pipeline.packing.repair import remember_sources
-from avcorr.pipeline.packing.upload import Upload, default_work_folder
-from avcorr.shards.exports.dali import write_dali
-from avcorr.shards.exports.energon import write_energon
-from avcorr.shards.stores.local import LocalStore
-from avcorr.shards.stores.open import open_store
+import avcorr
+from avcorr.shards.index.layout import HIDDEN
 
 from .errors import CommandError
 
-logger = logging.getLogger(__name__)
-
 
 def run(arguments: argparse.Namespace) -> int:
-    settings = load_config(arguments.config, arguments.set).shard
-    retry = _codes(arguments.retry)
-    root = _folder(arguments)
-    with nullcontext() if open_store(arguments.out).is_local else Upload(arguments.out, root) as upload:
-        if upload and not arguments.dry_run:
-            upload.begin()
-        sources = read_sources(
-            arguments.source, root, settings, videos=arguments.videos, workers=arguments.workers,
-            dry_run=arguments.dry_run,
-        )  # fmt: skip
-        shared, example = sources.in_two_splits()
-        if shared:
-            logger.warning("the list puts %d source videos into two splits, %s for one", shared, example)
-        plan = estimate(sources, settings).describe()
-        if arguments.dry_run:
-            print(plan)
-            return 0
-        logger.info("%s", plan)
-        summary = pack(sources, root, settings, workers=arguments.workers, retry=retry, upload=upload)
-        remember_sources(root, arguments.source, arguments.videos)
-        if arguments.energon and summary.packed:
-            write_energon(root)
-        if arguments.dali and summary.packed:
-            write_dali(root)
-        if upload:
-            upload.finish()
-    skipped = f" + skipped {summary.skipped}" if summary.skipped else ""
-    print(f"inputs {summary.inputs} = packed {summary.packed} + failed {summary.failed}{skipped}")
-    for code, count in summary.reasons.items():
+    out, chosen = arguments.out, {"config": arguments.config, "settings": arguments.set, "videos": arguments.videos}
+    if arguments.dry_run:
+        print(avcorr.estimate(arguments.source, workers=arguments.workers, **chosen).describe())
+        return 0
+    done = avcorr.shard(
+        arguments.source, out, work=arguments.work, retry=arguments.retry, energon=arguments.energon,
+        dali=arguments.dali, workers=arguments.workers, **chosen,
+    )  # fmt: skip
+    skipped = f" + skipped {done.skipped}" if done.skipped else ""
+    print(f"inputs {done.inputs} = packed {done.packed} + failed {done.failed}{skipped}")
+    for code, count in done.reasons.items():
         print(f"  {code}: {count}")
-    print(f"{summary.shards} shards, {summary.size / 1e6:.1f} MB, in {summary.seconds:.1f} s: {arguments.out}")
-    if not summary.packed:
-        raise CommandError(f"nothing could be packed; {root / '.avcorr' / 'ledger.jsonl'} says why for each input")
-    if arguments.strict and summary.failed:
-        raise CommandError(f"{summary.failed} inputs failed and --strict was given; the ledger says why")
+    print(f"{done.shards} shards, {done.size / 1e6:.1f} MB, in {done.seconds:.1f} s: {out}")
+    if not done.packed:
+        raise CommandError(f"nothing could be packed; {out}/{HIDDEN}/ledger.jsonl says why for each input")
+    if arguments.strict and done.failed:
+        raise CommandError(f"{done.failed} inputs failed and --strict was given; the ledger says why")
     return 0
-
-
-def _folder(arguments: argparse.Namespace) -> Path:
-    """Return the folder in which the shards are made."""
-    store = open_store(arguments.out)
-    if isinstance(store, LocalStore):
-        return store.root
-    folder: Path = arguments.work or default_work_folder(arguments.out)
-    return folder
-
-
-def _codes(text: str) -> frozenset[str]:
-    codes = frozenset(text.split(",")) if text else frozenset()
-    for code in sorted(codes - set(REASONS)):
-        raise CommandError(f"--retry {code}: there is no such reason code; the codes are {', '.join(REASONS)}")
-    return codes

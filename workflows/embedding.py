@@ -1,5 +1,6 @@
 """The embeddings of all clips of a dataset, and an index over them."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -13,6 +14,8 @@ from avcorr.retrieval.vectors import build_index
 from avcorr.shards.store import Root
 
 from .errors import WorkflowError
+
+logger = logging.getLogger(__name__)
 
 
 class Embedded(NamedTuple):
@@ -59,7 +62,8 @@ def embed(
         (12, 24)
     """
     embedder = run if isinstance(run, Embedder) else load_embedder(run, best=best)
-    with tqdm(unit="view", disable=None, desc="embed") as bar:
+    hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: where stderr is no terminal
+    with tqdm(unit="view", disable=hidden, desc="embed") as bar:
 
         def note(done: int, total: int) -> None:
             bar.total = total

@@ -34,10 +34,15 @@ def add_options(add: Add) -> None:
         "--consecutive", dest="set", action="append_const", default=[], const="shard.consecutive=true",
         help="cut each video into clips that follow each other; short for --set shard.consecutive=true",
     )  # fmt: skip
-    added.add_argument("--retry", default="", metavar="CODE[,CODE]", help="try inputs that failed so again")
+    again = "try inputs that failed so again"
+    added.add_argument("--retry", default=[], type=_codes, metavar="CODE[,CODE]", help=again)
     added.add_argument("--dry-run", action="store_true", help="print the plan, write nothing")
     added.add_argument("--strict", action="store_true", help="exit with 1 if any input failed")
     added.add_argument("--energon", action="store_true", help="write .nv-meta and *.tar.idx for Megatron Energon, too")
     added.add_argument("--dali", action="store_true", help="write .avcorr/dali/*.idx for NVIDIA DALI, too")
     add_workers(added, "ffmpeg processes at once (default: one a core)")
     add_config(added)
+
+
+def _codes(text: str) -> list[str]:
+    return text.split(",")

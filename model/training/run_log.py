@@ -107,7 +107,8 @@ class Progress:
         self._file = (run / METRICS).open("a", encoding="utf-8")
         self._tensorboard = SummaryWriter(str(run / TENSORBOARD), purge_step=step + 1)
         self._steps = steps
-        self._bar = tqdm(initial=step, total=steps, unit="step", disable=None)  # None: silent unless a terminal
+        hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: where stderr is no terminal
+        self._bar = tqdm(initial=step, total=steps, unit="step", disable=hidden)
 
     def __enter__(self) -> "Progress":
         return self

@@ -17,31 +17,29 @@ from .consecutive import consecutive
 
 def read_sources(
     given: Path | Sequence[Path],
-    root: Path,
+    root: Path | None,
     settings: ShardSettings,
     *,
     videos: Path | None = None,
     workers: int = 1,
-    dry_run: bool = False,
 ) -> SourceList:
     """Return the inputs of a dataset.
 
     What takes long to find out, the lengths of videos and the listings of compressed archives, is kept under
-    `root` for the next run; a dry run keeps nothing.
+    `root` for the next run.
 
     Args:
         given: a folder, a CSV, or archives.
-        root: the dataset's folder.
+        root: the dataset's folder; None to keep nothing.
         settings: how splits are chosen, and whether videos are cut into consecutive clips.
         videos: the folder that VGGSound's names are looked up in.
         workers: how many ffmpeg tell lengths at once.
-        dry_run: whether to leave `root` as it is.
 
     Raises:
         SourceError: when the sources cannot be understood.
         OutputError, DatasetMismatchError: when `root` cannot be used.
     """
-    if dry_run:
+    if root is None:
         with tempfile.TemporaryDirectory() as folder:
             return _read(given, Path(folder), settings, videos, workers)
     for path in [given] if isinstance(given, Path) else given:

@@ -15,7 +15,7 @@ _TOLD = 10
 
 
 class Progress:
-    """Counts inputs; shows a bar where stderr is a terminal.
+    """Counts inputs; shows a bar where the log is shown and stderr is a terminal.
 
     Args:
         what: the bar's name.
@@ -24,7 +24,8 @@ class Progress:
     """
 
     def __init__(self, what: str, total: int, done: int) -> None:
-        self._bar: tqdm[Any] = tqdm(total=total, initial=done, unit="clip", disable=None, desc=what)
+        hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: where stderr is no terminal
+        self._bar: tqdm[Any] = tqdm(total=total, initial=done, unit="clip", disable=hidden, desc=what)
         self._failures: Counter[str] = Counter()
         self._bytes = 0
 

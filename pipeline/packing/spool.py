@@ -7,6 +7,7 @@ their shards will be. Each is there wholly or not at all, so a kill costs only t
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -23,6 +24,8 @@ from ..errors import MediaError, OutputError
 from ..sources.archive import ArchiveReader, MemoryFile
 from ..sources.source import Source
 from .attempt import Attempt, Row, attempt, ledger_row
+
+logger = logging.getLogger(__name__)
 
 _IN_FLIGHT_BYTES = 512 << 20
 """Members that wait for a free worker may take this much memory, and one more member."""
@@ -104,9 +107,10 @@ def fill_spool(spool: Spool, sources: Sequence[tuple[Source, int]], decoder: Dec
     def cost(item: tuple[Source, int, MemoryFile]) -> int:
         return max(least, item[2].size)
 
+    hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: where stderr is no terminal
     try:
         with (
-            tqdm(total=len(waiting), unit="clip", disable=None, desc="archives") as progress,
+            tqdm(total=len(waiting), unit="clip", disable=hidden, desc="archives") as progress,
             ThreadPoolExecutor(workers, thread_name_prefix="decode") as executor,
             stopped_on_error(decoder),
             closing(map_ahead(executor, work, members(progress), _IN_FLIGHT_BYTES, cost)) as done,

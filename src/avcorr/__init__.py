@@ -2,7 +2,8 @@
 
     import avcorr
 
-    avcorr.verify("data/shards").ok                     check them
+    avcorr.shard("videos/", "data/shards")              decode videos
+    avcorr.verify("data/shards").ok                     check the shards
     avcorr.open("data/shards").splits()                 look at them
     avcorr.pairs("data/shards")                         stream pairs of a frame and its sound
     avcorr.load("runs/a").embed_images(["frame.jpg"])   use the model
@@ -10,7 +11,8 @@
     avcorr.search("embedded", "dog.jpg", run="runs/a")  search it
 
 All that goes wrong for a reason outside the program is an `Error`, whose text says what, where and the way out. Each
-name is imported when it is first used: `import avcorr` loads neither numpy nor torch.
+name is imported when it is first used: `import avcorr` loads neither numpy nor torch. Nothing is printed; at the level
+INFO the logger `avcorr` has what goes on, and bars show on a terminal.
 """
 
 from importlib import import_module
@@ -23,18 +25,21 @@ if TYPE_CHECKING:
     from .workflows.embedding import embed
     from .workflows.opening import open_dataset as open
     from .workflows.searching import search
+    from .workflows.sharding import estimate, shard
     from .workflows.streaming import pairs
     from .workflows.verifying import verify
 
 __version__ = "0.2.0"
-__all__ = ["Error", "__version__", "embed", "load", "open", "pairs", "search", "verify"]
+__all__ = ["Error", "__version__", "embed", "estimate", "load", "open", "pairs", "search", "shard", "verify"]
 
 _LAZY = {
     "embed": ("workflows.embedding", "embed"),
+    "estimate": ("workflows.sharding", "estimate"),
     "load": ("model", "load"),
     "open": ("workflows.opening", "open_dataset"),
     "pairs": ("workflows.streaming", "pairs"),
     "search": ("workflows.searching", "search"),
+    "shard": ("workflows.sharding", "shard"),
     "verify": ("workflows.verifying", "verify"),
 }
 """Where each name comes from; the names for type checkers above are the same."""

@@ -1,0 +1,129 @@
+"""Videos into shards."""
+
+import logging
+import os
+from collections.abc import Collection, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+
+from avcorr.configs.load import Overrides, load_config
+from avcorr.configs.schema import Config
+from avcorr.pipeline.errors import REASONS
+from avcorr.pipeline.packing.estimate import Estimate
+from avcorr.pipeline.packing.estimate import estimate as estimate_sources
+from avcorr.pipeline.packing.pack import PackSummary, pack
+from avcorr.pipeline.packing.prepare import read_sources
+from avcorr.pipeline.packing.repair import remember_sources
+from avcorr.pipeline.packing.upload import Upload, default_work_folder
+from avcorr.pipeline.settings import ShardSettings
+from avcorr.pipeline.sources.source import SourceList
+from avcorr.shards.exports.dali import write_dali
+from avcorr.shards.exports.energon import write_energon
+from avcorr.shards.stores.local import LocalStore
+from avcorr.shards.stores.open import open_store
+
+from .errors import WorkflowError
+
+logger = logging.getLogger(__name__)
+Sources = str | Path | Sequence[str | Path]
+
+
+def shard(
+    source: Sources,
+    out: str | Path,
+    *,
+    config: Config | Path | str | None = None,
+    settings: Overrides = (),
+    videos: str | Path | None = None,
+    work: str | Path | None = None,
+    retry: Collection[str] = (),
+    energon: bool = False,
+    dali: bool = False,
+    workers: int | None = None,
+) -> PackSummary:
+    """Decode videos into shards; called again after an interruption, it goes on where it was.
+
+    Args:
+        source: a folder of videos or tars, one or more tars, VGGSound's CSV, or a CSV of paths (docs/sharding.md).
+        out: folder of the dataset, or s3://, gs:// or az://.
+        config: a YAML file, the name of a recipe, a configuration; None for the defaults.
+        settings: what wins over it: {"shard.clip_seconds": 5.0} or ["shard.clip_seconds=5"].
+        videos: folder that the names of VGGSound's CSV are looked up in.
+        work: folder in which shards for a bucket are made; None: one below the user's cache folder.
+        retry: reason codes; inputs that failed so in an earlier call are tried again.
+        energon, dali: write what Megatron Energon or NVIDIA DALI read beside the tars, too.
+        workers: clips decoded at once; None: one a core.
+
+    Returns:
+        How many inputs were packed, failed or were skipped; the ledger says why, and a failed input is no exception.
+
+    Raises:
+        Error: for settings or sources that cannot be understood, or when `out` holds something else or cannot be
+            written to.
+
+    Example:
+        >>> import avcorr
+        >>> done = avcorr.shard("videos", "data/new", settings={"shard.clip_seconds": 3.0})
+        >>> done.inputs, done.packed, done.shards
+        (12, 12, 2)
+    """
+    chosen = load_config(config, settings).shard
+    for code in sorted(set(retry) - set(REASONS)):
+        raise WorkflowError(f"--retry {code}: there is no such reason code; the codes are {', '.join(REASONS)}")
+    given, paths, threads = Path(videos) if videos else None, _paths(source), workers or os.cpu_count() or 1
+    store = open_store(out)
+    root = store.root if isinstance(store, LocalStore) else Path(work or default_work_folder(str(out)))
+    with nullcontext() if store.is_local else Upload(str(out), root) as upload:
+        if upload:
+            upload.begin()
+        sources = _read(paths, root, chosen, given, threads)
+        logger.info("%s", estimate_sources(sources, chosen).describe())
+        summary = pack(sources, root, chosen, workers=threads, retry=frozenset(retry), upload=upload)
+        remember_sources(root, paths, given)
+        if energon and summary.packed:
+            write_energon(root)
+        if dali and summary.packed:
+            write_dali(root)
+        if upload:
+            upload.finish()
+    return summary
+
+
+def estimate(
+    source: Sources,
+    *,
+    config: Config | Path | str | None = None,
+    settings: Overrides = (),
+    videos: str | Path | None = None,
+    workers: int | None = None,
+) -> Estimate:
+    """Say what `shard` would make of the same arguments: clips, hours, bytes, shards. Nothing is written.
+
+    Raises:
+        Error: for settings or sources that cannot be understood.
+
+    Example:
+        >>> import avcorr
+        >>> plan = avcorr.estimate("videos", settings={"shard.clips_per_shard": 4})
+        >>> plan.inputs, plan.shards
+        (12, 3)
+    """
+    chosen = load_config(config, settings).shard
+    threads = workers or os.cpu_count() or 1
+    sources = _read(_paths(source), None, chosen, Path(videos) if videos else None, threads)
+    return estimate_sources(sources, chosen)
+
+
+def _paths(source: Sources) -> list[Path]:
+    return [Path(path) for path in ([source] if isinstance(source, str | Path) else source)]
+
+
+def _read(
+    paths: Sequence[Path], root: Path | None, settings: ShardSettings, videos: Path | None, workers: int
+) -> SourceList:
+    """Return the inputs, and warn of source videos in two splits; without a root, nothing is kept for the next call."""
+    sources = read_sources(paths, root, settings, videos=videos, workers=workers)
+    shared, example = sources.in_two_splits()
+    if shared:
+        logger.warning("the list puts %d source videos into two splits, %s for one", shared, example)
+    return sources
