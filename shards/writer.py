@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -74,8 +74,11 @@ class ShardWriter:
         """Note that the next planned input gave no clip; `row` says why."""
         self._record("", 0, row)
 
-    def publish(self) -> ShardRecord:
+    def publish(self, accepts: Callable[[ShardRecord], bool] = lambda record: True) -> ShardRecord:
         """Close the archive, check it on disk and give it its final name.
+
+        Args:
+            accepts: asked before anything gets its final name; a shard that is refused is deleted.
 
         Raises:
             ShardFormatError: when inputs are missing, or the bytes on disk are not those that were written.
@@ -92,18 +95,10 @@ class ShardWriter:
         if _read_back(self._tar, md5) != sha256:
             raise ShardFormatError(f"{self._part} reads back other bytes than were written; check the disk")
         self.close()
-        clips, frames, seconds = self._table.counts()
-        table, digest = self._table.encode() if clips else (b"", "")
-        record = ShardRecord(
-            path=self._name.path, split=self._name.split, size=size, sha256=sha256, md5=md5.hexdigest(), clips=clips,
-            frames=frames, seconds=seconds, table_sha256=hashlib.sha256(table).hexdigest() if clips else "",
-            clips_digest=digest, ledger=tuple(self._ledger),
+        return publish_record(
+            self._root, self._name, self._table, self._ledger, size=size, sha256=sha256, md5=md5.hexdigest(),
+            accepts=accepts,
         )  # fmt: skip
-        if clips:
-            write_atomically(_pending_table(self._root, self._name), table)
-        write_json(_pending_record(self._root, self._name), record.to_json())
-        finish_publication(self._root, self._name)
-        return record
 
     def close(self) -> None:
         """Close the files; what was added stays for a later run."""
@@ -166,6 +161,53 @@ def _read_back(file: BinaryIO, other: Any) -> str:
     return digest.hexdigest()
 
 
+def publish_record(
+    root: Path,
+    name: ShardName,
+    table: TableWriter,
+    ledger: Sequence[Mapping[str, Any]],
+    *,
+    size: int,
+    sha256: str,
+    md5: str,
+    accepts: Callable[[ShardRecord], bool] = lambda record: True,
+) -> ShardRecord:
+    """Write table and record of a shard that is whole, under `work/` or its final name, and finish its publication.
+
+    Args:
+        root: the dataset's folder.
+        name: which shard.
+        table: the rows of its clips.
+        ledger: the rows of its inputs.
+        size, sha256, md5: of the tar.
+        accepts: as `ShardWriter.publish` takes it.
+
+    Raises:
+        ValueError, OverflowError: when the table cannot hold what a clip's metadata say.
+    """
+    clips, frames, seconds = table.counts()
+    data, digest = table.encode() if clips else (b"", "")
+    record = ShardRecord(
+        path=name.path, split=name.split, size=size, sha256=sha256, md5=md5, clips=clips, frames=frames,
+        seconds=seconds, table_sha256=hashlib.sha256(data).hexdigest() if clips else "", clips_digest=digest,
+        ledger=tuple(ledger),
+    )  # fmt: skip
+    if not accepts(record):
+        discard_work(root, name)
+        return record
+    if clips:
+        write_atomically(_pending_table(root, name), data)
+    write_json(_pending_record(root, name), record.to_json())
+    finish_publication(root, name)
+    return record
+
+
+def discard_work(root: Path, name: ShardName) -> None:
+    """Delete what an attempt at a shard has written under `work/`."""
+    for suffix in ("tar", "jsonl"):
+        (root / HIDDEN / "work" / f"{name.stem}.{suffix}").unlink(missing_ok=True)
+
+
 def finish_publication(root: Path, name: ShardName) -> bool:
     """Finish a publication that was cut off after its record was written; return whether the shard is complete.
 
@@ -185,6 +227,7 @@ def finish_publication(root: Path, name: ShardName) -> bool:
                 sync_folder(target.parent)
             else:
                 part.unlink()
+                target.unlink(missing_ok=True)
         final.parent.mkdir(parents=True, exist_ok=True)
         _publish_table(root, name, record)
         pending.replace(final)

@@ -7,7 +7,7 @@ The order never depends on how many workers there are, which of them is first, o
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from typing import Any
 
 from avcorr.shards.ahead import map_ahead
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index.layout import HIDDEN
+from avcorr.shards.index.layout import HIDDEN, ShardName
 from avcorr.shards.index.ledger import write_ledger
-from avcorr.shards.index.record import iter_records
-from avcorr.shards.writer import ShardWriter, finish_publication
+from avcorr.shards.index.record import ShardRecord, iter_records
+from avcorr.shards.writer import ShardWriter, discard_work, finish_publication
 
 from ..decoding.decoder import Decoder, open_decoder, stopped_on_error
 from ..settings import ShardSettings
@@ -78,16 +78,41 @@ def pack(
         OutputError: when `root` cannot be written to, or its disk is full.
     """
     began = time.monotonic()
+    make_shards(sources, root, settings, workers=workers, retry=retry, upload=upload)
+    with writing_to(root):
+        return _finish(root, sources, time.monotonic() - began)
+
+
+def make_shards(
+    sources: SourceList,
+    root: Path,
+    settings: ShardSettings,
+    *,
+    workers: int,
+    retry: Collection[str] = (),
+    upload: Upload | None = None,
+    again: Collection[ShardName] = (),
+    accepts: Callable[[ShardRecord], bool] = lambda record: True,
+) -> None:
+    """Pack all inputs into shards, and leave what describes the dataset as a whole to the caller.
+
+    Args:
+        sources, root, settings, workers, retry, upload: as `pack` takes them.
+        again: shards that are made again although they are there.
+        accepts: asked of each shard before it gets its final name; what is refused is deleted.
+
+    Raises:
+        DatasetMismatchError, DecoderError, OutputError: as `pack` does.
+    """
     decoder = open_decoder(settings)
     try:
         with writing_to(root):
             claim(root, sources, settings, decoder.version)
-            packer = _Packer(root, decoder, workers, upload)
+            packer = _Packer(root, decoder, workers, upload, accepts)
             plan = plan_shards(sources.sources, settings)
-            packer.pack(plan, len(sources.sources))
+            packer.pack(plan, len(sources.sources), again)
             if retry:
                 packer.retry(plan, retry)
-            return _finish(root, sources, time.monotonic() - began)
     finally:
         decoder.close()
 
@@ -105,15 +130,18 @@ class _Step:
 class _Packer:
     """Decodes with `workers` threads, which only wait for the decoder, and writes in planned order."""
 
-    def __init__(self, root: Path, decoder: Decoder, workers: int, upload: Upload | None) -> None:
+    def __init__(
+        self, root: Path, decoder: Decoder, workers: int, upload: Upload | None, accepts: Callable[[ShardRecord], bool]
+    ) -> None:
         self._root, self._decoder, self._workers, self._upload = root, decoder, workers, upload
+        self._accepts = accepts
         self._spool = Spool(root)
         self._failed: set[str] = set()
         self._open: set[ShardWriter | ShardRebuild] = set()
 
-    def pack(self, plan: Sequence[PlannedShard], total: int) -> None:
-        """Pack all shards that are not complete."""
-        pending = [shard for shard in plan if not finish_publication(self._root, shard.name)]
+    def pack(self, plan: Sequence[PlannedShard], total: int, again: Collection[ShardName]) -> None:
+        """Pack all shards that are not complete, and those that are to be made again."""
+        pending = [shard for shard in plan if not finish_publication(self._root, shard.name) or shard.name in again]
         self._sweep(plan)
         streamed = [(source, 1) for shard in pending for source in shard.sources if is_streamed(source)]
         fill_spool(self._spool, streamed, self._decoder, self._workers)
@@ -136,12 +164,11 @@ class _Packer:
             self._run(self._steps_again(shards, codes, skip), progress)
 
     def _sweep(self, plan: Iterable[PlannedShard]) -> None:
-        """Remove what an interrupted retry left of shards that are complete."""
-        work = self._root / HIDDEN / "work"
-        left = {path.stem for path in work.glob("*.tar")}
+        """Delete what an interrupted retry or repair left of shards that are complete."""
+        left = {path.stem for path in (self._root / HIDDEN / "work").glob("*.tar")}
         for shard in plan if left else ():
             if shard.name.stem in left and finish_publication(self._root, shard.name):
-                (work / f"{shard.name.stem}.tar").unlink(missing_ok=True)
+                discard_work(self._root, shard.name)
 
     def _steps(self, pending: Iterable[PlannedShard], progress: Progress) -> Iterator[_Step]:
         for shard in pending:
@@ -186,7 +213,7 @@ class _Packer:
     def _write(self, step: _Step, made: Attempt | None, progress: Progress) -> None:
         """Write a clip or its failure, or publish its shard."""
         if made is None:
-            step.writer.publish()
+            step.writer.publish(self._accepts)
             self._open.discard(step.writer)
             if self._upload is not None:
                 self._upload.published(step.shard.name)

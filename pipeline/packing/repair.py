@@ -1,38 +1,55 @@
 """Make again what `verify` finds damaged, so that it is byte for byte what was recorded, or say why that cannot be.
 
-    verify ──> damaged ──> a shadow dataset in .avcorr/work/repair: the records of all sound shards, and for the others
-               shards      1. the shard itself, written anew, where only its record is lost or wrong
-                           2. the packer, which makes what has no record from the sources
-           ──> compare with the recorded checksum ──> publish
+    verify ──> damaged ──> where only the record is lost or wrong: the record, from the shard
+               shards      else: the packer makes the shard from the sources, beside the one that is there
+                           ──> read back, compared with the recorded checksums ──> published, or deleted
            ──> tables from their shards ──> ledger, exports, manifest from the records
 
 Nothing that is there is touched before what replaces it is whole, so an interrupted repair is just run again.
 """
 
+import hashlib
 import json
-import shutil
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avcorr.shards.checks.archive_check import scan_shard
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.checks.problem import Problem
-from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
+from avcorr.shards.errors import DatasetMismatchError, ShardError, ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.index.clip_table import repair_table
 from avcorr.shards.index.facts import read_dataset
-from avcorr.shards.index.layout import HIDDEN, ShardName, write_json
+from avcorr.shards.index.layout import HIDDEN, ShardName, record_path, write_json
 from avcorr.shards.index.ledger import write_ledger
-from avcorr.shards.index.record import iter_records
+from avcorr.shards.index.manifest import read_manifest
+from avcorr.shards.index.record import ShardRecord, iter_records, read_record
+from avcorr.shards.writer import discard_work, publish_record
 
 from ..settings import ShardSettings
 from ..sources.source import SourceList
-from .pack import pack
-from .shadow import Repair, Shadow
+from .pack import make_shards
 
 Row = Mapping[str, Any]
+_SHARD = re.compile(r"(?:.*-)?([a-z][a-z0-9]{0,20})-(\d{6})\.(?:tar|json|parquet)")
 _SOURCES = "sources.json"
 _NO_SOURCES = "cannot be made again without the sources: give --source, and --videos where they were given"
+
+
+@dataclass(slots=True)
+class Repair:
+    """What became of the damage."""
+
+    repaired: dict[str, str] = field(default_factory=dict)
+    """Path of each file that is sound again, and how."""
+    failed: dict[str, str] = field(default_factory=dict)
+    """Path of what is not, and why."""
+    extra: list[str] = field(default_factory=list)
+    """Tars that are not of the dataset; deleted only where that was asked for."""
 
 
 def repair(
@@ -50,44 +67,143 @@ def repair(
     Raises:
         ShardError: when `root` is no dataset, or what it is cannot be read.
         DecoderError: when there is no ffmpeg.
+        OutputError: when `root` cannot be written to, or its disk is full.
     """
     problems = [problem for problem in verify(root, full=True, workers=workers) if problem.is_failure]
     result = Repair(extra=[problem.path for problem in problems if problem.code == "extra_shard"])
     if not problems:
         return result
-    work = Shadow(root, settings.name, problems)
-    work.cast_shadow()
-    derived = [name for name in work.damaged if work.derive(name)]
+    shards = _Shards(root, settings.name, problems, result)
+    damaged = [name for name in sorted(shards.codes) if not shards.rebuild_record(name)]
     unfinished = any(problem.path == "." and problem.code == "unfinished" for problem in problems)
     reason = _NO_SOURCES
-    if sources is not None and (unfinished or len(derived) < len(work.damaged)):
+    if sources is not None and (unfinished or damaged):
         try:
-            pack(sources, work.shadow, settings, workers=workers)
+            make_shards(sources, root, settings, workers=workers, again=damaged, accepts=shards.accepts)
         except DatasetMismatchError as error:
             reason = f"the sources, settings or ffmpeg given are not those that it was made with ({error})"
-    for name in sorted({*work.damaged, *work.made()}):
-        work.adopt(name, name in derived, reason, result)
+    for name in damaged:
+        if name.path not in result.repaired:
+            result.failed.setdefault(name.path, reason)
     if delete_extra:
         for path in result.extra:
             (root / path).unlink()
             result.repaired[path] = "deleted, as asked"
-    _mend_tables(root, problems, work.damaged, result)
+    for path in dict.fromkeys(problem.path for problem in problems if problem.code == "table"):
+        if _shard_of(path, settings.name) not in shards.codes:  # else its table came with the shard
+            repair_table(root, (root / path).with_suffix(".json"))
+            result.repaired[path] = "made again from the shard"
     _finish(root, problems, result)
-    shutil.rmtree(work.shadow)
-    left = [problem for problem in verify(root, workers=workers) if problem.is_failure]
-    for problem in left:
-        result.repaired.pop(problem.path, None)
-        result.failed.setdefault(problem.path, f"{problem.code}: {problem.message}")
+    for problem in verify(root, workers=workers):
+        if problem.is_failure:
+            result.repaired.pop(problem.path, None)
+            result.failed.setdefault(problem.path, f"{problem.code}: {problem.message}")
     return result
 
 
-def _mend_tables(root: Path, problems: Sequence[Problem], damaged: Sequence[ShardName], result: Repair) -> None:
-    """Make the tables of sound shards again; those of the others came with the shard."""
-    stems = {name.stem for name in damaged}
-    for path in dict.fromkeys(problem.path for problem in problems if problem.code == "table"):
-        if Path(path).stem not in stems:
-            repair_table(root, (root / path).with_suffix(".json"))
-            result.repaired[path] = "made again from the shard"
+def _shard_of(path: str, dataset: str) -> ShardName | None:
+    """Return the shard that a tar, a record or a table is of; None where its name is that of none."""
+    match = _SHARD.fullmatch(Path(path).name)
+    return ShardName(dataset, match[1], int(match[2])) if match else None
+
+
+class _Shards:
+    """The damaged shards, and what is known of how they were."""
+
+    def __init__(self, root: Path, dataset: str, problems: Iterable[Problem], result: Repair) -> None:
+        self._root, self._result = root, result
+        self.codes: dict[ShardName, set[str]] = {}
+        """What is wrong with each damaged shard."""
+        for problem in problems:
+            name = _shard_of(problem.path, dataset)
+            if name and problem.code not in ("extra_shard", "table", "export"):
+                self.codes.setdefault(name, set()).add(problem.code)
+        self._checksums = _recorded_checksums(root)
+        self._lost = {name.stem for name in self.codes}
+
+    def rebuild_record(self, name: ShardName) -> bool:
+        """Write the record and the table of a shard again from the shard; return whether that could be done."""
+        path = self._root / name.path
+        if self.codes[name] & {"end", "missing_shard", "unreadable"} or not path.is_file():
+            return False
+        scan = scan_shard(self._root, name.path)
+        if scan.problems or scan.sha256 not in self._checksums.get(name.stem, {scan.sha256}):
+            return False
+        rows = self._rows(name, scan.keys)
+        if rows is None:
+            return False
+        discard_work(self._root, name)
+        try:
+            publish_record(self._root, name, scan.table, rows, size=scan.size, sha256=scan.sha256, md5=scan.md5)
+        except (ValueError, OverflowError):
+            return False  # no table can hold it
+        self._lost.remove(name.stem)
+        self._result.repaired[name.path] = "its record was made again from the shard"
+        return True
+
+    def accepts(self, record: ShardRecord) -> bool:
+        """Return whether a shard that was made again has a recorded checksum, or that of the shard that is there."""
+        name, path = ShardName.parse(record.path), self._root / record.path
+        known = self._checksums.get(name.stem, {record.sha256})
+        if record.sha256 not in known and not (path.is_file() and _sha256(path) == record.sha256):
+            self._result.failed[record.path] = f"made again, it is not what was recorded: {self._changes(name, record)}"
+            return False
+        self._result.repaired[record.path] = "made again"
+        return True
+
+    def _rows(self, name: ShardName, keys: tuple[str, ...]) -> list[Row] | None:
+        """Return the ledger's rows of a shard, None where the ledger does not tell them for sure."""
+        try:
+            lines = (self._root / HIDDEN / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+            rows = {row["key"]: row for row in map(json.loads, lines) if row["code"] != "duplicate"}
+        except (OSError, ValueError, TypeError, KeyError):
+            return None
+        other: set[str] = set()
+        for path in (self._root / HIDDEN / "shards").glob("*.json"):
+            if path.stem not in self._lost:
+                with suppress(ShardFormatError):
+                    other |= {row["key"] for row in read_record(path).ledger}
+        own = [rows[key] for key in keys if key in rows and key not in other and rows[key]["status"] == "packed"]
+        failed = [row for key, row in rows.items()
+                  if key not in other and row["status"] != "packed" and row["split"] == name.split]  # fmt: skip
+        alone = sum(damaged.split == name.split for damaged in self.codes) == 1
+        return [*own, *failed] if len(own) == len(keys) and (alone or not failed) else None
+
+    def _changes(self, name: ShardName, made: ShardRecord) -> str:
+        """Say which inputs came out otherwise than recorded."""
+        before: dict[str, tuple[str, str]] = {}
+        with suppress(ShardFormatError, OSError):
+            before = _outcomes(read_record(record_path(self._root, name)))
+        after = _outcomes(made)
+        changed = [key for key in after if before.get(key, after[key]) != after[key]]
+        if not changed:
+            return "a source file or the ffmpeg has changed"
+        first = changed[0]
+        was, now = (" ".join(filter(None, states[first])) for states in (before, after))
+        return f"{len(changed)} inputs came out otherwise, {first} for one was {was} and is {now}"
+
+
+def _outcomes(record: ShardRecord) -> dict[str, tuple[str, str]]:
+    return {row["key"]: (row["status"], row["code"]) for row in record.ledger}
+
+
+def _recorded_checksums(root: Path) -> dict[str, set[str]]:
+    """Return the checksums of each shard that its record or the manifest names: one of the two may be damaged."""
+    found: dict[str, set[str]] = {}
+    for path in (root / HIDDEN / "shards").glob("*.json"):
+        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            values = json.loads(path.read_bytes())
+            if values["path"].endswith(f"-{path.stem}.tar"):
+                found[path.stem] = {str(values["sha256"])}
+    with suppress(ShardError, ValueError):
+        for entry in read_manifest(root):
+            found.setdefault(ShardName.parse(entry.path).stem, set()).add(entry.sha256)
+    return found
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _finish(root: Path, problems: Sequence[Problem], result: Repair) -> None:

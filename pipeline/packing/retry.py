@@ -16,7 +16,7 @@ from avcorr.shards.format.clip import Clip
 from avcorr.shards.index.layout import ShardName, record_path, write_json
 from avcorr.shards.index.record import ShardRecord, read_record
 from avcorr.shards.reader import read_clips
-from avcorr.shards.writer import ShardWriter
+from avcorr.shards.writer import ShardWriter, discard_work
 
 from ..sources.source import Source
 from .plan import PlannedShard
@@ -71,7 +71,7 @@ class ShardRebuild:
         """Note another failure."""
         self._rows[row["key"]] = row
 
-    def publish(self) -> None:
+    def publish(self, accepts: Callable[[ShardRecord], bool]) -> None:
         """Put the shard in the place of the present one, or write only what was tried."""
         if self._writer is None:
             rows = tuple(self._rows[row["key"]] for row in self._record.ledger)
@@ -79,7 +79,7 @@ class ShardRebuild:
             write_json(record_path(self._root, self._shard.name), record.to_json())
         else:
             self._copy_before("")
-            self._writer.publish()
+            self._writer.publish(accepts)
 
     def close(self) -> None:
         """Let go of the files."""
@@ -95,8 +95,7 @@ class ShardRebuild:
                 if hashlib.file_digest(file, "sha256").hexdigest() != self._record.sha256:
                     raise ShardTruncatedError(f"{path} is damaged, so nothing is added to it; make it whole first")
             self._present = read_clips(self._root, self._record)
-        work = ShardWriter(self._root, self._shard.name, [])  # what an interrupted attempt left is not taken up
-        work.close()
+        discard_work(self._root, self._shard.name)  # what an interrupted attempt left is not taken up
         self._writer = ShardWriter(self._root, self._shard.name, [source.key for source in self._shard.sources])
 
     def _copy_before(self, key: str) -> None:

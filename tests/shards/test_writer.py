@@ -183,3 +183,15 @@ def test_a_shard_of_failures_leaves_a_record_and_no_tar(tmp_path: Path) -> None:
     finish_dataset(tmp_path)
     assert [len(record.ledger) for record in Index(tmp_path).shards] == [1]
     assert list(verify(tmp_path, full=True)) == []
+
+
+def test_a_shard_that_is_refused_leaves_what_is_there(tmp_path: Path, whole: bytes) -> None:
+    write(tmp_path)
+    (tmp_path / NAME.path).write_bytes(whole[:2048])
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    asked: list[str] = []
+    with ShardWriter(tmp_path, NAME, ["va"]) as writer:
+        writer.add(make_clip("va"), row("va"))
+        writer.publish(lambda record: bool(asked.append(record.sha256)))
+    assert len(asked) == 1 and asked[0] != read_record(record_path(tmp_path, NAME)).sha256
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

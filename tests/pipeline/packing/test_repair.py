@@ -114,6 +114,40 @@ def test_a_changed_source_is_said_and_nothing_replaced(tmp_path: Path, make_vide
     assert list(verify(root, full=True)) == []
 
 
+def test_a_lost_record_and_a_changed_source_are_told_by_the_manifest(root: Path, videos: Path, tmp_path: Path) -> None:
+    """Neither the record nor the shard tells any more what was there."""
+    record_path(root, NAME).unlink()
+    os.truncate(root / NAME.path, 10240)
+    sources = find_sources(videos)
+    path = next(Path(source.path) for source in sources.sources if source.key in keys_of_split(root, "train"))
+    changed = shutil.copytree(videos, tmp_path / "changed") / path.relative_to(videos)
+    changed.write_bytes(b"")
+    before = digests(root)
+    result = mend(root, tmp_path / "changed")
+    assert "made again, it is not what was recorded" in result.failed[NAME.path]
+    assert digests(root) == before and not any((root / HIDDEN / "work").glob(f"{NAME.stem}*"))
+    assert not mend(root, videos).failed and list(verify(root, full=True)) == []
+
+
+def keys_of_split(root: Path, split: str) -> set[str]:
+    """Return the keys that the ledger has of a split and no record tells of: those of a shard whose record is lost."""
+    known = {row["key"] for path in (root / HIDDEN / "shards").glob("*.json") for row in read_record(path).ledger}
+    rows = map(json.loads, (root / HIDDEN / "ledger.jsonl").read_text().splitlines())
+    return {row["key"] for row in rows if row["split"] == split} - known
+
+
+def test_what_an_interrupted_retry_left_is_not_taken_up(root: Path, shards: Path, videos: Path) -> None:
+    """Neither by the packer, nor for the shard whose record alone is lost."""
+    work = root / HIDDEN / "work"
+    for damage in (lambda: record_path(root, NAME).unlink(), lambda: os.truncate(root / NAME.path, 10240)):
+        damage()
+        work.mkdir(exist_ok=True)
+        (work / f"{NAME.stem}.tar").write_bytes(b"x" * 1000)
+        (work / f"{NAME.stem}.jsonl").write_bytes(b"x")
+        assert not mend(root, videos).failed
+        assert digests(root) == digests(shards) and list(verify(root, full=True)) == []
+
+
 def test_other_sources_are_refused(root: Path, videos: Path) -> None:
     CASES["shard missing"].damage(root)
     result = mend(root, videos / "train")
