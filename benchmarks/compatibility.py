@@ -24,7 +24,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from avcorr.shards.dataset import Dataset
-from avcorr.shards.index.layout import HIDDEN
+from avcorr.shards.index.layout import INDEX
 from avcorr.shards.index.manifest import read_manifest
 
 Found = dict[str, tuple[int, int]]
@@ -62,7 +62,7 @@ def wids(root: Path, split: str) -> Found:
     """Fetch every sample by its number."""
     from wids import ShardListDataset
 
-    index = str(root / HIDDEN / f"wids-{split}.json")
+    index = str(root / INDEX / f"wids-{split}.json")
     dataset = ShardListDataset(index, localname=lambda url: url, transformations=[])
     samples = (dataset[number] for number in range(len(dataset)))
     return {sample["__key__"]: tuple(len(sample[name].read()) for name in (".wav", ".mjpg")) for sample in samples}
@@ -215,7 +215,7 @@ def dali(root: Path, split: str) -> Found:
     from nvidia.dali import fn, pipeline_def
 
     paths = tars(root, split)
-    indices = [str(root / HIDDEN / "dali" / split / f"{Path(path).stem}.idx") for path in paths]
+    indices = [str(root / INDEX / "dali" / split / f"{Path(path).stem}.idx") for path in paths]
 
     @pipeline_def(batch_size=1, num_threads=1, device_id=None)
     def clips() -> tuple[object, ...]:
@@ -234,7 +234,7 @@ def dali_index(root: Path, split: str) -> Found:
     """Parse DALI's index and read the tars by it."""
     found: Found = {}
     for path in tars(root, split):
-        header, *lines = (root / HIDDEN / "dali" / split / f"{Path(path).stem}.idx").read_text().splitlines()
+        header, *lines = (root / INDEX / "dali" / split / f"{Path(path).stem}.idx").read_text().splitlines()
         data = Path(path).read_bytes()
         if header != f"v1.2 {len(lines)}":
             raise ValueError(f"the header is {header}")

@@ -26,7 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from avcorr.pipeline.sources.find import VIDEO_SUFFIXES
-from avcorr.shards.index.layout import HIDDEN
+from avcorr.shards.index.layout import DATASET, LEDGER
 from tests.support.hostile import NAMES, claim, cut, flip, make_nodes, misdate, run_shard, widen
 
 WITNESS = "sound-witness"
@@ -101,9 +101,7 @@ def judge(tally: Tally, root: Path, names: set[str], code: int | None, said: str
     if code != 0 or "Traceback" in said:
         tally.errors.append(f"{'hung' if code is None else f'ended with {code}'}: {said[-2000:]}")
         return
-    rows: list[dict[str, Any]] = [
-        json.loads(line) for line in (root / HIDDEN / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
+    rows: list[dict[str, Any]] = [json.loads(line) for line in (root / LEDGER).read_text(encoding="utf-8").splitlines()]
     if {row["source"] for row in rows} != names or len(rows) != len(names):
         tally.errors.append(f"{len(rows)} rows of the ledger for {len(names)} inputs")
     if witness(root) != expected:
@@ -150,7 +148,7 @@ def run_round(
 
 def steal(folder: Path, names: list[str], chance: random.Random, done: threading.Event) -> None:
     """Delete half of the files one by one, and put another in the place of every fourth, once decoding has begun."""
-    while not (folder.parent / "root" / HIDDEN / "dataset.json").exists() and not done.wait(0.02):
+    while not (folder.parent / "root" / DATASET).exists() and not done.wait(0.02):
         pass
     chance.shuffle(names)
     for number, name in enumerate(names):

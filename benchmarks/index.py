@@ -26,7 +26,7 @@ from avcorr.shards.dataset import Dataset
 from avcorr.shards.format.clip import ClipMetadata
 from avcorr.shards.format.tar import BLOCK, Member
 from avcorr.shards.index.clip_table import TableWriter
-from avcorr.shards.index.layout import ShardName, table_path, write_atomically
+from avcorr.shards.index.layout import ShardName, write_atomically
 from avcorr.shards.index.manifest import ShardEntry, write_manifest
 
 RATE, SECONDS, ROUNDS = 16000, 10, 20_000
@@ -58,7 +58,7 @@ def write(root: Path, clips: int, frames: int, per_shard: int) -> None:
                 end = members[-1].end
             writer.add(ClipMetadata(**values), members)
         (data, digest), shard = writer.encode(), ShardName("x", "train", number)
-        path, count = table_path(root, shard), min(per_shard, clips - first)
+        path, count = root / shard.table, min(per_shard, clips - first)
         write_atomically(path, data)
         entries.append(
             ShardEntry(shard.path, "train", count, count * frames, count * SECONDS, end, "0" * 64, "0" * 32,

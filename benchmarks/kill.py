@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 
 def digests(root: Path) -> dict[str, str]:
     """Return the sha256 of each shard and of each shard's columns."""
-    paths = [*root.glob("*/*.tar"), *root.glob(".avcorr/shards/*.npz")]
+    paths = [*root.glob("*/*.tar"), *root.glob("__index__/clips/*.parquet")]
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 

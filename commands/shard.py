@@ -3,7 +3,7 @@
 import argparse
 
 import avcorr
-from avcorr.shards.index.layout import HIDDEN
+from avcorr.shards.index.layout import LEDGER
 
 from .errors import CommandError
 
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  {code}: {count}")
     print(f"{done.shards} shards, {done.size / 1e6:.1f} MB, in {done.seconds:.1f} s: {out}")
     if not done.packed:
-        raise CommandError(f"nothing could be packed; {out}/{HIDDEN}/ledger.jsonl says why for each input")
+        raise CommandError(f"nothing could be packed; {out}/{LEDGER} says why for each input")
     if arguments.strict and done.failed:
         raise CommandError(f"{done.failed} inputs failed and --strict was given; the ledger says why")
     return 0

@@ -13,7 +13,7 @@ from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from .format.clip import MEMBERS, Clip, ClipMetadata
 from .index.clip_table import Table
 from .index.facts import require_dataset
-from .index.layout import HIDDEN, ShardName
+from .index.layout import ShardName
 from .index.ledger import iter_ledger
 from .index.manifest import ShardEntry, read_manifest
 from .index.record import ShardRecord, iter_records
@@ -65,7 +65,7 @@ class Index:
             ShardFormatError: when a table is missing or damaged.
         """
         shards = [shard for shard in self.shards if shard.clips and split in ("", shard.split)]
-        paths = [f"{HIDDEN}/shards/{ShardName.parse(shard.path).stem}.parquet" for shard in shards]
+        paths = [ShardName.parse(shard.path).table for shard in shards]
         for shard, path, data in zip(shards, paths, self.store.read_all(paths), strict=True):
             yield shard, Table(f"{self.store.url}/{path}", shard.table_sha256, data, columns)
 

@@ -18,16 +18,7 @@ from .errors import ShardError, ShardFormatError
 from .format.clip import Clip, ClipMetadata
 from .format.tar import closing, encode_member, locate_members
 from .index.clip_table import TableWriter, read_rows
-from .index.layout import (
-    HIDDEN,
-    MANIFEST,
-    ShardName,
-    record_path,
-    sync_folder,
-    table_path,
-    write_atomically,
-    write_json,
-)
+from .index.layout import MANIFEST, WORK, ShardName, sync_folder, write_atomically, write_json
 from .index.record import ShardRecord, read_record
 
 
@@ -43,7 +34,7 @@ class ShardWriter:
 
     def __init__(self, root: Path, name: ShardName, keys: Sequence[str]) -> None:
         self._root, self._name, self._keys = root, name, tuple(keys)
-        work = root / HIDDEN / "work"
+        work = root / WORK
         work.mkdir(parents=True, exist_ok=True)
         self._part = work / f"{name.stem}.tar"
         self._journal_path = work / f"{name.stem}.jsonl"
@@ -205,7 +196,7 @@ def publish_record(
 def discard_work(root: Path, name: ShardName) -> None:
     """Delete what an attempt at a shard has written under `work/`."""
     for suffix in ("tar", "jsonl"):
-        (root / HIDDEN / "work" / f"{name.stem}.{suffix}").unlink(missing_ok=True)
+        (root / WORK / f"{name.stem}.{suffix}").unlink(missing_ok=True)
 
 
 def finish_publication(root: Path, name: ShardName) -> bool:
@@ -214,11 +205,11 @@ def finish_publication(root: Path, name: ShardName) -> bool:
     All renames are repeated until they hold, so this is safe to call at any time and any number of times. What others
     keep of the dataset as a whole is removed first: it would be out of date.
     """
-    pending, final = _pending_record(root, name), record_path(root, name)
+    pending, final = _pending_record(root, name), root / name.record
     if pending.exists():
         record = read_record(pending)
-        target, part = root / name.path, root / HIDDEN / "work" / f"{name.stem}.tar"
-        (root / HIDDEN / MANIFEST).unlink(missing_ok=True)
+        target, part = root / name.path, root / WORK / f"{name.stem}.tar"
+        (root / MANIFEST).unlink(missing_ok=True)
         target.with_name(f"{target.name}.idx").unlink(missing_ok=True)
         if part.exists():
             if record.clips:
@@ -233,26 +224,28 @@ def finish_publication(root: Path, name: ShardName) -> bool:
         pending.replace(final)
         sync_folder(final.parent)
     if final.exists():
-        (root / HIDDEN / "work" / f"{name.stem}.jsonl").unlink(missing_ok=True)
+        (root / WORK / f"{name.stem}.jsonl").unlink(missing_ok=True)
         return True
     return False
 
 
 def _publish_table(root: Path, name: ShardName, record: ShardRecord) -> None:
     """Give the table its final name; make it again where it got lost."""
-    pending, final = _pending_table(root, name), table_path(root, name)
+    pending, final = _pending_table(root, name), root / name.table
     if pending.exists():
+        final.parent.mkdir(parents=True, exist_ok=True)
         pending.replace(final)
+        sync_folder(final.parent)
     elif record.clips and not final.exists():
         write_atomically(final, read_rows(root / name.path).encode()[0])
 
 
 def _pending_table(root: Path, name: ShardName) -> Path:
-    return root / HIDDEN / "work" / f"{name.stem}.parquet"
+    return root / WORK / f"{name.stem}.parquet"
 
 
 def _pending_record(root: Path, name: ShardName) -> Path:
-    return root / HIDDEN / "work" / f"{name.stem}.record.json"
+    return root / WORK / f"{name.stem}.record.json"
 
 
 def _parse_line(line: bytes) -> dict[str, Any] | None:

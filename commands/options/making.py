@@ -39,7 +39,7 @@ def add_options(add: Add) -> None:
     added.add_argument("--dry-run", action="store_true", help="print the plan, write nothing")
     added.add_argument("--strict", action="store_true", help="exit with 1 if any input failed")
     added.add_argument("--energon", action="store_true", help="write .nv-meta and *.tar.idx for Megatron Energon, too")
-    added.add_argument("--dali", action="store_true", help="write .avcorr/dali/*.idx for NVIDIA DALI, too")
+    added.add_argument("--dali", action="store_true", help="write __index__/dali/*.idx for NVIDIA DALI, too")
     add_workers(added, "ffmpeg processes at once (default: one a core)")
     add_config(added)
 

@@ -10,7 +10,7 @@ from typing import Any
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.format.clip import FORMAT_VERSION
 from avcorr.shards.index.facts import read_dataset
-from avcorr.shards.index.layout import HIDDEN, write_json
+from avcorr.shards.index.layout import DATASET, WORK, write_json
 
 from ..errors import OutputError
 from ..settings import ShardSettings
@@ -29,8 +29,8 @@ def check_folder(root: Path) -> None:
         OutputError: when nothing can be written there.
     """
     try:
-        (root / HIDDEN / "work").mkdir(parents=True, exist_ok=True)
-        probe = root / HIDDEN / "work" / ".writable"
+        (root / WORK).mkdir(parents=True, exist_ok=True)
+        probe = root / WORK / ".writable"
         probe.write_bytes(b"1")
         probe.unlink()
     except OSError as error:
@@ -76,7 +76,7 @@ def claim(root: Path, sources: SourceList, settings: ShardSettings, version: str
     }
     present = read_dataset(root)
     if present is None:
-        write_json(root / HIDDEN / "dataset.json", identity)
+        write_json(root / DATASET, identity)
     elif present != identity:
         raise DatasetMismatchError(
             f"{root} holds shards of another configuration ({'; '.join(_differences(present, identity))}); "

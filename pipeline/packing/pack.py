@@ -16,7 +16,7 @@ from typing import Any
 
 from avcorr.shards.ahead import map_ahead
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index.layout import HIDDEN, ShardName
+from avcorr.shards.index.layout import WORK, ShardName
 from avcorr.shards.index.ledger import write_ledger
 from avcorr.shards.index.record import ShardRecord, iter_records
 from avcorr.shards.writer import ShardWriter, discard_work, finish_publication
@@ -165,7 +165,7 @@ class _Packer:
 
     def _sweep(self, plan: Iterable[PlannedShard]) -> None:
         """Delete what an interrupted retry or repair left of shards that are complete."""
-        left = {path.stem for path in (self._root / HIDDEN / "work").glob("*.tar")}
+        left = {path.stem for path in (self._root / WORK).glob("*.tar")}
         for shard in plan if left else ():
             if shard.name.stem in left and finish_publication(self._root, shard.name):
                 discard_work(self._root, shard.name)

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from avcorr.shards.index.layout import HIDDEN
+from avcorr.shards.index.layout import CACHE
 
 from ..decoding.ffmpeg import find_ffmpeg
 from ..decoding.probe import Durations
@@ -47,7 +47,7 @@ def read_sources(
             find_sources(path)  # a wrong --source leaves no trace of a dataset
     check_folder(root)
     with writing_to(root):
-        return _read(given, root / HIDDEN / "cache", settings, videos, workers)
+        return _read(given, root / CACHE, settings, videos, workers)
 
 
 def _read(

@@ -24,7 +24,7 @@ from avcorr.shards.errors import DatasetMismatchError, ShardError, ShardFormatEr
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.index.clip_table import repair_table
 from avcorr.shards.index.facts import read_dataset
-from avcorr.shards.index.layout import HIDDEN, ShardName, record_path, write_json
+from avcorr.shards.index.layout import DATASET, INDEX, LEDGER, RECORDS, ShardName, record_path, write_json
 from avcorr.shards.index.ledger import write_ledger
 from avcorr.shards.index.manifest import read_manifest
 from avcorr.shards.index.record import ShardRecord, iter_records, read_record
@@ -91,7 +91,7 @@ def repair(
             result.repaired[path] = "deleted, as asked"
     for path in dict.fromkeys(problem.path for problem in problems if problem.code == "table"):
         if _shard_of(path, settings.name) not in shards.codes:  # else its table came with the shard
-            repair_table(root, (root / path).with_suffix(".json"))
+            repair_table(root, root / record_path(Path(path).stem))
             result.repaired[path] = "made again from the shard"
     _finish(root, problems, result)
     for problem in verify(root, workers=workers):
@@ -154,12 +154,12 @@ class _Shards:
     def _rows(self, name: ShardName, keys: tuple[str, ...]) -> list[Row] | None:
         """Return the ledger's rows of a shard, None where the ledger does not tell them for sure."""
         try:
-            lines = (self._root / HIDDEN / "ledger.jsonl").read_text(encoding="utf-8").splitlines()
+            lines = (self._root / LEDGER).read_text(encoding="utf-8").splitlines()
             rows = {row["key"]: row for row in map(json.loads, lines) if row["code"] != "duplicate"}
         except (OSError, ValueError, TypeError, KeyError):
             return None
         other: set[str] = set()
-        for path in (self._root / HIDDEN / "shards").glob("*.json"):
+        for path in (self._root / RECORDS).glob("*.json"):
             if path.stem not in self._lost:
                 with suppress(ShardFormatError):
                     other |= {row["key"] for row in read_record(path).ledger}
@@ -173,7 +173,7 @@ class _Shards:
         """Say which inputs came out otherwise than recorded."""
         before: dict[str, tuple[str, str]] = {}
         with suppress(ShardFormatError, OSError):
-            before = _outcomes(read_record(record_path(self._root, name)))
+            before = _outcomes(read_record(self._root / name.record))
         after = _outcomes(made)
         changed = [key for key in after if before.get(key, after[key]) != after[key]]
         if not changed:
@@ -190,7 +190,7 @@ def _outcomes(record: ShardRecord) -> dict[str, tuple[str, str]]:
 def _recorded_checksums(root: Path) -> dict[str, set[str]]:
     """Return the checksums of each shard that its record or the manifest names: one of the two may be damaged."""
     found: dict[str, set[str]] = {}
-    for path in (root / HIDDEN / "shards").glob("*.json"):
+    for path in (root / RECORDS).glob("*.json"):
         with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
             values = json.loads(path.read_bytes())
             if values["path"].endswith(f"-{path.stem}.tar"):
@@ -212,7 +212,7 @@ def _finish(root: Path, problems: Sequence[Problem], result: Repair) -> None:
         rows: list[Row] = [row for record in iter_records(root) for row in record.ledger]
     except ShardFormatError:
         return  # the last look tells it
-    path = root / HIDDEN / "ledger.jsonl"
+    path = root / LEDGER
     whole = len(rows) == (read_dataset(root) or {}).get("inputs", len(rows))
     if whole or path.exists():
         write_ledger(root, [*rows, *_duplicate_rows(path)])
@@ -243,25 +243,23 @@ def repair_settings(root: Path, ffmpeg: str = "") -> ShardSettings:
     """
     dataset = read_dataset(root)
     if dataset is None:
-        raise DatasetMismatchError(f"{root} holds no shards (no {HIDDEN}/dataset.json), so there is nothing to repair")
+        raise DatasetMismatchError(f"{root} holds no shards (no {DATASET}), so there is nothing to repair")
     try:
         return ShardSettings(**dataset["settings"], ffmpeg=ffmpeg)
     except (KeyError, TypeError, ValueError) as error:
-        raise ShardFormatError(
-            f"{root / HIDDEN / 'dataset.json'} has no settings that can be used ({error})"
-        ) from error
+        raise ShardFormatError(f"{root / DATASET} has no settings that can be used ({error})") from error
 
 
 def remember_sources(root: Path, sources: Sequence[Path], videos: Path | None) -> None:
     """Note where the sources of a dataset lie, as they were given, for `recall_sources`."""
     values = {"sources": [str(path) for path in sources], "videos": str(videos) if videos else ""}
-    write_json(root / HIDDEN / _SOURCES, values)
+    write_json(root / INDEX / _SOURCES, values)
 
 
 def recall_sources(root: Path) -> tuple[list[Path], Path | None]:
     """Return where the sources lay, relative to the folder that the program ran in; none where it is not known."""
     try:
-        values = json.loads((root / HIDDEN / _SOURCES).read_bytes())
+        values = json.loads((root / INDEX / _SOURCES).read_bytes())
         return [Path(path) for path in values["sources"]], Path(values["videos"]) if values["videos"] else None
     except (OSError, ValueError, TypeError, KeyError):
         return [], None

@@ -13,7 +13,7 @@ from typing import Any
 
 from avcorr.shards.errors import ShardTruncatedError
 from avcorr.shards.format.clip import Clip
-from avcorr.shards.index.layout import ShardName, record_path, write_json
+from avcorr.shards.index.layout import ShardName, write_json
 from avcorr.shards.index.record import ShardRecord, read_record
 from avcorr.shards.reader import read_clips
 from avcorr.shards.writer import ShardWriter, discard_work
@@ -42,7 +42,7 @@ class ShardRebuild:
         bring: Callable[[ShardName], None] | None = None,
     ) -> None:
         self._root, self._shard, self._bring = root, shard, bring
-        self._record: ShardRecord = read_record(record_path(root, shard.name))
+        self._record: ShardRecord = read_record(root / shard.name.record)
         self._rows: dict[str, Mapping[str, Any]] = {row["key"]: row for row in self._record.ledger}
         self._wanted = {
             row["key"]: row["attempts"] for row in self._record.ledger
@@ -76,7 +76,7 @@ class ShardRebuild:
         if self._writer is None:
             rows = tuple(self._rows[row["key"]] for row in self._record.ledger)
             record = replace(self._record, ledger=rows)
-            write_json(record_path(self._root, self._shard.name), record.to_json())
+            write_json(self._root / self._shard.name.record, record.to_json())
         else:
             self._copy_before("")
             self._writer.publish(accepts)

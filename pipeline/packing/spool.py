@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from avcorr.shards.ahead import map_ahead
 from avcorr.shards.format.clip import Clip, ClipMetadata
-from avcorr.shards.index.layout import HIDDEN, write_atomically
+from avcorr.shards.index.layout import WORK, write_atomically
 
 from ..decoding.decoder import Decoder, stopped_on_error
 from ..errors import MediaError, OutputError
@@ -35,7 +35,7 @@ class Spool:
     """Attempts that wait on disk, by key."""
 
     def __init__(self, root: Path) -> None:
-        self._folder = root / HIDDEN / "work" / "spool"
+        self._folder = root / WORK / "spool"
 
     def _path(self, key: str) -> Path:
         return self._folder / hashlib.sha256(key.encode()).hexdigest()[:2] / key

@@ -17,17 +17,16 @@ from types import TracebackType
 
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.index.facts import read_dataset
-from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, record_path, table_path
+from avcorr.shards.index.layout import DATASET, HIDDEN, MANIFEST, WORK, ShardName
 from avcorr.shards.index.record import iter_records, read_record
 from avcorr.shards.stores.bucket import Bucket
 
 logger = logging.getLogger(__name__)
 
+_OWN = f"{HIDDEN}/"
+"""What stays in the work folder."""
 _AHEAD = 2
 """Shards that wait to be sent while the next is made."""
-_OWN = (f"{HIDDEN}/work/", f"{HIDDEN}/cache/")
-"""What stays in the work folder."""
-_DATASET = f"{HIDDEN}/dataset.json"
 
 
 def default_work_folder(address: str) -> Path:
@@ -63,7 +62,7 @@ class Upload:
         """
         self._there = self._bucket.objects()
         here = read_dataset(self._work)
-        if _DATASET not in self._there:
+        if DATASET not in self._there:
             foreign = next((path for path in self._there if path.endswith(".tar") and here is None), None)
             if foreign:
                 raise DatasetMismatchError(
@@ -82,8 +81,8 @@ class Upload:
                 self._waiting.append(self._thread.submit(self._send, name))  # an earlier run did not come to it
             elif record.clips and size != record.size:
                 logger.warning("%s/%s is gone and is made again", self._bucket.store.url, record.path)
-                record_path(self._work, name).unlink()
-                table_path(self._work, name).unlink(missing_ok=True)
+                (self._work / name.record).unlink()
+                (self._work / name.table).unlink(missing_ok=True)
 
     def published(self, name: ShardName) -> None:
         """Send a shard that is whole, in the background; wait while too many are under way."""
@@ -96,9 +95,9 @@ class Upload:
         self._drain()
         path = self._work / name.path
         if not path.exists():
-            record = read_record(record_path(self._work, name))
+            record = read_record(self._work / name.record)
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial = self._work / HIDDEN / "work" / f"{name.stem}.fetched"
+            partial = self._work / WORK / f"{name.stem}.fetched"
             with self._bucket.store.stream(name.path, 0, record.size) as source, partial.open("wb") as target:
                 while data := source.read(1 << 20):
                     target.write(data)
@@ -115,8 +114,7 @@ class Upload:
             self._send(ShardName.parse(path.relative_to(self._work).as_posix()))
         files = sorted(path for path in self._work.rglob("*") if path.is_file())
         names = [name for path in files if not (name := path.relative_to(self._work).as_posix()).startswith(_OWN)]
-        manifest = f"{HIDDEN}/{MANIFEST}"
-        for name in [name for name in names if name != manifest] + [name for name in names if name == manifest]:
+        for name in [name for name in names if name != MANIFEST] + [name for name in names if name == MANIFEST]:
             self._put(name)
 
     def __enter__(self) -> "Upload":
@@ -133,16 +131,16 @@ class Upload:
 
         What describes the dataset as a whole is deleted first: it would be out of date.
         """
-        self._put(_DATASET)
-        record_file, tar = record_path(self._work, name), self._work / name.path
+        self._put(DATASET)
+        record_file, tar = self._work / name.record, self._work / name.path
         if tar.exists():
             record = read_record(record_file)
-            for stale in (f"{HIDDEN}/{MANIFEST}", f"{name.path}.idx"):
+            for stale in (MANIFEST, f"{name.path}.idx"):
                 if self._there.pop(stale, None):
                     self._bucket.delete(stale)
             self._bucket.put_file(name.path, tar, record.sha256, lambda: self._going_on)
             tar.unlink()
-        for path in (table_path(self._work, name), record_file):
+        for path in (self._work / name.table, record_file):
             if path.exists():
                 self._put(path.relative_to(self._work).as_posix())
 
@@ -161,7 +159,7 @@ class Upload:
     def _restore(self) -> None:
         """Fetch all but the shards, what the dataset is last: the folder counts as one from then on."""
         names = [name for name in sorted(self._there) if not name.endswith(".tar") and not name.startswith(_OWN)]
-        names.sort(key=lambda name: name == _DATASET)
+        names.sort(key=lambda name: name == DATASET)
         logger.info("going on with %s: %d files of its index are fetched", self._bucket.store.url, len(names))
         for name, data in zip(names, self._bucket.store.read_all(names), strict=True):
             path = self._work / name

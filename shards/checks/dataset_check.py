@@ -11,13 +11,13 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..ahead import map_ahead
 from ..errors import DatasetMismatchError, MissingObjectError, ShardError, StoreError
 from ..index.facts import require_dataset
-from ..index.layout import HIDDEN, MANIFEST, ShardName
+from ..index.layout import INDEX, LEDGER, MANIFEST, RECORDS, TABLES, WORK, ShardName, record_path
 from ..index.ledger import iter_ledger
 from ..index.manifest import load_manifest
 from ..index.record import record_names
@@ -105,7 +105,7 @@ def _audits(
 
 def _shared_keys(audit: Audit, keys: dict[str, str]) -> Iterator[Problem]:
     """Note the shard's keys; say which of them another shard has."""
-    where = audit.path or f"{HIDDEN}/shards/{audit.stem}.json"
+    where = audit.path or record_path(audit.stem)
     for key in dict.fromkeys(audit.keys):
         other = keys.setdefault(key.lower(), where)
         if other != where:
@@ -155,7 +155,6 @@ def _is_visible_tar(path: str) -> bool:
 def _ledger_problems(store: Store, dataset: dict[str, Any], audits: Sequence[Audit]) -> Iterator[Problem]:
     """Compare the number of inputs with the records, and the ledger with their rows."""
     inputs, wanted = sum(audit.inputs for audit in audits), dataset.get("inputs")
-    where = f"{HIDDEN}/ledger.jsonl"
     if type(wanted) is int and inputs < wanted:
         text = f"the records tell of {inputs} of {wanted} inputs; run the sharding again, or repair"
         yield Problem(".", "unfinished", text)
@@ -167,48 +166,46 @@ def _ledger_problems(store: Store, dataset: dict[str, Any], audits: Sequence[Aud
         digest = sum(row_digest(row) for row in iter_ledger(store) if row["code"] != "duplicate")
     except MissingObjectError:
         if wanted is not None:
-            yield Problem(where, "ledger", "is not there")
+            yield Problem(LEDGER, "ledger", "is not there")
         return
     except (OSError, StoreError, ValueError, TypeError, KeyError, RecursionError) as error:
-        yield Problem(where, "ledger", f"cannot be read ({error})")
+        yield Problem(LEDGER, "ledger", f"cannot be read ({error})")
         return
     if digest != sum(audit.rows_digest for audit in audits):
-        yield Problem(where, "ledger", "its rows are not those of the records")
+        yield Problem(LEDGER, "ledger", "its rows are not those of the records")
 
 
 def _manifest_problems(store: Store, audits: Sequence[Audit], *, whole: bool) -> Iterator[Problem]:
     """Compare the manifest with the records that can be read; an unfinished dataset has none."""
-    where = f"{HIDDEN}/{MANIFEST}"
     try:
         found, empty = load_manifest(store)
     except DatasetMismatchError:
         if whole:
-            yield Problem(where, "manifest", "is not there, though all inputs have been packed")
+            yield Problem(MANIFEST, "manifest", "is not there, though all inputs have been packed")
         return
     except (ShardError, OSError) as error:
-        yield Problem(where, "manifest", f"cannot be read ({error})")
+        yield Problem(MANIFEST, "manifest", f"cannot be read ({error})")
         return
-    stems = {f"{HIDDEN}/shards/{audit.stem}": audit for audit in audits}
-    unknown = {stem for stem, audit in stems.items() if audit.damaged}
-    listed = [entry for entry in found if entry.table.removesuffix(".parquet") not in unknown]
+    unknown = {audit.stem for audit in audits if audit.damaged}
+    listed = [entry for entry in found if PurePosixPath(entry.table).stem not in unknown]
     wanted = [audit.entry for audit in audits if audit.entry]
     changed = {entry.path for entry in {*listed} ^ {*wanted}}
-    nothing_in = {f"{stem}.json" for stem, audit in stems.items() if not audit.damaged and not audit.entry}
+    nothing_in = {record_path(audit.stem) for audit in audits if not audit.damaged and not audit.entry}
     if changed:
         text = f"{len(changed)} of its shards are not as their records say, {min(changed)} for one"
     elif listed != wanted:
         text = "names shards twice or in another order than the records"
-    elif nothing_in != {*empty} - {f"{stem}.json" for stem in unknown}:
+    elif nothing_in != {*empty} - {record_path(stem) for stem in unknown}:
         text = "names other records without clips than there are"
     else:
         return
-    yield Problem(where, "manifest", text)
+    yield Problem(MANIFEST, "manifest", text)
 
 
 def _leftovers(store: Store, names: Sequence[str]) -> Iterator[Problem]:
     """Name what an interrupted run left."""
     for path in names:
         folder, _, name = path.rpartition("/")
-        half_written = folder in (HIDDEN, f"{HIDDEN}/shards") and name.startswith(".") and name.endswith(".tmp")
-        if half_written or path.startswith(f"{HIDDEN}/work/"):
+        half_written = folder in (INDEX, RECORDS, TABLES) and name.startswith(".") and name.endswith(".tmp")
+        if half_written or path.startswith(f"{WORK}/"):
             yield Problem(path, "work", f"{store.size(path)} bytes of an interrupted run")

@@ -12,7 +12,7 @@ from ..exports.energon import FOLDER as ENERGON
 from ..exports.energon import encode_edges, energon_checks
 from ..exports.wids import wids_checks
 from ..index.clip_table import Table
-from ..index.layout import HIDDEN
+from ..index.layout import INDEX
 from ..index.manifest import ShardEntry
 from ..store import Store
 from .problem import Problem
@@ -29,7 +29,7 @@ def find_others(names: Sequence[str]) -> Others:
     """Return for whom there are files among the paths of a dataset. Where nothing can be listed, nothing is found."""
     return Others(
         energon=any(name.startswith(f"{ENERGON}/") or name.endswith(".tar.idx") for name in names),
-        dali=any(name.startswith(f"{HIDDEN}/{DALI}/") for name in names),
+        dali=any(name.startswith(f"{INDEX}/{DALI}/") for name in names),
     )
 
 

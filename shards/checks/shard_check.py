@@ -15,6 +15,7 @@ from typing import Any
 from ..errors import MissingBucketError, MissingObjectError, ShardFormatError, StoreAccessError, StoreError
 from ..format.tar import BLOCK, RECORD
 from ..index.clip_table import Table, find_table_problems
+from ..index.layout import table_path
 from ..index.manifest import ShardEntry, describe_shard
 from ..index.record import ShardRecord, parse_record
 from ..store import ByteRange, Store
@@ -99,7 +100,7 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
 
 def _read_table(store: Store, where: str, record: ShardRecord) -> tuple[Table | None, bytes, list[Problem]]:
     """Return a shard's table as far as it can be read, the bytes of its file, and why it cannot be read."""
-    path = _table_of(where)
+    path = table_path(PurePosixPath(where).stem)
     try:
         data = store.read(path)
     except (StoreAccessError, MissingBucketError):
@@ -110,10 +111,6 @@ def _read_table(store: Store, where: str, record: ShardRecord) -> tuple[Table | 
         return Table(f"{store.url}/{path}", record.table_sha256, data), data, []
     except ShardFormatError:
         return None, data, []
-
-
-def _table_of(where: str) -> str:
-    return where.removesuffix(".json") + ".parquet"
 
 
 def row_digest(row: Mapping[str, Any]) -> int:
@@ -171,7 +168,7 @@ def _derived_problems(
     store: Store, where: str, record: ShardRecord, scan: Scan | None, data: bytes, others: Others
 ) -> Iterator[Problem]:
     """Check what was derived from the shard: its table, and where its samples lie for energon and DALI."""
-    path, expected = _table_of(where), None
+    path, expected = table_path(PurePosixPath(where).stem), None
     if scan is not None and not scan.problems and len(scan.keys) == record.clips:  # else the shard is to blame
         try:
             scan.table.arrow()

@@ -5,13 +5,13 @@ It does not name the tables as a second config: `datasets` has one builder a car
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ..index.facts import read_dataset
-from ..index.layout import write_atomically
+from ..index.layout import TABLES, write_atomically
 from ..index.manifest import ShardEntry
 
 CARD = "README.md"
@@ -81,7 +81,7 @@ def card(settings: Mapping[str, Any], entries: Sequence[ShardEntry]) -> str:
         frames=f", up to {frames:g} a second, shorter side {side} pixels" if frames and side else "",
         table=_table(entries),
         split=next(iter(_splits(entries)), "train"),
-        tables=next((PurePosixPath(entry.table).parent.as_posix() for entry in entries), ""),
+        tables=TABLES,
     )
     return f"---\n{_front_matter(entries)}---\n{MARKER}\n{text}"
 

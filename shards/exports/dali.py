@@ -1,13 +1,13 @@
 """The index files of NVIDIA DALI's `fn.readers.webdataset`, as its tool wds2idx writes them.
 
-DALI is given their paths, so they lie in `.avcorr/dali/`, where no other loader takes them for shards.
+DALI is given their paths, so they lie in `__index__/dali/`, where no other loader takes them for shards.
 """
 
 from pathlib import Path, PurePosixPath
 
 from ..format.clip import MEMBERS
 from ..index.clip_table import Table
-from ..index.layout import HIDDEN, write_atomically
+from ..index.layout import INDEX, write_atomically
 from ..index.manifest import read_manifest
 
 VERSION = "v1.2"
@@ -32,7 +32,7 @@ def write_dali(root: Path) -> tuple[Path, ...]:
 def dali_path(shard: str) -> str:
     """Return the path of a shard's index; `shard` is that of the shard, both under the root."""
     path = PurePosixPath(shard)
-    return f"{HIDDEN}/{FOLDER}/{path.parent}/{path.stem}.idx"
+    return f"{INDEX}/{FOLDER}/{path.parent}/{path.stem}.idx"
 
 
 def encode_dali(table: Table) -> bytes:

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from ..index.layout import HIDDEN
+from ..index.layout import INDEX, remove_empty_work
 from ..index.manifest import iter_entries, write_manifest
 from . import dali, energon
 from .card import CARD, write_card
@@ -25,5 +25,6 @@ def finish_dataset(root: Path) -> None:
     write_manifest(root, entries)
     if (root / energon.FOLDER).is_dir() or any((root / f"{entry.path}.idx").exists() for entry in entries):
         energon.write_energon(root)
-    if (root / HIDDEN / dali.FOLDER).is_dir():
+    if (root / INDEX / dali.FOLDER).is_dir():
         dali.write_dali(root)
+    remove_empty_work(root)

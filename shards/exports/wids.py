@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..index.layout import HIDDEN, is_json_of, write_json
+from ..index.layout import INDEX, is_json_of, write_json
 from ..index.manifest import ShardEntry
 
-_NAME = re.compile(rf"{re.escape(HIDDEN)}/wids-[^/]*\.json")
+_NAME = re.compile(rf"{re.escape(INDEX)}/wids-[^/]*\.json")
 
 
 Check = Callable[[bytes], str]
@@ -17,11 +17,11 @@ Check = Callable[[bytes], str]
 
 
 def write_wids(root: Path, entries: Sequence[ShardEntry]) -> None:
-    """Write `.avcorr/wids-<split>.json`; `url` is relative to the file, as wids resolves it."""
+    """Write `__index__/wids-<split>.json`; `url` is relative to the file, as wids resolves it."""
     indexes = _indexes(entries)
     for path, index in indexes.items():
         write_json(root / path, index)
-    for written in (root / HIDDEN).glob("wids-*.json"):
+    for written in (root / INDEX).glob("wids-*.json"):
         if written.relative_to(root).as_posix() not in indexes:
             written.unlink()
 
@@ -50,7 +50,7 @@ def _indexes(entries: Sequence[ShardEntry]) -> dict[str, Any]:
     indexes: dict[str, Any] = {}
     for split in sorted({entry.split for entry in entries}):
         shards = [entry for entry in entries if entry.split == split]
-        indexes[f"{HIDDEN}/wids-{split}.json"] = {
+        indexes[f"{INDEX}/wids-{split}.json"] = {
             "__kind__": "wids-shard-index-v1",
             "wids_version": 1,
             "name": PurePosixPath(shards[0].path).name.rpartition("-")[0],

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import ShardFormatError
 from ..format.clip import MEMBERS, WAV_HEADER_BYTES, ClipMetadata
 from ..format.tar import BLOCK, Member, iter_members
-from .layout import write_atomically, write_json
+from .layout import table_path, write_atomically, write_json
 from .record import ShardRecord, read_record
 
 if TYPE_CHECKING:
@@ -296,7 +296,7 @@ def repair_table(root: Path, record_file: Path) -> None:
     record = read_record(record_file)
     rows = read_rows(root / record.path)
     data, digest = rows.encode()
-    write_atomically(record_file.with_suffix(".parquet"), data)
+    write_atomically(root / table_path(record_file.stem), data)
     clips, frames, seconds = rows.counts()
     changed = replace(
         record, clips=clips, frames=frames, seconds=seconds, clips_digest=digest,

@@ -7,15 +7,15 @@ from ..errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from ..format.clip import FORMAT_VERSION
 from ..store import Root
 from ..stores.open import open_store
-from .layout import HIDDEN
+from .layout import DATASET
 
 
 def read_dataset(root: Root) -> dict[str, Any] | None:
-    """Return `.avcorr/dataset.json`, or None where there is none."""
+    """Return `__index__/dataset.json`, or None where there is none."""
     store = open_store(root)
-    path = f"{store.url}/{HIDDEN}/dataset.json"
+    path = f"{store.url}/{DATASET}"
     try:
-        dataset: dict[str, Any] = json.loads(store.read(f"{HIDDEN}/dataset.json"))
+        dataset: dict[str, Any] = json.loads(store.read(DATASET))
         version = dataset["format"]
     except MissingObjectError:
         return None
@@ -27,11 +27,9 @@ def read_dataset(root: Root) -> dict[str, Any] | None:
 
 
 def require_dataset(root: Root) -> dict[str, Any]:
-    """Return `.avcorr/dataset.json`. Raises DatasetMismatchError where there is none."""
+    """Return `__index__/dataset.json`. Raises DatasetMismatchError where there is none."""
     store = open_store(root)
     dataset = read_dataset(store)
     if dataset is None:
-        raise DatasetMismatchError(
-            f"{store.url} holds no shards (no {HIDDEN}/dataset.json); make some with: avcorr shard"
-        )
+        raise DatasetMismatchError(f"{store.url} holds no shards (no {DATASET}); make some with: avcorr shard")
     return dataset

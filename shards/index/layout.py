@@ -3,12 +3,23 @@
 import json
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+INDEX = "__index__"
+"""The folder of the index. It is visible, so that whoever copies, zips or uploads a dataset takes it along; and
+`datasets`, which would take other visible files for clips, skips what begins with two underscores."""
+DATASET = f"{INDEX}/dataset.json"
+MANIFEST = f"{INDEX}/index.json"
+LEDGER = f"{INDEX}/ledger.jsonl"
+RECORDS = f"{INDEX}/shards"
+TABLES = f"{INDEX}/clips"
 HIDDEN = ".avcorr"
-MANIFEST = "index.json"
+"""What is no part of the dataset: work in progress, and what is kept to make the next run start sooner."""
+WORK = f"{HIDDEN}/work"
+CACHE = f"{HIDDEN}/cache"
 NUMBER = re.compile(r"\d{6}")
 
 
@@ -29,6 +40,16 @@ class ShardName:
     def path(self) -> str:
         """Return the shard's path under the root; its base name is unique over the splits."""
         return f"{self.split}/{self.dataset}-{self.stem}.tar"
+
+    @property
+    def record(self) -> str:
+        """Return the path of the shard's record under the root."""
+        return record_path(self.stem)
+
+    @property
+    def table(self) -> str:
+        """Return the path of the shard's table under the root."""
+        return table_path(self.stem)
 
     @classmethod
     def parse(cls, path: str) -> "ShardName":
@@ -75,11 +96,18 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def record_path(root: Path, name: ShardName) -> Path:
-    """Return where the record of a shard lies."""
-    return root / HIDDEN / "shards" / f"{name.stem}.json"
+def record_path(stem: str) -> str:
+    """Return the path of a record under the root; `stem` is `<split>-<six digits>`."""
+    return f"{RECORDS}/{stem}.json"
 
 
-def table_path(root: Path, name: ShardName) -> Path:
-    """Return where the table of a shard lies."""
-    return record_path(root, name).with_suffix(".parquet")
+def table_path(stem: str) -> str:
+    """Return the path of a table under the root; `stem` is `<split>-<six digits>`."""
+    return f"{TABLES}/{stem}.parquet"
+
+
+def remove_empty_work(root: Path) -> None:
+    """Remove the hidden folder as far as nothing is left in it, so that a finished dataset has none."""
+    for folder, _, _ in os.walk(root / HIDDEN, topdown=False):
+        with suppress(OSError):
+            os.rmdir(folder)

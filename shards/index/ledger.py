@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..store import Store
-from .layout import HIDDEN
+from .layout import LEDGER
 
 _RUN_ROWS = 20_000
 
@@ -45,7 +45,7 @@ def _entries(run: IO[str]) -> Iterator[tuple[str, str, str]]:
 
 def iter_ledger(store: Store) -> Iterator[dict[str, Any]]:
     """Yield the rows of the ledger, one in memory. Raises MissingObjectError where there is none."""
-    path = f"{HIDDEN}/ledger.jsonl"
+    path = LEDGER
     with store.stream(path, 0, store.size(path)) as file:
         for line in io.TextIOWrapper(file, encoding="utf-8"):
             yield json.loads(line)
@@ -53,4 +53,4 @@ def iter_ledger(store: Store) -> Iterator[dict[str, Any]]:
 
 def write_ledger(root: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write the ledger, one JSON object a line, sorted by input."""
-    write_sorted(root / HIDDEN / "ledger.jsonl", rows)
+    write_sorted(root / LEDGER, rows)

@@ -3,14 +3,14 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from ..format.clip import FORMAT_VERSION
 from ..store import Root, Store
 from ..stores.open import open_store
-from .layout import HIDDEN, MANIFEST
+from .layout import MANIFEST, RECORDS, record_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +65,12 @@ def record_names(store: Store) -> list[str]:
         ShardFormatError: when that is damaged.
     """
     if store.lists:
-        return [path for path in store.list(f"{HIDDEN}/shards") if path.endswith(".json")]
-    where = f"{store.url}/{HIDDEN}/{MANIFEST}"
+        return [path for path in store.list(RECORDS) if path.endswith(".json")]
+    where = f"{store.url}/{MANIFEST}"
     try:
-        values = json.loads(store.read(f"{HIDDEN}/{MANIFEST}"))
+        values = json.loads(store.read(MANIFEST))
         tables = [entry["table"] for entry in values["shards"]]
-        return sorted([*values.get("empty", []), *(f"{path.removesuffix('.parquet')}.json" for path in tables)])
+        return sorted([*values.get("empty", []), *(record_path(PurePosixPath(path).stem) for path in tables)])
     except MissingObjectError as error:
         raise DatasetMismatchError(f"{where} is not there; over HTTP only a finished dataset can be read") from error
     except (ValueError, KeyError, TypeError) as error:

@@ -51,6 +51,6 @@ def open_store(root: Root, *, retry: RetryPolicy | None = None, cache: Cache | N
         raise StoreError(f"{root} begins with {parts.scheme}://; shards are read from a path, {known}")
     if parts.query or parts.fragment:
         plain = parts._replace(query="", fragment="").geturl()  # a query may be a signature, which is a secret
-        raise StoreError(f"{plain} has a query; give the plain address of the folder that holds .avcorr/")
+        raise StoreError(f"{plain} has a query; give the plain address of the folder that holds __index__/")
     store = OPENERS[parts.scheme](root, retry or RetryPolicy())
     return CachedStore(store, cache) if cache else store

@@ -21,7 +21,7 @@ import simplejpeg
 
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.clip import FORMAT_VERSION, Clip, ClipMetadata, wav_header
-from avcorr.shards.index.layout import HIDDEN, ShardName, write_json
+from avcorr.shards.index.layout import DATASET, ShardName, write_json
 from avcorr.shards.index.ledger import write_ledger
 from avcorr.shards.writer import ShardWriter
 
@@ -79,7 +79,7 @@ def main() -> None:
     """Write the dataset and what is expected of it."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     clips = [make_clip(number) for number in range(2)]
-    write_json(FOLDER / HIDDEN / "dataset.json", {"format": FORMAT_VERSION, "settings": {"name": NAME.dataset}})
+    write_json(FOLDER / DATASET, {"format": FORMAT_VERSION, "settings": {"name": NAME.dataset}})
     rows = [{"key": clip.key, "source": clip.metadata.source, "split": "train", "status": "packed", "code": ""}
             for clip in clips]  # fmt: skip
     with ShardWriter(FOLDER, NAME, [clip.key for clip in clips]) as writer:

@@ -11,7 +11,7 @@ from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.dataset import Dataset, Index
 from avcorr.shards.format.clip import FORMAT_VERSION, ClipMetadata
 from avcorr.shards.index.clip_table import find_table_problems
-from avcorr.shards.index.layout import HIDDEN, ShardName, table_path
+from avcorr.shards.index.layout import RECORDS, TABLES, ShardName
 from avcorr.shards.reader import read_clips
 from avcorr.shards.writer import ShardWriter
 from tests.golden.make import NAME, describe
@@ -41,7 +41,7 @@ def test_the_shard_is_read_byte_for_byte(version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_table_is_read(version: str) -> None:
     root, expected = GOLDEN / version, json.loads((GOLDEN / f"{version}.json").read_text(encoding="utf-8"))
-    assert not list(find_table_problems(table_path(root, NAME), Index(root).shards[0]))
+    assert not list(find_table_problems(root / NAME.table, Index(root).shards[0]))
     clips, shard = Dataset(root).clips(), (root / NAME.path).read_bytes()
     for found, clip in zip(clips, expected["clips"], strict=True):
         assert found.frame_times.tolist() == [round(1e6 * time) for time in clip["metadata"]["frame_times"]]
@@ -72,4 +72,5 @@ def test_fields_of_later_revisions_are_ignored() -> None:
 def test_the_golden_dataset_is_committed_whole() -> None:
     """The hidden folder too, which a careless .gitignore would leave out."""
     root = GOLDEN / f"v{FORMAT_VERSION}"
-    assert {path.name for path in (root / HIDDEN / "shards").iterdir()} == {f"{NAME.stem}.json", f"{NAME.stem}.parquet"}
+    assert [path.name for path in (root / RECORDS).iterdir()] == [f"{NAME.stem}.json"]
+    assert [path.name for path in (root / TABLES).iterdir()] == [f"{NAME.stem}.parquet"]

@@ -26,14 +26,14 @@ from avcorr.shards.index.clip_table import (
     read_rows,
     repair_table,
 )
-from avcorr.shards.index.layout import HIDDEN, MANIFEST
+from avcorr.shards.index.layout import MANIFEST, TABLES, ShardName
 from avcorr.shards.index.manifest import iter_entries, read_manifest
 from avcorr.shards.reader import read_clips
 from avcorr.shards.store import ByteRange
 from tests.shards.test_writer import make_clip
 from tests.support.tables import table_of
 
-TRAIN = Path(HIDDEN) / "shards" / "train-000000"
+TRAIN = ShardName("clips", "train", 0)
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_table_holds_what_the_tar_and_the_metadata_hold(shards: Path) -> None:
         assert table[name].tolist() == [getattr(clip.metadata, name) for clip in clips]
     for name in fields(clips[0].metadata):
         assert [row[name.name] for row in table.rows()] == [getattr(clip.metadata, name.name) for clip in clips]
-    assert read_rows(shards / record.path).encode()[0] == (shards / f"{TRAIN}.parquet").read_bytes()
+    assert read_rows(shards / record.path).encode()[0] == (shards / TRAIN.table).read_bytes()
 
 
 def test_a_wrong_number_is_refused(shards: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_wrong_number_is_refused(shards: Path) -> None:
 
 def test_others_read_the_tables_as_they_are(shards: Path) -> None:
     clips = [clip.metadata for record in Index(shards).shards for clip in read_clips(shards, record)]
-    files = [str(path) for path in sorted((shards / HIDDEN / "shards").glob("*.parquet"))]
+    files = [str(path) for path in sorted((shards / TABLES).glob("*.parquet"))]
     question = (
         "select key, len(frame_times) from read_parquet(?) where not silent and label in ('', 'dog') order by key"
     )
@@ -154,8 +154,8 @@ def damage(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize("how", ["missing", "cut", "empty", "flipped", "another shard's"])
 def test_a_damaged_table_is_named_and_made_again(root: Path, how: str) -> None:
-    path = root / f"{TRAIN}.parquet"
-    whole, record_file = path.read_bytes(), root / f"{TRAIN}.json"
+    path = root / TRAIN.table
+    whole, record_file = path.read_bytes(), root / TRAIN.record
     record = Index(root).of_split("train")[0]
     assert not list(find_table_problems(path, record))
     damage(path, how)
@@ -169,9 +169,9 @@ def test_a_damaged_table_is_named_and_made_again(root: Path, how: str) -> None:
 
 def test_a_table_of_other_clips_is_found_though_the_record_vouches_for_them(root: Path) -> None:
     records = Index(root).of_split("train")
-    assert list(find_table_problems(root / f"{TRAIN}.parquet", records[0])) == []
+    assert list(find_table_problems(root / TRAIN.table, records[0])) == []
     wrong = replace(records[0], table_sha256=records[1].table_sha256)
-    (problem,) = find_table_problems(root / f"{HIDDEN}/shards/train-000001.parquet", wrong)
+    (problem,) = find_table_problems(root / f"{TABLES}/train-000001.parquet", wrong)
     assert "not those of the record" in problem
 
 
@@ -183,7 +183,7 @@ def test_the_manifest_says_what_is_there_and_its_damage_is_named(root: Path) -> 
         ("train/clips-train-000000.tar", 4, 48, 12.0),
         ("train/clips-train-000001.tar", 4, 48, 12.0),
     ]
-    path = root / HIDDEN / MANIFEST
+    path = root / MANIFEST
     whole = path.read_bytes()
     for bad in (whole[:100], b"[]", json.dumps({"shards": [{"path": "x"}]}).encode()):
         path.write_bytes(bad)

@@ -24,7 +24,7 @@ from avcorr.shards.exports.card import write_card
 from avcorr.shards.exports.dali import write_dali
 from avcorr.shards.exports.energon import write_energon
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index.layout import HIDDEN
+from avcorr.shards.index.layout import INDEX
 from avcorr.shards.index.manifest import read_manifest
 from avcorr.shards.reader import read_clips
 from tests.support.tables import keys_of
@@ -101,10 +101,21 @@ def test_hugging_face_datasets(tmp_path: Path, everything: Path, monkeypatch: py
         assert (samples.data.shape[1], samples.sample_rate) == (row["json"]["sample_count"], 16000)
 
 
+@pytest.mark.filterwarnings("default")
+def test_hugging_face_takes_the_index_for_no_shard(
+    tmp_path: Path, shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`data_dir` opens every file but those of folders such as `__index__`."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    datasets = pytest.importorskip("datasets")
+    loaded = datasets.load_dataset("webdataset", data_dir=str(shards), cache_dir=str(tmp_path))
+    assert list(loaded["train"]["__key__"]) == keys(shards)
+
+
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_wids(everything: Path) -> None:
     wids = pytest.importorskip("wids")
-    path = everything / HIDDEN / "wids-train.json"
+    path = everything / INDEX / "wids-train.json"
     dataset = wids.ShardListDataset(str(path), localname=lambda url: url, transformations=[])
     assert [dataset[number]["__key__"] for number in range(len(dataset))] == keys(everything)
     clip = next(read_clips(everything, Index(everything).of_split("train")[0]))
@@ -127,7 +138,7 @@ def members(path: Path) -> list[tarfile.TarInfo]:
 def test_the_index_of_dali_by_its_own_rules(everything: Path) -> None:
     """A line a sample, `suffix offset size name` for each member, as DALI's tool wds2idx writes it."""
     for path in tars(everything):
-        text = (everything / HIDDEN / "dali" / "train" / f"{Path(path).stem}.idx").read_text().splitlines()
+        text = (everything / INDEX / "dali" / "train" / f"{Path(path).stem}.idx").read_text().splitlines()
         assert text[0] == "v1.2 4"
         found = []
         for line in text[1:]:

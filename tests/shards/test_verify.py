@@ -11,7 +11,7 @@ from avcorr.shards.checks.problem import CODES
 from avcorr.shards.dataset import Index
 from avcorr.shards.errors import ShardError, ShardTruncatedError
 from avcorr.shards.exports.card import CARD
-from avcorr.shards.index.layout import HIDDEN, MANIFEST, record_path
+from avcorr.shards.index.layout import MANIFEST
 from avcorr.shards.index.record import read_record
 from avcorr.shards.reader import read_clips
 from tests.support.cases import CASES
@@ -43,7 +43,7 @@ def test_the_undamaged_dataset_has_no_problem(shards: Path, exported: Path) -> N
 def test_an_unfinished_dataset_lacks_no_manifest(root: Path) -> None:
     """Only the run that reaches the end writes one."""
     drop_shard(LATER)(root)
-    (root / HIDDEN / MANIFEST).unlink()
+    (root / MANIFEST).unlink()
     assert codes(root) == {"unfinished"}
 
 
@@ -60,7 +60,7 @@ def test_what_users_may_change_is_no_problem(root: Path) -> None:
 def test_a_stale_manifest_names_a_shard(root: Path) -> None:
     CASES["manifest with another count"].damage(root)
     (problem,) = verify(root)
-    assert problem.path == f"{HIDDEN}/{MANIFEST}" and "test/clips-test-000000.tar for one" in problem.message
+    assert problem.path == MANIFEST and "test/clips-test-000000.tar for one" in problem.message
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -86,7 +86,7 @@ def test_workers_find_the_same_in_the_same_order(root: Path) -> None:
 def test_a_problem_is_told_once_with_its_clip(root: Path) -> None:
     CASES["one JPEG of another size"].damage(root)
     (problem,) = verify(root, full=True)
-    assert problem.path == NAME.path and problem.key == keys_of(root, read_record(record_path(root, NAME)))[0]
+    assert problem.path == NAME.path and problem.key == keys_of(root, read_record(root / NAME.record))[0]
     assert problem.message == "its frame 1 is 64 x 1000; the metadata say 64 x 48"
     assert problem.where == f"{problem.path} {problem.key}" and problem.is_failure
     assert set(problem.to_json()) == {"problem", "severity", "path", "key", "message"}
@@ -116,9 +116,7 @@ def test_any_cut_is_found_quickly(root: Path) -> None:
         assert "size" in codes(root, full=False), size
 
 
-@pytest.mark.parametrize(
-    "name", [f"{HIDDEN}/{MANIFEST}", WIDS, f"{HIDDEN}/shards/train-000000.parquet", f"{NAME.path}.idx"]
-)
+@pytest.mark.parametrize("name", [MANIFEST, WIDS, NAME.table, f"{NAME.path}.idx"])
 def test_any_flipped_byte_of_the_index_is_found_quickly(root: Path, name: str) -> None:
     path = root / name
     data = path.read_bytes()
@@ -138,7 +136,7 @@ CUTS = [*TRUNCATIONS, "one closing block", "empty file", "shard missing"]
 
 @pytest.mark.parametrize("name", CUTS)
 def test_the_reader_refuses_a_cut_shard_before_its_first_clip(root: Path, name: str) -> None:
-    record = read_record(record_path(root, NAME))
+    record = read_record(root / NAME.record)
     CASES[name].damage(root)
     with pytest.raises(ShardTruncatedError, match=r"train-000000\.tar"):
         next(read_clips(root, record))
@@ -149,14 +147,14 @@ def test_the_reader_refuses_a_cut_shard_whose_record_tells_the_same_size(root: P
     CASES[name].damage(root)
     seal(root)
     with pytest.raises(ShardTruncatedError, match=r"train-000000\.tar"):
-        list(read_clips(root, read_record(record_path(root, NAME))))
+        list(read_clips(root, read_record(root / NAME.record)))
     assert codes(root) & {"end", "count", "record"}
 
 
 def test_the_reader_sees_damage_that_keeps_the_size(root: Path) -> None:
     CASES["member missing"].damage(root)
     with pytest.raises(ShardError, match="lacks its member 'wav'"):
-        list(read_clips(root, read_record(record_path(root, NAME))))
+        list(read_clips(root, read_record(root / NAME.record)))
 
 
 def test_a_folder_that_is_no_dataset_is_said(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from avcorr.shards.exports.energon import write_energon
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.clip import Clip, ClipMetadata, wav_header
 from avcorr.shards.index.clip_table import find_table_problems, read_rows
-from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, record_path, table_path, write_json
+from avcorr.shards.index.layout import DATASET, MANIFEST, WORK, ShardName, write_json
 from avcorr.shards.index.record import read_record
 from avcorr.shards.reader import read_clips
 from avcorr.shards.writer import ShardWriter, finish_publication
@@ -54,7 +54,7 @@ KEYS = ["va", "vb", "vc", "vd"]
 
 def write(root: Path, stop_after: int = 99) -> None:
     """Write up to `stop_after` further inputs of the shard; the second one is a failure."""
-    write_json(root / HIDDEN / "dataset.json", {"format": 1})
+    write_json(root / DATASET, {"format": 1})
     with ShardWriter(root, NAME, KEYS) as writer:
         for key in KEYS[writer.done :][:stop_after]:
             if key == "vb":
@@ -73,7 +73,7 @@ def whole(tmp_path: Path) -> bytes:
 
 def test_clips_come_back(tmp_path: Path) -> None:
     write(tmp_path)
-    record = read_record(record_path(tmp_path, NAME))
+    record = read_record(tmp_path / NAME.record)
     clips = list(read_clips(tmp_path, record))
     assert [clip.key for clip in clips] == ["va", "vc", "vd"]
     expected = make_clip("vc")
@@ -96,9 +96,9 @@ def test_a_stopped_shard_is_finished_byte_for_byte(tmp_path: Path, whole: bytes,
     assert not (root / NAME.path).exists() and Index(root).shards == ()
     write(root)
     assert (root / NAME.path).read_bytes() == whole
-    table = table_path(root, NAME).read_bytes()
-    assert table == table_path(tmp_path / "whole", NAME).read_bytes() == read_rows(root / NAME.path).encode()[0]
-    assert not list((root / HIDDEN / "work").iterdir())
+    table = (root / NAME.table).read_bytes()
+    assert table == (tmp_path / "whole" / NAME.table).read_bytes() == read_rows(root / NAME.path).encode()[0]
+    assert not list((root / WORK).iterdir())
 
 
 @pytest.mark.parametrize("file", ["tar", "jsonl"])
@@ -106,18 +106,18 @@ def test_any_cut_of_the_work_is_healed(tmp_path: Path, whole: bytes, file: str) 
     """Cut the tar or its journal at many places, as a crash of the machine may."""
     begun = tmp_path / "begun"
     write(begun, 3)
-    size = (begun / HIDDEN / "work" / f"{NAME.stem}.{file}").stat().st_size
+    size = (begun / WORK / f"{NAME.stem}.{file}").stat().st_size
     for cut in {*range(0, size, max(1, size // 12)), size - 1}:
         root = tmp_path / f"cut{cut}"
         shutil.copytree(begun, root)
-        os.truncate(root / HIDDEN / "work" / f"{NAME.stem}.{file}", cut)
+        os.truncate(root / WORK / f"{NAME.stem}.{file}", cut)
         write(root)
         assert (root / NAME.path).read_bytes() == whole, cut
 
 
 def test_altered_work_is_made_again(tmp_path: Path, whole: bytes) -> None:
     write(tmp_path, 3)
-    part = tmp_path / HIDDEN / "work" / f"{NAME.stem}.tar"
+    part = tmp_path / WORK / f"{NAME.stem}.tar"
     data = bytearray(part.read_bytes())
     data[600] ^= 1
     part.write_bytes(data)
@@ -129,10 +129,10 @@ def test_altered_work_is_made_again(tmp_path: Path, whole: bytes) -> None:
 def test_a_publication_cut_between_its_renames_is_finished(tmp_path: Path, whole: bytes, renames: int) -> None:
     """Shard, table, record get their names in this order; take back all but the first `renames`."""
     write(tmp_path)
-    work, final = tmp_path / HIDDEN / "work", record_path(tmp_path, NAME)
+    work, final = tmp_path / WORK, tmp_path / NAME.record
     steps = [
         (tmp_path / NAME.path, work / f"{NAME.stem}.tar"),
-        (table_path(tmp_path, NAME), work / f"{NAME.stem}.parquet"),
+        (tmp_path / NAME.table, work / f"{NAME.stem}.parquet"),
         (final, work / f"{NAME.stem}.record.json"),
     ]
     contents = [path.read_bytes() for path, _ in steps]
@@ -143,15 +143,15 @@ def test_a_publication_cut_between_its_renames_is_finished(tmp_path: Path, whole
     assert finish_publication(tmp_path, NAME) and finish_publication(tmp_path, NAME)
     assert [path.read_bytes() for path, _ in steps] == contents
     assert not list(work.iterdir())
-    assert not list(find_table_problems(table_path(tmp_path, NAME), read_record(final)))
+    assert not list(find_table_problems(tmp_path / NAME.table, read_record(final)))
 
 
 def test_a_table_lost_before_the_record_is_made_again(tmp_path: Path) -> None:
     write(tmp_path)
-    table, final = table_path(tmp_path, NAME), record_path(tmp_path, NAME)
+    table, final = tmp_path / NAME.table, tmp_path / NAME.record
     data = table.read_bytes()
     table.unlink()
-    final.rename(tmp_path / HIDDEN / "work" / f"{NAME.stem}.record.json")
+    final.rename(tmp_path / WORK / f"{NAME.stem}.record.json")
     assert finish_publication(tmp_path, NAME)
     assert table.read_bytes() == data
 
@@ -160,9 +160,9 @@ def test_what_describes_the_whole_dataset_goes_before_a_shard_changes(tmp_path: 
     write(tmp_path)
     finish_dataset(tmp_path)
     write_energon(tmp_path)
-    manifest, sidecar = tmp_path / HIDDEN / MANIFEST, tmp_path / f"{NAME.path}.idx"
+    manifest, sidecar = tmp_path / MANIFEST, tmp_path / f"{NAME.path}.idx"
     assert manifest.exists() and sidecar.exists()
-    record_path(tmp_path, NAME).rename(tmp_path / HIDDEN / "work" / f"{NAME.stem}.record.json")
+    (tmp_path / NAME.record).rename(tmp_path / WORK / f"{NAME.stem}.record.json")
     finish_publication(tmp_path, NAME)
     assert not manifest.exists() and not sidecar.exists()
     finish_dataset(tmp_path)
@@ -175,11 +175,11 @@ def test_an_unfinished_shard_is_not_published(tmp_path: Path) -> None:
 
 
 def test_a_shard_of_failures_leaves_a_record_and_no_tar(tmp_path: Path) -> None:
-    write_json(tmp_path / HIDDEN / "dataset.json", {"format": 1})
+    write_json(tmp_path / DATASET, {"format": 1})
     with ShardWriter(tmp_path, NAME, ["va"]) as writer:
         writer.fail(row("va", "failed"))
         writer.publish()
-    assert not (tmp_path / NAME.path).exists() and not table_path(tmp_path, NAME).exists()
+    assert not (tmp_path / NAME.path).exists() and not (tmp_path / NAME.table).exists()
     finish_dataset(tmp_path)
     assert [len(record.ledger) for record in Index(tmp_path).shards] == [1]
     assert list(verify(tmp_path, full=True)) == []
@@ -193,5 +193,5 @@ def test_a_shard_that_is_refused_leaves_what_is_there(tmp_path: Path, whole: byt
     with ShardWriter(tmp_path, NAME, ["va"]) as writer:
         writer.add(make_clip("va"), row("va"))
         writer.publish(lambda record: bool(asked.append(record.sha256)))
-    assert len(asked) == 1 and asked[0] != read_record(record_path(tmp_path, NAME)).sha256
+    assert len(asked) == 1 and asked[0] != read_record(tmp_path / NAME.record).sha256
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from avcorr.shards.exports.card import CARD
 from avcorr.shards.format.tar import BLOCK
-from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, record_path, table_path
+from avcorr.shards.index.layout import INDEX, LEDGER, MANIFEST, WORK, ShardName, write_atomically
 from avcorr.shards.index.record import read_record
 from tests.support.damage import (
     DALI,
@@ -51,7 +51,7 @@ from tests.support.tables import keys_of
 
 
 def second_key(root: Path, name: ShardName) -> str:
-    return keys_of(root, read_record(record_path(root, name)))[1]
+    return keys_of(root, read_record(root / name.record))[1]
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,7 @@ CASES: dict[str, Case] = {
     "key with a capital first": Case(rename_clip("Vclip"), {"key", "table"}, {"table"}),
     "key with a space": Case(rename_clip("v clip"), {"key", "table"}, {"table"}),
     "key of another clip but for case": Case(
-        lambda root: rename_clip(
-            keys_of(root, read_record(record_path(root, NAME)))[1].swapcase().replace("V", "v", 1)
-        )(root),
+        lambda root: rename_clip(second_key(root, NAME).swapcase().replace("V", "v", 1))(root),
         {"duplicate_key", "table"},
         {"table"},
     ),
@@ -175,7 +173,7 @@ CASES: dict[str, Case] = {
     "extra shard in a new folder": Case(copy_shard("old/clips-train-000000.tar"), {"extra_shard"}, {"extra_shard"}),
     "shard without a record": Case(copy_shard("train/clips-train-000007.tar"), {"missing_record"}, {"missing_record"}),
     "record lost": Case(
-        lambda root: record_path(root, NAME).unlink(),
+        lambda root: (root / NAME.record).unlink(),
         {"missing_record", "unfinished", "manifest"},
         {"missing_record", "unfinished", "manifest"},
     ),
@@ -183,9 +181,9 @@ CASES: dict[str, Case] = {
         drop_shard(NAME), {"missing_shard", "unfinished", "manifest"}, {"missing_shard", "unfinished", "manifest"}
     ),
     "last number lost": Case(drop_shard(LATER), {"unfinished", "manifest"}, {"unfinished", "manifest"}),
-    "record no JSON": Case(lambda root: record_path(root, NAME).write_bytes(b"{"), {"record"}, {"record"}),
+    "record no JSON": Case(lambda root: (root / NAME.record).write_bytes(b"{"), {"record"}, {"record"}),
     "record of another shard": Case(
-        lambda root: shutil.copy(record_path(root, LATER), record_path(root, NAME)),
+        lambda root: shutil.copy(root / LATER.record, root / NAME.record),
         {"record"},
         {"record"},
     ),
@@ -207,9 +205,11 @@ CASES: dict[str, Case] = {
         edit_record(lambda record: record.update(md5="0" * 32)), {"checksum", "manifest"}, {"manifest"}
     ),
     # tables
-    "table missing": Case(lambda root: table_path(root, NAME).unlink(), {"table"}, {"table"}),
-    "table with a flipped bit": Case(flip(lambda p: p.stat().st_size // 2, table_path), {"table"}, {"table"}),
-    "table cut": Case(lambda root: os.truncate(table_path(root, NAME), 100), {"table"}, {"table"}),
+    "table missing": Case(lambda root: (root / NAME.table).unlink(), {"table"}, {"table"}),
+    "table with a flipped bit": Case(
+        flip(lambda p: p.stat().st_size // 2, lambda root, name: root / name.table), {"table"}, {"table"}
+    ),
+    "table cut": Case(lambda root: os.truncate(root / NAME.table, 100), {"table"}, {"table"}),
     "tables of two shards exchanged": Case(exchange_tables, {"table"}, {"table"}),
     "tables of two shards exchanged, records too": Case(
         lambda root: (exchange_tables(root), vouch(root, NAME), vouch(root, LATER)), {"table"}, {"table"}
@@ -241,8 +241,8 @@ CASES: dict[str, Case] = {
         {"table", "manifest"},
     ),
     # the manifest
-    "manifest missing": Case(lambda root: (root / HIDDEN / MANIFEST).unlink(), {"manifest"}, {"manifest"}),
-    "manifest no JSON": Case(lambda root: os.truncate(root / HIDDEN / MANIFEST, 99), {"manifest"}, {"manifest"}),
+    "manifest missing": Case(lambda root: (root / MANIFEST).unlink(), {"manifest"}, {"manifest"}),
+    "manifest no JSON": Case(lambda root: os.truncate(root / MANIFEST, 99), {"manifest"}, {"manifest"}),
     "manifest of another format": Case(edit_manifest(lambda m: m.update(format=2)), {"manifest"}, {"manifest"}),
     "manifest with another count": Case(
         edit_manifest(lambda m: m["shards"][0].update(clips=5)), {"manifest"}, {"manifest"}
@@ -263,7 +263,7 @@ CASES: dict[str, Case] = {
     "wids with another count": Case(edit_file(WIDS, b'"nsamples": 4', b'"nsamples": 5'), {"export"}, {"export"}),
     "wids no JSON": Case(edit_file(WIDS, b"{", b"["), {"export"}, {"export"}),
     "wids of a split that is not": Case(
-        lambda root: shutil.copy(root / WIDS, root / HIDDEN / "wids-dev.json"), {"export"}, {"export"}
+        lambda root: shutil.copy(root / WIDS, root / INDEX / "wids-dev.json"), {"export"}, {"export"}
     ),
     "card missing": Case(lambda root: (root / CARD).unlink(), {"export"}, {"export"}),
     "card with another split": Case(edit_file(CARD, b"split: test", b"split: dev"), {"export"}, {"export"}),
@@ -291,13 +291,13 @@ CASES: dict[str, Case] = {
     "energon database with a row too few": Case(query("DELETE FROM sample_parts WHERE rowid = 36"), {"export"}),
     "DALI offset": Case(edit_file(DALI, b"json 512", b"json 513"), {"export"}, {"export"}),
     "DALI index missing": Case(lambda root: (root / DALI).unlink(), {"export"}, {"export"}),
-    "ledger missing": Case(lambda root: (root / HIDDEN / "ledger.jsonl").unlink(), {"ledger"}, {"ledger"}),
+    "ledger missing": Case(lambda root: (root / LEDGER).unlink(), {"ledger"}, {"ledger"}),
     "ledger with a row too few": Case(edit_ledger(lambda lines: lines[1:]), {"ledger"}, {"ledger"}),
     "ledger with another row": Case(
         edit_ledger(lambda lines: [lines[0].replace("packed", "failed"), *lines[1:]]), {"ledger"}, {"ledger"}
     ),
     "ledger no JSON": Case(edit_ledger(lambda lines: [*lines, "{\n"]), {"ledger"}, {"ledger"}),
     "something left over": Case(
-        lambda root: (root / HIDDEN / "work" / "train-000009.tar").write_bytes(b"x"), {"work"}, {"work"}
+        lambda root: write_atomically(root / WORK / "train-000009.tar", b"x"), {"work"}, {"work"}
     ),
 }

@@ -17,13 +17,13 @@ import pyarrow.parquet as pq
 
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.tar import BLOCK, closing, encode_member, iter_members
-from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, record_path, table_path
+from avcorr.shards.index.layout import INDEX, LEDGER, MANIFEST, RECORDS, ShardName
 from avcorr.shards.index.manifest import iter_entries, write_manifest
 from avcorr.shards.index.record import read_record
 from tests.support.tables import keys_of
 
 NAME, LATER = ShardName("clips", "train", 0), ShardName("clips", "train", 1)
-WIDS, DALI = f"{HIDDEN}/wids-train.json", f"{HIDDEN}/dali/train/clips-train-000000.idx"
+WIDS, DALI = f"{INDEX}/wids-train.json", f"{INDEX}/dali/train/clips-train-000000.idx"
 DATABASE = ".nv-meta/index.sqlite"
 Damage = Callable[[Path], None]
 Members = list[tuple[str, bytes]]
@@ -36,7 +36,7 @@ def read_members(path: Path) -> Members:
 
 def seal(root: Path, name: ShardName = NAME) -> None:
     """Let record and manifest tell size and checksums of the shard as it is now: only its content can betray it."""
-    path, data = record_path(root, name), (root / name.path).read_bytes()
+    path, data = root / name.record, (root / name.path).read_bytes()
     record = json.loads(path.read_text())
     record |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "md5": hashlib.md5(data).hexdigest()}
     path.write_text(json.dumps(record))
@@ -101,7 +101,7 @@ def edit_header(offset: int, value: bytes) -> Damage:
 
 def edit_record(change: Callable[[dict[str, Any]], None], name: ShardName = NAME) -> Damage:
     def damage(root: Path) -> None:
-        path = record_path(root, name)
+        path = root / name.record
         record = json.loads(path.read_text())
         change(record)
         path.write_text(json.dumps(record))
@@ -164,17 +164,15 @@ def rename_clip(key: str) -> Damage:
             members[number] = f"{key}.{members[number][0].partition('.')[2]}", members[number][1]
 
     def damage(root: Path) -> None:
-        old = keys_of(root, read_record(record_path(root, NAME)))[0]
+        old = keys_of(root, read_record(root / NAME.record))[0]
         rebuild(change)(root)
 
         def change_record(record: dict[str, Any]) -> None:
             next(row for row in record["ledger"] if row["key"] == old)["key"] = key
 
         edit_record(change_record)(root)
-        rows = [
-            dict(row) for path in sorted((root / HIDDEN / "shards").glob("*.json")) for row in read_record(path).ledger
-        ]
-        (root / HIDDEN / "ledger.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        rows = [dict(row) for path in sorted((root / RECORDS).glob("*.json")) for row in read_record(path).ledger]
+        (root / LEDGER).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     return damage
 
@@ -209,7 +207,7 @@ def append(count: int, value: bytes = b"\0") -> Damage:
 
 def edit_ledger(change: Callable[[list[str]], list[str]]) -> Damage:
     def damage(root: Path) -> None:
-        path = root / HIDDEN / "ledger.jsonl"
+        path = root / LEDGER
         path.write_text("".join(change(path.read_text().splitlines(keepends=True))))
 
     return damage
@@ -218,7 +216,7 @@ def edit_ledger(change: Callable[[list[str]], list[str]]) -> Damage:
 def drop_shard(name: ShardName) -> Damage:
     def damage(root: Path) -> None:
         (root / name.path).unlink()
-        record_path(root, name).unlink()
+        (root / name.record).unlink()
 
     return damage
 
@@ -237,7 +235,7 @@ def second_size(data: bytearray) -> None:
 
 
 def exchange_tables(root: Path) -> None:
-    one, other = table_path(root, NAME), table_path(root, LATER)
+    one, other = root / NAME.table, root / LATER.table
     data = one.read_bytes()
     other.replace(one)
     other.write_bytes(data)
@@ -245,7 +243,7 @@ def exchange_tables(root: Path) -> None:
 
 def vouch(root: Path, name: ShardName = NAME) -> None:
     """Let record, manifest and all that follows agree with the file of the table as it is now."""
-    digest = hashlib.sha256(table_path(root, name).read_bytes()).hexdigest()
+    digest = hashlib.sha256((root / name.table).read_bytes()).hexdigest()
     edit_record(lambda record: record.update(table_sha256=digest), name)(root)
     write_manifest(root, iter_entries(root))
 
@@ -254,7 +252,7 @@ def edit_table(change: Callable[[Any], Any]) -> Damage:
     """Return a damage that changes a table (pyarrow), and lets the record vouch for the file."""
 
     def damage(root: Path) -> None:
-        path = table_path(root, NAME)
+        path = root / NAME.table
         pq.write_table(change(pq.read_table(path)), path)
         vouch(root)
 
@@ -274,7 +272,7 @@ def edit_column(name: str, change: Callable[[list[Any]], list[Any]]) -> Damage:
 
 def edit_manifest(change: Callable[[dict[str, Any]], object]) -> Damage:
     def damage(root: Path) -> None:
-        path = root / HIDDEN / MANIFEST
+        path = root / MANIFEST
         values = json.loads(path.read_bytes())
         change(values)
         path.write_text(json.dumps(values))

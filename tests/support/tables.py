@@ -4,13 +4,13 @@ from pathlib import Path
 
 from avcorr.shards.format.tar import BLOCK
 from avcorr.shards.index.clip_table import Table
-from avcorr.shards.index.layout import ShardName, table_path
+from avcorr.shards.index.layout import ShardName
 from avcorr.shards.index.record import ShardRecord
 
 
 def table_of(root: Path, record: ShardRecord) -> Table:
     """Return the table of a shard."""
-    return Table(table_path(root, ShardName.parse(record.path)), record.table_sha256)
+    return Table(root / ShardName.parse(record.path).table, record.table_sha256)
 
 
 def keys_of(root: Path, record: ShardRecord) -> list[str]:

@@ -20,7 +20,7 @@ from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.dataset import Index
-from avcorr.shards.index.layout import HIDDEN
+from avcorr.shards.index.layout import LEDGER, WORK
 from avcorr.shards.reader import read_clips
 from tests.conftest import SMALL, MakeVideo
 from tests.support.hostile import NAMES, ROOT, claim, cut, flip, make_nodes, misdate, run_shard, widen, widen_avi
@@ -180,7 +180,7 @@ def test_names_that_programs_trip_over(
     assert [row["status"] for row in rows.values()] == ["packed"] * (len(NAMES) - len(hidden))
     sounds = {parts[1][1] for parts in members(folder.parent / "root").values()}
     assert len(sounds) == 1  # all are the same video
-    assert (folder.parent / "root" / HIDDEN / "ledger.jsonl").read_text(encoding="utf-8").isprintable() is False
+    assert (folder.parent / "root" / LEDGER).read_text(encoding="utf-8").isprintable() is False
 
 
 def test_a_path_with_a_zero_byte_is_told(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_files_that_change_while_others_are_packed(
     gone, changed, replaced = planned[-3:]
 
     def meddle() -> None:
-        work = tmp_path / "root" / HIDDEN / "work"
+        work = tmp_path / "root" / WORK
         while not any(path.stat().st_size for path in work.glob("*.jsonl")):
             time.sleep(0.002)
         (folder / gone).unlink()

@@ -20,7 +20,7 @@ from avcorr.pipeline.sources.source import Source
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.dataset import Dataset, Index
 from avcorr.shards.errors import DatasetMismatchError
-from avcorr.shards.index.layout import HIDDEN
+from avcorr.shards.index.layout import DATASET, LEDGER, TABLES, WORK
 from avcorr.shards.index.manifest import read_manifest
 from avcorr.shards.reader import read_clips
 from tests.conftest import SMALL, MakeVideo
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[3]
 
 def digests(root: Path) -> dict[str, str]:
     """Return the checksums of the shards and of their tables."""
-    paths = [*root.glob("*/*.tar"), *root.glob(f"{HIDDEN}/shards/*.parquet")]
+    paths = [*root.glob("*/*.tar"), *root.glob(f"{TABLES}/*.parquet")]
     return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
@@ -57,8 +57,7 @@ def test_shards_hold_what_was_planned(shards: Path) -> None:
         for clip in clips:
             assert clip.metadata.split == record.split
             assert (clip.metadata.duration, clip.metadata.frame_count) == (3.0, 12)
-    visible = {path.name for path in shards.iterdir() if not path.name.startswith(".")}
-    assert visible == {"train", "test", "README.md"}
+    assert {path.name for path in shards.iterdir()} == {"train", "test", "README.md", "__index__"}
 
 
 def test_the_plan_is_a_permutation_that_seed_and_keys_decide() -> None:
@@ -135,7 +134,7 @@ def test_kills_leave_nothing_half_made(tmp_path: Path, videos: Path, shards: Pat
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             code = process.wait()
-        if (tmp_path / HIDDEN / "dataset.json").exists():
+        if (tmp_path / DATASET).exists():
             assert digests(tmp_path).items() <= digests(shards).items()
         if code == 0:
             break
@@ -151,7 +150,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, videos: Path, shards: Pat
     process = subprocess.Popen(
         shard_command(videos, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    journals = tmp_path / HIDDEN / "work"
+    journals = tmp_path / WORK
     while process.poll() is None and not any(path.stat().st_size for path in journals.glob("*.jsonl")):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
@@ -164,7 +163,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, videos: Path, shards: Pat
 
 
 def test_each_row_of_the_ledger_says_how_it_went(shards: Path) -> None:
-    with (shards / HIDDEN / "ledger.jsonl").open() as file:
+    with (shards / LEDGER).open() as file:
         rows = [json.loads(line) for line in file]
     assert [row["key"] for row in rows] == sorted(row["key"] for row in rows)
     fields = {"key", "source", "split", "status", "code", "message", "exit_code", "stderr", "attempts", "seconds"}

@@ -13,7 +13,7 @@ from avcorr.pipeline.packing.repair import Repair, repair, repair_settings
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.errors import DatasetMismatchError
-from avcorr.shards.index.layout import HIDDEN, MANIFEST, ShardName, record_path
+from avcorr.shards.index.layout import LEDGER, MANIFEST, RECORDS, WORK, ShardName
 from avcorr.shards.index.record import read_record
 from tests.conftest import SMALL, MakeVideo
 from tests.pipeline.packing.test_pack import digests
@@ -56,8 +56,8 @@ def test_what_the_shard_tells_needs_no_sources(root: Path, shards: Path, name: s
     assert not result.failed
     assert list(verify(root, full=True)) == []
     assert digests(root) == digests(shards)
-    assert read_record(record_path(root, NAME)) == read_record(record_path(shards, NAME))
-    assert (root / HIDDEN / "ledger.jsonl").read_bytes() == (shards / HIDDEN / "ledger.jsonl").read_bytes()
+    assert read_record(root / NAME.record) == read_record(shards / NAME.record)
+    assert (root / LEDGER).read_bytes() == (shards / LEDGER).read_bytes()
 
 
 @pytest.mark.parametrize("name", FROM_SOURCES)
@@ -73,9 +73,9 @@ def test_what_is_lost_is_made_again_byte_for_byte(root: Path, shards: Path, vide
 
 def test_all_at_once(root: Path, shards: Path, videos: Path) -> None:
     CASES["cut inside data"].damage(root)
-    record_path(root, LATER).unlink()
+    (root / LATER.record).unlink()
     (root / "test" / "clips-test-000000.tar").unlink()
-    (root / HIDDEN / "ledger.jsonl").unlink()
+    (root / LEDGER).unlink()
     result = mend(root, videos)
     shards_made = {path for path in result.repaired if path.endswith(".tar")}
     assert not result.failed and shards_made == {NAME.path, LATER.path, "test/clips-test-000000.tar"}
@@ -116,7 +116,7 @@ def test_a_changed_source_is_said_and_nothing_replaced(tmp_path: Path, make_vide
 
 def test_a_lost_record_and_a_changed_source_are_told_by_the_manifest(root: Path, videos: Path, tmp_path: Path) -> None:
     """Neither the record nor the shard tells any more what was there."""
-    record_path(root, NAME).unlink()
+    (root / NAME.record).unlink()
     os.truncate(root / NAME.path, 10240)
     sources = find_sources(videos)
     path = next(Path(source.path) for source in sources.sources if source.key in keys_of_split(root, "train"))
@@ -125,23 +125,23 @@ def test_a_lost_record_and_a_changed_source_are_told_by_the_manifest(root: Path,
     before = digests(root)
     result = mend(root, tmp_path / "changed")
     assert "made again, it is not what was recorded" in result.failed[NAME.path]
-    assert digests(root) == before and not any((root / HIDDEN / "work").glob(f"{NAME.stem}*"))
+    assert digests(root) == before and not any((root / WORK).glob(f"{NAME.stem}*"))
     assert not mend(root, videos).failed and list(verify(root, full=True)) == []
 
 
 def keys_of_split(root: Path, split: str) -> set[str]:
     """Return the keys that the ledger has of a split and no record tells of: those of a shard whose record is lost."""
-    known = {row["key"] for path in (root / HIDDEN / "shards").glob("*.json") for row in read_record(path).ledger}
-    rows = map(json.loads, (root / HIDDEN / "ledger.jsonl").read_text().splitlines())
+    known = {row["key"] for path in (root / RECORDS).glob("*.json") for row in read_record(path).ledger}
+    rows = map(json.loads, (root / LEDGER).read_text().splitlines())
     return {row["key"] for row in rows if row["split"] == split} - known
 
 
 def test_what_an_interrupted_retry_left_is_not_taken_up(root: Path, shards: Path, videos: Path) -> None:
     """Neither by the packer, nor for the shard whose record alone is lost."""
-    work = root / HIDDEN / "work"
-    for damage in (lambda: record_path(root, NAME).unlink(), lambda: os.truncate(root / NAME.path, 10240)):
+    work = root / WORK
+    for damage in (lambda: (root / NAME.record).unlink(), lambda: os.truncate(root / NAME.path, 10240)):
         damage()
-        work.mkdir(exist_ok=True)
+        work.mkdir(parents=True, exist_ok=True)
         (work / f"{NAME.stem}.tar").write_bytes(b"x" * 1000)
         (work / f"{NAME.stem}.jsonl").write_bytes(b"x")
         assert not mend(root, videos).failed
@@ -159,7 +159,7 @@ def test_a_shard_of_failures_loses_a_tar_that_is_not_its(tmp_path: Path) -> None
     (tmp_path / "videos" / "a.mp4").write_bytes(b"")
     root = tmp_path / "root"
     pack(find_sources(tmp_path / "videos", test_fraction=0), root, SMALL, workers=1)
-    record_path(root, NAME).unlink()
+    (root / NAME.record).unlink()
     result = repair(root, find_sources(tmp_path / "videos", test_fraction=0), repair_settings(root))
     assert not result.failed and list(verify(root, full=True)) == []
 
@@ -210,6 +210,6 @@ def all_files(root: Path) -> dict[str, bytes]:
 def test_an_unfinished_dataset_gets_no_manifest(root: Path) -> None:
     """Its presence means a whole dataset, which this is not without the sources."""
     CASES["last number lost"].damage(root)
-    (root / HIDDEN / MANIFEST).unlink()
+    (root / MANIFEST).unlink()
     assert mend(root, None).failed
-    assert not (root / HIDDEN / MANIFEST).exists()
+    assert not (root / MANIFEST).exists()

@@ -17,7 +17,7 @@ from avcorr.pipeline.sources.archive import ArchiveReader, Member, MemoryFile, l
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.dataset import Index
-from avcorr.shards.index.layout import HIDDEN
+from avcorr.shards.index.layout import WORK
 from tests.conftest import SMALL
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
@@ -136,7 +136,7 @@ def test_archives_give_the_shards_of_loose_files(tmp_path: Path, archives: Path,
     summary = pack(sources, tmp_path / "folder", SMALL, workers=2)
     assert (summary.inputs, summary.packed) == (12, 12)
     assert without_names(tmp_path / "folder") == without_names(shards)
-    assert not list((tmp_path / "folder" / HIDDEN / "work" / "spool").glob("*/*"))
+    assert not list((tmp_path / "folder" / WORK / "spool").glob("*/*"))
     named = pack(find_sources([archives / "one.tar", archives / "two.tar.gz"]), tmp_path / "b", SMALL, workers=1)
     assert named.packed == 12 and digests(tmp_path / "b") == digests(tmp_path / "folder")
 

@@ -198,8 +198,8 @@ def test_verify_finds_damage_in_a_bucket(shards: Path, s3: S3Server, aws: None, 
     (root / NAME).write_bytes((root / NAME).read_bytes()[:-10240])
     (root / "test/clips-test-000000.tar").unlink()
     shutil.copy(root / "train/clips-train-000001.tar", root / "train/x.tar")
-    (root / ".avcorr/shards/train-000001.json").write_text("{")
-    (root / ".avcorr/work").mkdir(exist_ok=True)
+    (root / "__index__/shards/train-000001.json").write_text("{")
+    (root / ".avcorr/work").mkdir(parents=True)
     (root / ".avcorr/work/train-000009.tar").write_bytes(b"123")
     upload(root, s3.make_bucket("damaged"), "clips")
 
