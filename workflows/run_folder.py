@@ -1,9 +1,20 @@
 """What a training leaves in its folder for what comes after it."""
 
 import json
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+from avcorr import __version__
+from avcorr.model.saving.checkpoint import list_checkpoints
+from avcorr.shards.index.layout import write_atomically
 
 from .errors import WorkflowError
+from .versions import version_of
 
 
 def saved_config(run: Path) -> Path:
@@ -21,3 +32,38 @@ def trained_videos(run: Path) -> set[str]:
         return set(json.loads(path.read_bytes()))
     except (OSError, ValueError) as error:
         raise WorkflowError(f"{path} cannot be read, so clips that were trained on cannot be told: {error}") from error
+
+
+@contextmanager
+def session(run: Path | None, facts: Mapping[str, Any]) -> Iterator[None]:
+    """Add a line to RUN/sessions.jsonl that says how a part of a run was made, and when and where it ended.
+
+    Written when the training begins; `ended` and `to_step` stay null where it is killed.
+
+    Args:
+        run: its folder; None where another process writes.
+        facts: what the line has besides, JSON-able.
+    """
+    if run is None:
+        yield
+        return
+    path = run / "sessions.jsonl"
+    earlier = path.read_bytes() if path.exists() else b""
+    versions = {"avcorr": __version__, "python": platform.python_version()}
+    versions |= {name: version_of(name) for name in ("torch", "torchvision", "numpy")}
+    line = {
+        "began": _now(), "ended": None, "command": sys.argv, "host": platform.node(), "versions": versions, **facts,
+        "to_step": None,
+    }  # fmt: skip
+    write_atomically(path, earlier + json.dumps(line, default=str).encode() + b"\n")
+    try:
+        yield
+    finally:
+        checkpoints = list_checkpoints(run)
+        step = int(checkpoints[0].stem.removeprefix("step-")) if checkpoints else None
+        line |= {"ended": _now(), "to_step": step}
+        write_atomically(path, earlier + json.dumps(line, default=str).encode() + b"\n")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

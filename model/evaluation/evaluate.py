@@ -27,6 +27,7 @@ from .relevance import Ontology, Relevance, SameLabel
 from .retrieval import retrieval
 from .sanity import Check
 from .shown import ClipRecord, Shown, View
+from .table import table
 
 FORMAT_VERSION = 3
 
@@ -83,6 +84,9 @@ class Evaluation:
     def located(self) -> list[View]:
         """Views over whose frames heat maps lie, of which the part that the model sees is shown."""
         return [self.wanted[row["frame"]["media"]] for row in self.heat_maps or []]
+
+    def __str__(self) -> str:
+        return table(self.metrics)
 
 
 def evaluate(

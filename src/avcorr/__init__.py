@@ -6,6 +6,8 @@
     avcorr.verify("data/shards").ok                     check the shards
     avcorr.open("data/shards").splits()                 look at them
     avcorr.pairs("data/shards")                         stream pairs of a frame and its sound
+    avcorr.train("data/shards", "runs/a")               train on them
+    avcorr.evaluate("runs/a", "data/shards")            measure
     avcorr.load("runs/a").embed_images(["frame.jpg"])   use the model
     avcorr.embed("runs/a", "data/shards", "embedded")   embed a dataset
     avcorr.search("embedded", "dog.jpg", run="runs/a")  search it
@@ -23,6 +25,8 @@ from .errors import Error
 if TYPE_CHECKING:
     from .model import load
     from .workflows.embedding import embed
+    from .workflows.evaluating import evaluate
+    from .workflows.fitting import train
     from .workflows.opening import open_dataset as open
     from .workflows.searching import search
     from .workflows.sharding import estimate, shard
@@ -30,16 +34,21 @@ if TYPE_CHECKING:
     from .workflows.verifying import verify
 
 __version__ = "0.2.0"
-__all__ = ["Error", "__version__", "embed", "estimate", "load", "open", "pairs", "search", "shard", "verify"]
+__all__ = [
+    "Error", "__version__", "embed", "estimate", "evaluate", "load", "open", "pairs", "search", "shard", "train",
+    "verify",
+]  # fmt: skip
 
 _LAZY = {
     "embed": ("workflows.embedding", "embed"),
     "estimate": ("workflows.sharding", "estimate"),
+    "evaluate": ("workflows.evaluating", "evaluate"),
     "load": ("model", "load"),
     "open": ("workflows.opening", "open_dataset"),
     "pairs": ("workflows.streaming", "pairs"),
     "search": ("workflows.searching", "search"),
     "shard": ("workflows.sharding", "shard"),
+    "train": ("workflows.fitting", "train"),
     "verify": ("workflows.verifying", "verify"),
 }
 """Where each name comes from; the names for type checkers above are the same."""

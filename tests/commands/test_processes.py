@@ -75,6 +75,8 @@ def test_two_processes_save_at_sigterm_and_one_goes_on(tmp_path: Path, shards: P
     assert time.monotonic() - began < 40
     saved = latest_checkpoint(run).step
     assert saved == max(losses(run)) >= 3, log.read_text()
+    (session,) = map(json.loads, (run / "sessions.jsonl").read_text().splitlines())
+    assert (session["from_step"], session["to_step"], session["processes"]) == (0, saved, 2)
     more = [*ENDLESS, f"train.steps={saved + 2}"]
     assert command("train", "--shards", shards, "--run", run, "--resume", settings=more) == 0
     assert max(losses(run)) == saved + 2

@@ -1,0 +1,60 @@
+"""A run remembers how it was made."""
+
+import json
+import platform
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import avcorr
+from avcorr.configs.load import load_config
+from avcorr.workflows.run_folder import session
+from tests.conftest import SMALL
+from tests.support.commands import TINY
+
+
+def sessions(run: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (run / "sessions.jsonl").read_text().splitlines()]
+
+
+def test_each_call_leaves_a_line(tmp_path: Path, shards: Path) -> None:
+    run = tmp_path / "run"
+    assert avcorr.train(shards, run, settings=[*TINY, "train.steps=2"]).step == 2
+    assert avcorr.train(shards, run, settings={"train.steps": 4}, resume=True).step == 4
+    first, second = sessions(run)
+    assert [(line["from_step"], line["to_step"]) for line in (first, second)] == [(0, 2), (2, 4)]
+    assert second["arguments"] == {
+        "shards": str(shards), "config": None, "settings": {"train.steps": 4}, "resume": True
+    }  # fmt: skip
+    assert first["command"] == sys.argv and first["host"] == platform.node() and first["processes"] == 1
+    versions = first["versions"]
+    assert isinstance(versions, dict) and versions["avcorr"] == avcorr.__version__
+    assert versions["torch"] == torch.__version__.partition("+")[0] or versions["torch"] == torch.__version__
+    assert str(first["began"]) <= str(first["ended"]) <= str(second["began"])
+
+
+def test_a_killed_session_has_its_line_without_an_end(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with session(run, {"from_step": 0}):
+        (line,) = sessions(run)
+        assert line["from_step"] == 0 and line["ended"] is None and line["to_step"] is None
+
+
+def test_a_failure_ends_its_session(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), session(tmp_path, {}):
+        raise RuntimeError("out of memory")
+    (line,) = sessions(tmp_path)
+    assert line["ended"] is not None and line["to_step"] is None
+
+
+def test_the_configuration_has_the_datasets_own_settings(tmp_path: Path, shards: Path) -> None:
+    run = tmp_path / "run"
+    avcorr.train(shards, run, settings=[*TINY, "train.steps=1", "shard.clip_seconds=7", "shard.name=other"])
+    assert load_config(run / "config.yaml").shard == SMALL
+
+
+def test_an_earlier_training_is_not_written_over(tmp_path: Path, shards: Path, small_run: Path) -> None:
+    with pytest.raises(avcorr.Error, match="go on with --resume or give another --run"):
+        avcorr.train(shards, small_run, settings=TINY)

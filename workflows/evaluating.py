@@ -1,0 +1,114 @@
+"""A run on held-out clips: is it right about pairs, does it find what it looks for."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from avcorr.configs.load import Overrides, load_config
+from avcorr.model.device import resolve_device
+from avcorr.model.embedding.embed import embed
+from avcorr.model.evaluation.evaluate import Evaluation, Plan, write_evaluation
+from avcorr.model.evaluation.evaluate import evaluate as measure
+from avcorr.model.evaluation.network_scorer import scorer_of
+from avcorr.model.evaluation.pairing import Pairs, first_negatives
+from avcorr.model.evaluation.relevance import SharedLabels
+from avcorr.model.evaluation.sanity import Check, check_all
+from avcorr.model.saving.checkpoint import load_model
+from avcorr.pipeline.correspondence.leakage import LeakageProbe
+from avcorr.pipeline.correspondence.negatives import exchange
+from avcorr.pipeline.errors import PairError
+from avcorr.pipeline.galleries.gallery import Gallery
+from avcorr.pipeline.galleries.protocols import Protocol
+from avcorr.shards.index.facts import require_dataset
+from avcorr.shards.store import Root
+
+from .opening import open_cached
+from .requirements import decoders, refuse_trained, require_rate
+from .run_folder import saved_config, trained_videos
+from .versions import version_of
+
+logger = logging.getLogger(__name__)
+
+
+def evaluate(
+    run: str | Path,
+    shards: Root,
+    *,
+    settings: Overrides = (),
+    best: bool = False,
+    cache: str | Path | None = None,
+    cache_gb: int = 50,
+) -> Evaluation:
+    """Measure correspondence and retrieval on held-out clips, and write RUN/eval.
+
+    Args:
+        run: folder of a trained run.
+        shards: a folder, an address or an opened store.
+        settings: what wins over the run's configuration: {"eval.protocol": "full/mean10"} (docs/evaluation.md).
+        best: the best checkpoint's model instead of the newest's.
+        cache, cache_gb: folder to keep what comes from a remote store, and its size at most.
+
+    Returns:
+        The evaluation; its `metrics` are what RUN/eval/metrics.json holds, and it prints as a table.
+
+    Raises:
+        Error: when run or dataset cannot be read or do not fit, or when the model was trained on a clip's video.
+
+    Example:
+        >>> import avcorr
+        >>> found = avcorr.evaluate("runs/a", "data/shards")
+        >>> found.metrics["split"], found.metrics["clips"], 0 <= found.metrics["avc"]["accuracy"] <= 1
+        ('test', 4, True)
+    """
+    folder = Path(run)
+    config = load_config(saved_config(folder), settings)
+    chosen = config.eval
+    trained = trained_videos(folder)
+    store = open_cached(shards, cache, cache_gb)
+    dataset = require_dataset(store)
+    protocol = Protocol(chosen.protocol, chosen.gallery, chosen.seed)
+    gallery = Gallery(
+        store, chosen.split, views_per_clip=chosen.views_per_clip, seed=chosen.seed,
+        frame_size=config.pairs.frame_size, window_seconds=config.pairs.window_seconds,
+        pooling=protocol.pooling, choose=protocol.choose,
+    )  # fmt: skip
+    refuse_trained(gallery, trained, chosen.split, store.url)
+    require_rate(gallery.sample_rate, config)
+    device = resolve_device(config.train.device)
+    model, _, step = load_model(folder, device, best=best)
+    scorer = scorer_of(model, device)
+    probe = LeakageProbe(gallery.drawn[:, 0])
+    embeddings = embed(model, probe.of(gallery.batches(chosen.batch_size)), device)
+    if gallery.too_short:
+        logger.warning("%d clips are too short for a window and were left out", gallery.too_short)
+    facts = {
+        "step": step,
+        "dataset": dataset["settings"]["name"],
+        "train_videos": len(trained),
+        "left_out_too_short": gallery.too_short,
+        "decoders": decoders(dataset),
+        "versions": {name: version_of(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")},
+    }
+    videos = np.array([clip.video for clip in gallery.clips])
+    negatives = first_negatives(gallery.drawn, videos, chosen.seed, permute=exchange)
+    sample = next(iter(gallery.batches(32)))
+    checks = check_all(model, sample, embeddings, negatives, videos, scorer, device, chosen.seed, permute=exchange)
+    perceived = protocol.perceived(gallery.clips)
+    evaluation = measure(
+        embeddings, gallery.clips, Plan(gallery.drawn, gallery.pooled), scorer, chosen, facts,
+        relevance=SharedLabels(*perceived) if perceived else None, notes=protocol.notes,
+        checks=[*checks, _leakage_check(probe, negatives)], permute=exchange
+    )  # fmt: skip
+    path = write_evaluation(evaluation, folder, gallery.media(evaluation.wanted), gallery.crops(evaluation.located))
+    logger.info("written: %s", path)
+    return evaluation
+
+
+def _leakage_check(probe: LeakageProbe, negatives: Pairs) -> Check:
+    try:
+        found = probe.find_leakage(negatives.frames, negatives.sounds)
+    except PairError as error:
+        return Check("leakage", None, str(error))
+    sides = (f"{tried.side} alone {100 * tried.accuracy:.1f} % (p {tried.p_value:.2g})" for tried in found.attempts)
+    return Check("leakage", not found.leaks, f"{', '.join(sides)} over {found.pairs} pairs, chance 50 %")

@@ -1,0 +1,122 @@
+"""Pairs from shards into a trained model."""
+
+import json
+import logging
+from pathlib import Path
+
+from avcorr.configs.load import ConfigError, Overrides, check_config, dump_config, load_config
+from avcorr.configs.schema import Config
+from avcorr.model.correspondence import build_model
+from avcorr.model.device import resolve_device
+from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
+from avcorr.model.training.distributed import joined, named
+from avcorr.model.training.trainer import Summary, fit
+from avcorr.pipeline.correspondence.negatives import derange
+from avcorr.pipeline.correspondence.pairs import PairDataset
+from avcorr.pipeline.moments.loader import MomentLoader
+from avcorr.shards.dataset import Dataset
+from avcorr.shards.index.layout import write_atomically
+from avcorr.shards.store import Root
+
+from .errors import WorkflowError
+from .opening import open_cached
+from .requirements import require_rate
+from .run_folder import session
+
+logger = logging.getLogger(__name__)
+
+_FREE_ON_RESUME = (
+    "shard", "eval", "pairs.workers", "pairs.decode", "train.checkpoint_every", "train.log_every", "train.board_every",
+    "train.wandb", "train.keep_checkpoints", "train.plateau_steps", "train.device", "train.compile",
+)  # fmt: skip
+"""Settings that may change when a run goes on; the number of steps too, unless the schedule depends on it."""
+
+
+def train(
+    shards: Root,
+    run: str | Path,
+    *,
+    config: Config | Path | str | None = None,
+    settings: Overrides = (),
+    resume: bool = False,
+    cache: str | Path | None = None,
+    cache_gb: int = 50,
+) -> Summary:
+    """Train a model on pairs and leave checkpoints, metrics and how it was made in a folder.
+
+    Under torchrun each process calls it alike, and the first one writes. Ctrl-C and SIGTERM end it after the step in
+    hand, which is saved, with a KeyboardInterrupt.
+
+    Args:
+        shards: a folder, an address or an opened store.
+        run: the folder; a new one unless `resume` is given.
+        config: a YAML file, the name of a recipe, a configuration; None for that of the run that goes on, or the
+            defaults. Its section `shard` gives way to what the dataset says of itself.
+        settings: what wins over it: {"train.steps": 100} or ["train.steps=100"].
+        resume: go on from the newest checkpoint, if there is one.
+        cache, cache_gb: folder to keep what comes from a remote store, and its size at most.
+
+    Returns:
+        The last step with its loss and accuracy, None where no step was left to do, and its checkpoint.
+
+    Raises:
+        Error: for settings or a dataset that cannot be used or do not fit the run, or a loss that is not finite.
+
+    Example:
+        >>> import avcorr
+        >>> done = avcorr.train("data/shards", "runs/new", config="tiny.yaml", settings={"train.steps": 2})
+        >>> done.step, done.checkpoint.name
+        (2, 'step-00000002.pt')
+    """
+    folder, processes = Path(run), named()
+    checkpoints = list_checkpoints(folder)
+    if checkpoints and not resume:
+        raise WorkflowError(
+            f"{folder} holds checkpoints of an earlier training; go on with --resume or give another --run"
+        )
+    saved = folder / "config.yaml"
+    chosen = load_config(saved if resume and config is None and saved.exists() else config, settings)
+    start = latest_checkpoint(folder) if checkpoints else None
+    if start:
+        # What an older checkpoint does not name was the default.
+        saved_settings = check_config(start.config, f"the checkpoint of step {start.step}")
+        start = start._replace(config=saved_settings.model_dump())
+        free = _FREE_ON_RESUME + (("train.steps",) if chosen.train.schedule != "cosine" else ())
+        require_same_config(start, chosen.model_dump(), free=free)
+        logger.info("going on at step %d of %d", start.step, chosen.train.steps)
+    opened = Dataset(open_cached(shards, cache, cache_gb))
+    first_step = start.step if start else 0
+    dataset = PairDataset(
+        opened.store, chosen.pairs, batch_size=chosen.train.batch_size, seed=chosen.train.seed,
+        rank=processes.rank, ranks=processes.ranks, start=first_step,
+    )  # fmt: skip
+    require_rate(dataset.catalogue.sample_rate, chosen)
+    chosen = _with_settings_of(opened, chosen)
+    device = resolve_device(chosen.train.device, processes.local_rank)
+    loader = MomentLoader(dataset, device=device)
+    sequence = folder / "pairs.json"
+    if start and sequence.exists():
+        loader.load_state_dict(json.loads(sequence.read_bytes()) | {"step": start.step})
+    if processes.is_first:
+        write_atomically(sequence, json.dumps(loader.state_dict()).encode())
+        videos = sorted(set(opened.clips(splits=[chosen.pairs.split]).texts("video")))
+        write_atomically(folder / "videos.json", json.dumps(videos).encode())
+        write_atomically(saved, dump_config(chosen).encode())
+    recipe = "a configuration" if isinstance(config, Config) else config
+    given = {"shards": opened.store.url, "config": recipe, "settings": settings, "resume": resume}
+    facts = {"arguments": given, "device": str(device), "processes": processes.ranks, "from_step": first_step}
+    with session(folder if processes.is_first else None, facts), joined(processes, device) as processes:
+        return fit(
+            build_model(chosen.model, chosen.train.seed), loader, chosen.train, folder,
+            config=chosen.model_dump(), start=start, device=device, processes=processes, derange=derange
+        )  # fmt: skip
+
+
+def _with_settings_of(dataset: Dataset, config: Config) -> Config:
+    """Return the configuration with the settings that a dataset was made with, where it knows them and they fit."""
+    recorded = dataset.facts.get("settings", {})
+    try:
+        return load_config(config, {f"shard.{name}": value for name, value in recorded.items()})
+    except ConfigError as error:
+        logger.warning("the run's configuration does not have the dataset's own settings: %s", error)
+        return config
