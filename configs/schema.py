@@ -19,23 +19,20 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> "Config":
-        objective = self.train.chosen_objective
+        objective, name = self.train.chosen_objective, self.train.objective
         if objective.needs_aligned_pairs and not self.pairs.aligned:
             raise ValueError(
-                f"train.objective {objective.name} needs pairs.aligned: true, since it makes its negatives inside the "
-                "batch"
+                f"train.objective {name} needs pairs.aligned: true, since it makes its negatives inside the batch"
             )
         if objective.needs_shared_space and not self.model.network.has_shared_space:
             network = "localise: true" if self.model.localise else f"architecture {self.model.architecture}"
-            others = " or ".join(name for name, other in OBJECTIVES.items() if not other.needs_shared_space)
+            others = " or ".join(key for key, other in OBJECTIVES.items() if not other.needs_shared_space)
             raise ValueError(
-                f"train.objective {objective.name} compares every image with every sound by their distance, which "
+                f"train.objective {name} compares every image with every sound by their distance, which "
                 f"model.{network} does not have; set train.objective: {others}"
             )
         if not objective.needs_aligned_pairs and self.pairs.aligned:
-            raise ValueError(
-                f"train.objective {objective.name} needs pairs.aligned: false, since it learns from drawn negatives"
-            )
+            raise ValueError(f"train.objective {name} needs pairs.aligned: false, since it learns from drawn negatives")
         if self.shard.sample_rate != self.model.spectrogram.sample_rate:
             raise ValueError(
                 f"shard.sample_rate is {self.shard.sample_rate} and model.spectrogram.sample_rate is "

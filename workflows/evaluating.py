@@ -91,14 +91,14 @@ def evaluate(
         "versions": {name: version_of(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")},
     }
     videos = np.array([clip.video for clip in gallery.clips])
-    negatives = first_negatives(gallery.drawn, videos, chosen.seed, permute=exchange)
+    negatives = first_negatives(gallery.drawn, videos, chosen.seed, derange=exchange)
     sample = next(iter(gallery.batches(32)))
-    checks = check_all(model, sample, embeddings, negatives, videos, scorer, device, chosen.seed, permute=exchange)
+    checks = check_all(model, sample, embeddings, negatives, videos, scorer, device, chosen.seed, derange=exchange)
     perceived = protocol.perceived(gallery.clips)
     evaluation = measure(
         embeddings, gallery.clips, Plan(gallery.drawn, gallery.pooled), scorer, chosen, facts,
         relevance=SharedLabels(*perceived) if perceived else None, notes=protocol.notes,
-        checks=[*checks, _leakage_check(probe, negatives)], permute=exchange
+        checks=[*checks, _leakage_check(probe, negatives)], derange=exchange
     )  # fmt: skip
     path = write_evaluation(evaluation, folder, gallery.media(evaluation.wanted), gallery.crops(evaluation.located))
     logger.info("written: %s", path)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from .bootstrap import intervals, weighted_mean
-from .pairing import Pairs, Permute, draw_negatives
+from .pairing import Derange, Pairs, draw_negatives
 from .scores import Scores
 
 CHANCE = {"accuracy": 0.5, "roc_auc": 0.5, "average_precision": 0.5}
@@ -123,14 +123,14 @@ def score_pairs(
     labels: np.ndarray,
     scorer: PairScorer,
     seed: int,
-    permute: Permute,
+    derange: Derange,
 ) -> dict[str, ScoredPairs]:
     """Draw the pairs of C clips and S seeds and score them, by kind of negative.
 
     Args:
         features: of image and audio, (V, ...) each, what the scorer takes of V views; for `DistanceScorer` unit
             vectors (V, D).
-        drawn, times, videos, labels, seed, permute: as `pairing.draw_negatives` takes them.
+        drawn, times, videos, labels, seed, derange: as `pairing.draw_negatives` takes them.
         scorer: what gives the gaps.
     """
     image, audio = features
@@ -138,7 +138,7 @@ def score_pairs(
     for views in drawn.T:
         positive[views] = scorer.gaps(image[views], audio[views])
     scored = {}
-    for kind, pairs in draw_negatives(drawn, times, videos, labels, seed, permute).items():
+    for kind, pairs in draw_negatives(drawn, times, videos, labels, seed, derange).items():
         gaps = np.empty(len(pairs.frames))
         for number in np.unique(pairs.seeds):  # one seed after the other: features may be large
             rows = np.flatnonzero(pairs.seeds == number)

@@ -21,7 +21,7 @@ from .avc import PairScorer, correspondence, score_pairs
 from .examples import examples
 from .heat import Locator, heat_maps
 from .mistakes import mistakes
-from .pairing import APART_SECONDS, Permute
+from .pairing import APART_SECONDS, Derange
 from .projection import project
 from .relevance import Ontology, Relevance, SameLabel
 from .retrieval import retrieval
@@ -97,7 +97,7 @@ def evaluate(
     settings: EvalSettings,
     run_info: Mapping[str, Any],
     *,
-    permute: Permute,
+    derange: Derange,
     relevance: Relevance | None = None,
     notes: Sequence[str] = (),
     checks: Sequence[Check] = (),
@@ -112,7 +112,7 @@ def evaluate(
         settings: the protocol, the seeds and the number of resamplings.
         run_info: passed through as metrics["run"]. The report knows its keys step, dataset (a name), train_videos (a
             count), versions and decoders (mappings), and lists all others as they are.
-        permute: chooses the sounds of other videos.
+        derange: gives each clip the sound of another video.
         relevance: what counts as found; default: the same label.
         notes: how the gallery differs from what the protocol's name promises.
         checks: those of `sanity`.
@@ -134,7 +134,7 @@ def evaluate(
     relevances = [relevance or SameLabel(labels)]
     if settings.ontology:
         relevances.append(Ontology(labels, Path(settings.ontology)))
-    scored = score_pairs(embeddings.head_inputs, plan.drawn, embeddings.times, videos, labels, scorer, seed, permute)
+    scored = score_pairs(embeddings.head_inputs, plan.drawn, embeddings.times, videos, labels, scorer, seed, derange)
     metrics = {
         "format_version": FORMAT_VERSION,
         "step": run_info.get("step"),

@@ -23,8 +23,9 @@ KINDS = ("other_video", "same_clip", "same_class")
 APART_SECONDS = 2.0
 
 
-Permute = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""From video ids (M,), none over half of them, to a permutation int64 (M,) that gives each one of another video."""
+Derange = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""From video ids (M,), none over half of them, to a derangement: a permutation int64 (M,) that gives each item the
+sound of another video."""
 
 
 class Pairs(NamedTuple):
@@ -41,13 +42,12 @@ class Pairs(NamedTuple):
 
 
 def draw_negatives(
-    drawn: np.ndarray, times: np.ndarray, videos: np.ndarray, labels: np.ndarray, seed: int, permute: Permute
+    drawn: np.ndarray, times: np.ndarray, videos: np.ndarray, labels: np.ndarray, seed: int, derange: Derange
 ) -> dict[str, Pairs]:
     """Draw the negative pairs of C clips by S seeds, for each of `KINDS`; a kind may have none.
 
     drawn: int64 (C, S), the view of each clip that each seed takes. times: float64, seconds of every view in its clip.
     videos, labels: (C,) source video and label of each clip, "" if unknown. The seeds are seed, seed + 1, ...
-    permute: chooses the sounds of other videos.
     Raises EvaluationError if a video owns over half of the clips.
     """
     _require_half(videos)
@@ -55,9 +55,9 @@ def draw_negatives(
     for place, views in enumerate(drawn.T):
         number = seed + place
         chosen = {
-            "other_video": views[permute(videos, np.random.default_rng(number))],
+            "other_video": views[derange(videos, np.random.default_rng(number))],
             "same_clip": _elsewhere(drawn, times, place, np.random.default_rng([number, 1])),
-            "same_class": _of_same_class(views, videos, labels, np.random.default_rng([number, 2]), permute),
+            "same_class": _of_same_class(views, videos, labels, np.random.default_rng([number, 2]), derange),
         }
         for kind, sounds in chosen.items():
             clips = np.flatnonzero(sounds >= 0)
@@ -65,10 +65,10 @@ def draw_negatives(
     return {kind: Pairs(*map(np.concatenate, zip(*parts, strict=True))) for kind, parts in found.items()}
 
 
-def first_negatives(drawn: np.ndarray, videos: np.ndarray, seed: int, permute: Permute) -> Pairs:
+def first_negatives(drawn: np.ndarray, videos: np.ndarray, seed: int, derange: Derange) -> Pairs:
     """Return the pairs of another video that the first seed draws, for the C clips in their order."""
     unlabelled = np.full(len(videos), "")
-    return draw_negatives(drawn[:, :1], np.zeros(int(drawn.max()) + 1), videos, unlabelled, seed, permute)[
+    return draw_negatives(drawn[:, :1], np.zeros(int(drawn.max()) + 1), videos, unlabelled, seed, derange)[
         "other_video"
     ]
 
@@ -92,12 +92,12 @@ def _elsewhere(drawn: np.ndarray, times: np.ndarray, place: int, generator: np.r
 
 
 def _of_same_class(
-    views: np.ndarray, videos: np.ndarray, labels: np.ndarray, generator: np.random.Generator, permute: Permute
+    views: np.ndarray, videos: np.ndarray, labels: np.ndarray, generator: np.random.Generator, derange: Derange
 ) -> np.ndarray:
     """Choose for each clip a view of its label and another video, or -1 in classes where not all clips can have one."""
     sounds = np.full(len(views), -1)
     for label in np.unique(labels[labels != ""]):
         members = np.flatnonzero(labels == label)
         if np.unique(videos[members], return_counts=True)[1].max() * 2 <= len(members):
-            sounds[members] = views[members[permute(videos[members], generator)]]
+            sounds[members] = views[members[derange(videos[members], generator)]]
     return sounds

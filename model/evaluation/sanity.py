@@ -12,7 +12,7 @@ import torch
 
 from ..embedding.embed import AT_ONCE, Embeddings, Towers, Views, embed
 from .avc import PairScorer
-from .pairing import Pairs, Permute
+from .pairing import Derange, Pairs
 from .retrieval import own_ranks
 
 DEVIATIONS = 4.0  # of chance, before it is called a failure: once in 16,000 evaluations without one
@@ -35,7 +35,7 @@ def shuffled_pairs(
     videos: np.ndarray,
     scorer: PairScorer,
     seed: int,
-    permute: Permute,
+    derange: Derange,
 ) -> Check:
     """Check that correspondence is at chance once the frames of the positive pairs have lost their own sounds.
 
@@ -48,10 +48,10 @@ def shuffled_pairs(
         videos: (C,) source videos.
         scorer: what decides.
         seed: of the exchange of sounds.
-        permute: the exchange.
+        derange: the exchange.
     """
     image, audio = head_inputs
-    dealt = negatives.frames[permute(videos[negatives.clips], np.random.default_rng([seed, 3]))]
+    dealt = negatives.frames[derange(videos[negatives.clips], np.random.default_rng([seed, 3]))]
     calls = [
         scorer.bias - scorer.slope * scorer.gaps(image[negatives.frames], audio[sounds]) > 0
         for sounds in (dealt, negatives.sounds)
@@ -136,7 +136,7 @@ def check_all(
     scorer: PairScorer,
     device: torch.device,
     seed: int,
-    permute: Permute,
+    derange: Derange,
 ) -> list[Check]:
     """Make all checks of a model and its embeddings.
 
@@ -149,10 +149,10 @@ def check_all(
         scorer: what decides whether a pair corresponds.
         device: where the towers compute.
         seed: of the checks' random draws.
-        permute: chooses the sounds of other videos.
+        derange: chooses the sounds of other videos.
     """
     return [
-        shuffled_pairs(embeddings.head_inputs, negatives, videos, scorer, seed, permute),
+        shuffled_pairs(embeddings.head_inputs, negatives, videos, scorer, seed, derange),
         shuffled_retrieval(embeddings.image[negatives.frames], embeddings.audio[negatives.frames], seed),
         *constant_inputs(model, batch, scorer, device),
         batch_invariance(model, batch, embeddings, device),

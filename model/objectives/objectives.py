@@ -18,11 +18,10 @@ if TYPE_CHECKING:
 class Objective:
     """Declaration of an objective, for the configuration, the optimiser, the log and the model card."""
 
-    name: str
-    """That of its file, and of `train.objective`."""
+    file: str
     words: str
     """What it is, for the model card."""
-    chance_loss: Callable[[int], float]
+    chance_loss: Callable[[int], float] = lambda pairs: math.log(2.0)
     """Loss in nats of a model that looks at nothing, from the number of pairs of a batch."""
     needs_aligned_pairs: bool = True
     """Whether all pairs of a batch must match, because it makes its negatives inside the batch."""
@@ -35,12 +34,8 @@ class Objective:
 
     def load(self) -> "LossFunction":
         """Return the function that computes it; imports torch."""
-        function: LossFunction = import_module(f".{self.name}", __package__).losses
+        function: LossFunction = import_module(f".{self.file}", __package__).losses
         return function
-
-
-def _pair_chance(_: int) -> float:
-    return math.log(2.0)
 
 
 def _sigmoid_chance(pairs: int) -> float:
@@ -49,35 +44,25 @@ def _sigmoid_chance(pairs: int) -> float:
 
 
 OBJECTIVES = {
-    objective.name: objective
-    for objective in (
-        Objective(
-            name="pair",
-            words="cross-entropy on matching and mismatching pairs",
-            chance_loss=_pair_chance,
-            needs_aligned_pairs=False,
-        ),
-        Objective(
-            name="deranged",
-            words="cross-entropy on matching pairs and as many mismatching ones of the same batch",
-            chance_loss=_pair_chance,
-        ),
-        Objective(
-            name="contrastive",
-            words="symmetric InfoNCE over the batch, the correspondence head beside it",
-            chance_loss=math.log,
-            needs_shared_space=True,
-            # The head's two scalars learn apart from the towers and must follow a threshold that the towers move, and
-            # Adam moves a parameter by about its rate a step. After 200 steps on weakly related made-up pairs, where
-            # the best threshold separated 68 %: factor 1 separated 50 %, 10 58 %, 30 67 %, 100 67 %.
-            head_rate=30.0,
-            adds_pair_loss=True,
-        ),
-        Objective(
-            name="sigmoid",
-            words="cross-entropy on all pairs of the batch",
-            chance_loss=_sigmoid_chance,
-            needs_shared_space=True,
-        ),
-    )
+    "pair": Objective(file="pair", words="cross-entropy on matching and mismatching pairs", needs_aligned_pairs=False),
+    "deranged": Objective(
+        file="deranged", words="cross-entropy on matching pairs and as many mismatching ones of the same batch"
+    ),
+    "contrastive": Objective(
+        file="contrastive",
+        words="symmetric InfoNCE over the batch, the correspondence head beside it",
+        chance_loss=math.log,
+        needs_shared_space=True,
+        # The head's two scalars learn apart from the towers and must follow a threshold that the towers move, and
+        # Adam moves a parameter by about its rate a step. After 200 steps on weakly related made-up pairs, where
+        # the best threshold separated 68 %: factor 1 separated 50 %, 10 58 %, 30 67 %, 100 67 %.
+        head_rate=30.0,
+        adds_pair_loss=True,
+    ),
+    "sigmoid": Objective(
+        file="sigmoid",
+        words="cross-entropy on all pairs of the batch",
+        chance_loss=_sigmoid_chance,
+        needs_shared_space=True,
+    ),
 }

@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 NO_RANK = 1 << 31  # tells draws that all processes share from those of any one of them
 
 Derange = Callable[[Tensor, torch.Generator], Tensor]
-"""From video ids int64 (B,) and a generator to a permutation int64 (B,) that gives each item one of another video."""
+"""From video ids int64 (B,) and a generator to a derangement: a permutation int64 (B,) that gives each item the sound
+of another video; where it cannot, `videos[permutation] == videos`."""
 
 
 class TrainingLoss(nn.Module):
@@ -68,8 +69,8 @@ class TrainingLoss(nn.Module):
             # Which sounds mismatch is decided over the whole batch, so alike in all processes.
             return self.derange(videos, step_generator(settings.seed, step, self.device, NO_RANK))
 
-        pairs = EncodedPairs(image, audio, moved.matches, moved.videos)
-        return self.compute(model, pairs, settings, derange, self.processes)
+        pairs = EncodedPairs(image, audio, moved.matches, moved.videos, derange, self.processes)
+        return self.compute(model, pairs, settings)
 
 
 class Stepper:

@@ -60,7 +60,7 @@ def fabricate_evaluation(
     }
     views = np.arange(3 * clips).reshape(clips, 3)
     plan = Plan(views, views[:, 1:2])
-    return evaluate(embeddings, records, plan, scorer, EvalSettings(bootstrap=200), run_info, permute=exchange)
+    return evaluate(embeddings, records, plan, scorer, EvalSettings(bootstrap=200), run_info, derange=exchange)
 
 
 def fabricate_media(

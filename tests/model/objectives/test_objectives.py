@@ -13,7 +13,7 @@ from avcorr.model.networks.architectures import ARCHITECTURES
 from avcorr.model.networks.network import CorrespondenceModel
 from avcorr.model.objectives import contrastive, deranged, pair, sigmoid
 from avcorr.model.objectives.contrastive import contrastive_loss
-from avcorr.model.objectives.losses import EncodedPairs, Losses, pair_loss
+from avcorr.model.objectives.losses import EncodedPairs, Losses
 from avcorr.model.objectives.objectives import OBJECTIVES
 from avcorr.model.objectives.sigmoid import sigmoid_loss
 from avcorr.model.settings import ModelSettings, TrainSettings
@@ -32,18 +32,21 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def compute(
-    objective: ModuleType,
-    model: CorrespondenceModel,
+def encoded(
     image: torch.Tensor,
     audio: torch.Tensor,
     videos: torch.Tensor | None = None,
     matches: torch.Tensor | None = None,
-) -> Losses:
-    """Return an objective's losses; without matches all pairs match, without videos each is of its own."""
+) -> EncodedPairs:
+    """Return pairs of one process; without matches all pairs match, without videos each is of its own."""
     matches = torch.ones(len(image), dtype=torch.bool) if matches is None else matches
-    pairs = EncodedPairs(image, audio, matches, torch.arange(len(image)) if videos is None else videos)
-    found: Losses = objective.losses(model, pairs, TrainSettings(), partial(derange, generator=generator()), ALONE)
+    videos = torch.arange(len(image)) if videos is None else videos
+    return EncodedPairs(image, audio, matches, videos, partial(derange, generator=generator()), ALONE)
+
+
+def compute(objective: ModuleType, model: CorrespondenceModel, *columns: torch.Tensor, **more: torch.Tensor) -> Losses:
+    """Return an objective's losses on pairs that are made of the same arguments."""
+    found: Losses = objective.losses(model, encoded(*columns, **more), TrainSettings())
     return found
 
 
@@ -56,10 +59,13 @@ def test_every_name_of_the_settings_is_declared_and_has_its_file() -> None:
         assert architecture.localising is None or architecture.localising.load().localises
 
 
-def test_pair_loss_of_logits_by_hand() -> None:
-    logits, matches = torch.tensor([0.0, math.log(3.0)]), torch.tensor([True, False])
-    # Probabilities 1/2 of the match and 1 - 3/4 of the mismatch.
-    assert pair_loss(logits, matches).item() == pytest.approx((math.log(2) + math.log(4)) / 2)
+def test_pair_loss_by_hand(model: CorrespondenceModel) -> None:
+    """Distances of which the head makes the probabilities 1/2 of the match and 1 - 3/4 of the mismatch."""
+    image = torch.tensor([EAST, EAST])
+    angles = [2 * math.asin(distance / 2) for distance in (1.2, 1.2 - math.log(3) / 5)]
+    audio = torch.tensor([[math.cos(angle), math.sin(angle)] for angle in angles])
+    found = compute(pair, model, image, audio, matches=torch.tensor([True, False]))
+    assert found.loss.item() == pytest.approx((math.log(2) + math.log(4)) / 2, abs=1e-4)
 
 
 def test_pair_objective_counts_both_kinds_of_pairs(model: CorrespondenceModel) -> None:
@@ -78,13 +84,13 @@ def test_contrastive_loss_of_two_pairs_by_hand() -> None:
     rows = [math.log(1 + math.exp(1.2 - 2)), math.log(1 + math.exp(0 - 1.6))]
     columns = [math.log(1 + math.exp(0 - 2)), math.log(1 + math.exp(1.2 - 1.6))]
     expected = (sum(rows) / 2 + sum(columns) / 2) / 2
-    assert contrastive_loss(image, audio, torch.tensor([7, 8]), 0.5, ALONE).item() == pytest.approx(expected)
+    assert contrastive_loss(encoded(image, audio, torch.tensor([7, 8])), 0.5).item() == pytest.approx(expected)
 
 
 def test_contrastive_loss_ignores_other_pairs_of_the_same_video() -> None:
     image, audio = torch.tensor([EAST, NORTH, EAST]), torch.tensor([EAST, [0.6, 0.8], EAST])
     # The third pair repeats the first one's video: each of the two sees only the second as a negative.
-    result = contrastive_loss(image, audio, torch.tensor([7, 8, 7]), 0.5, ALONE)
+    result = contrastive_loss(encoded(image, audio, torch.tensor([7, 8, 7])), 0.5)
     first = (math.log(1 + math.exp(1.2 - 2)) + math.log(1 + math.exp(0 - 2))) / 2
     second = (math.log(1 + 2 * math.exp(0 - 1.6)) + math.log(1 + 2 * math.exp(1.2 - 1.6))) / 2
     assert result.item() == pytest.approx((2 * first + second) / 3)
@@ -92,7 +98,7 @@ def test_contrastive_loss_ignores_other_pairs_of_the_same_video() -> None:
 
 def test_contrastive_loss_of_one_video_alone_is_zero_and_has_finite_gradients() -> None:
     image = torch.tensor([EAST, NORTH], requires_grad=True)
-    loss = contrastive_loss(image, torch.tensor([NORTH, EAST]), torch.tensor([7, 7]), 0.07, ALONE)
+    loss = contrastive_loss(encoded(image, torch.tensor([NORTH, EAST]), torch.tensor([7, 7])), 0.07)
     loss.backward()
     assert loss.item() == 0.0
     assert image.grad is not None
@@ -104,7 +110,7 @@ def test_head_learns_from_the_contrastive_objective_without_moving_the_towers(mo
     image = torch.eye(4, requires_grad=True)
     result = compute(contrastive, model, image, torch.eye(4), videos)
     (with_head,) = torch.autograd.grad(result.loss, image, retain_graph=True)
-    (alone,) = torch.autograd.grad(contrastive_loss(image, torch.eye(4), videos, 0.07, ALONE), image)
+    (alone,) = torch.autograd.grad(contrastive_loss(encoded(image, torch.eye(4), videos), 0.07), image)
     torch.testing.assert_close(with_head, alone, atol=0, rtol=0)
     slope, bias = torch.autograd.grad(result.loss, [model.head.slope, model.head.bias])
     assert slope.abs() > 0
@@ -120,14 +126,14 @@ def test_sigmoid_loss_of_two_pairs_by_hand(model: CorrespondenceModel) -> None:
     # Distances [[0, 0.894], [1.414, 0.632]], logits 6 - 5 d; the prior of two items is even odds.
     logits = [[6.0, 6 - 5 * math.sqrt(0.8)], [6 - 5 * math.sqrt(2), 6 - 5 * math.sqrt(0.4)]]
     terms = [math.log1p(math.exp(logits[i][j] * (-1 if i == j else 1))) for i in range(2) for j in range(2)]
-    result = sigmoid_loss(model, image, audio, torch.tensor([7, 8]), ALONE)
+    result = sigmoid_loss(model, encoded(image, audio, torch.tensor([7, 8])))
     assert result.item() == pytest.approx(sum(terms) / 2, abs=1e-3)
 
 
 def test_sigmoid_loss_corrects_for_the_number_of_negatives(model: CorrespondenceModel) -> None:
     """Of 5 items each match meets 4 mismatches: all logits are log 4 lower, the head's own bias stays as it is."""
     vectors = torch.eye(2)[[0, 1, 1, 1, 1]]
-    result = sigmoid_loss(model, vectors, vectors, torch.tensor([1, 2, 2, 2, 2]), ALONE)
+    result = sigmoid_loss(model, encoded(vectors, vectors, torch.tensor([1, 2, 2, 2, 2])))
     match, mismatch = 6 - math.log(4), 6 - 5 * math.sqrt(2) - math.log(4)
     # The last four are of one video and no negatives of each other: 5 matches, 4 + 4 mismatches.
     expected = (5 * math.log1p(math.exp(-match)) + 8 * math.log1p(math.exp(mismatch))) / 5

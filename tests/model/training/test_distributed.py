@@ -164,8 +164,9 @@ def test_own_statistics_are_two_half_batches_whose_gradients_are_averaged(togeth
 
 def encode_and_compare(model: CorrespondenceModel, pairs: PairBatch) -> Losses:
     image, audio = model.image_features(pairs.frames), model.audio_features(pairs.audio)
-    encoded = EncodedPairs(image, audio, pairs.matches, pairs.videos)
-    return pair_losses(model, encoded, chosen("pair"), partial(derange, generator=torch.Generator()), ALONE)
+    deranged = partial(derange, generator=torch.Generator())
+    encoded = EncodedPairs(image, audio, pairs.matches, pairs.videos, deranged, ALONE)
+    return pair_losses(model, encoded, chosen("pair"))
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
