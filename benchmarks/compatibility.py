@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from avcorr.shards.dataset import Dataset
 from avcorr.shards.index.layout import INDEX
-from avcorr.shards.index.manifest import read_manifest
+from avcorr.shards.index.shard_list import read_manifest
 
 Found = dict[str, tuple[int, int]]
 """Of each key: bytes of its wav and its mjpg."""
@@ -193,7 +193,7 @@ def energon_prepare(root: Path, split: str) -> Found:
         command = [program, "prepare", str(copy), "--non-interactive", "--no-progress", "--num-workers", "1",
                    "--split-parts", f"{split}:{split}/.*", "--sample-type", "CrudeWebdataset"]  # fmt: skip
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-        for entry in read_manifest(root):
+        for entry in read_manifest(root).shards:
             name = f"{entry.path}.idx"
             if (copy / name).read_bytes() != (root / name).read_bytes():
                 raise ValueError(f"{name} differs")

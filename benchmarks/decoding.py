@@ -22,7 +22,7 @@ import torch
 
 from avcorr.pipeline.moments.jpegs import place_crops
 from avcorr.pipeline.moments.views import decode_frames
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.reader import read_clips
 
 COUNT = 256
@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    records = Index(arguments.root).of_split("train")
+    records = Dataset(arguments.root).of_split("train")
     clips = [clip for record in records for clip in read_clips(arguments.root, record)]
     jpegs = [bytes(clip.frame(number)) for clip in clips for number in range(0, clip.metadata.frame_count, 8)]
     rng = np.random.default_rng(0)

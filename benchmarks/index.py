@@ -27,7 +27,8 @@ from avcorr.shards.format.clip import ClipMetadata
 from avcorr.shards.format.tar import BLOCK, Member
 from avcorr.shards.index.clip_table import TableWriter
 from avcorr.shards.index.layout import ShardName, write_atomically
-from avcorr.shards.index.manifest import ShardEntry, write_manifest
+from avcorr.shards.index.record import ShardEntry
+from avcorr.shards.index.shard_list import write_manifest
 
 RATE, SECONDS, ROUNDS = 16000, 10, 20_000
 BY_TYPE = {int: 1, float: 0.5, str: "text", bool: False, list[int]: [1], list[float]: [0.5], list[str]: ["text"]}
@@ -61,8 +62,9 @@ def write(root: Path, clips: int, frames: int, per_shard: int) -> None:
         path, count = root / shard.table, min(per_shard, clips - first)
         write_atomically(path, data)
         entries.append(
-            ShardEntry(shard.path, "train", count, count * frames, count * SECONDS, end, "0" * 64, "0" * 32,
-                       path.relative_to(root).as_posix(), hashlib.sha256(data).hexdigest(), digest)
+            ShardEntry(path=shard.path, split="train", size=end, sha256="0" * 64, md5="0" * 32, clips=count,
+                       frames=count * frames, seconds=count * SECONDS, table_sha256=hashlib.sha256(data).hexdigest(),
+                       clips_digest=digest)
         )  # fmt: skip
     write_manifest(root, entries)
 

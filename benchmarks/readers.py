@@ -37,7 +37,7 @@ from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.pipeline.moments.views import decode_frame, decode_frames
 from avcorr.pipeline.settings import PairSettings
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.exports.energon import write_energon
 from avcorr.shards.format.clip import Clip
 from avcorr.shards.reader import read_clips
@@ -270,7 +270,7 @@ def write_mosaic(clips: list[Clip], folder: Path) -> Callable[[], Any]:
 
 def find_readers(root: Path, clips: list[Clip], videos: list[Path], folder: Path) -> dict[str, Pairs]:
     """Return every reader that can run here; name the others."""
-    tars = [str(root / record.path) for record in Index(root).of_split("train")]
+    tars = [str(root / record.path) for record in Dataset(root).of_split("train")]
     plain = write_ordinary(clips, folder)
     readers: dict[str, Pairs] = {FLOOR: floor(clips)}
     for count in (1, 4, 8):
@@ -326,7 +326,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="part of the readers' names")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    records = Index(arguments.root).of_split("train")
+    records = Dataset(arguments.root).of_split("train")
     clips = [clip for record in records for clip in read_clips(arguments.root, record)]
     if min(clip.metadata.duration for clip in clips) < 2:
         sys.exit(f"{arguments.root} has clips shorter than 2 s, from which others' readers cannot draw: leave them out")

@@ -28,7 +28,7 @@ import torch
 from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.pipeline.settings import PairSettings
-from avcorr.shards.index.manifest import read_manifest, write_manifest
+from avcorr.shards.index.shard_list import read_manifest, write_manifest
 from avcorr.shards.stores.open import open_store
 from tests.support.servers import s3_server
 
@@ -37,7 +37,7 @@ CASES = {"4 pairs a clip, blocks of 64": (4, 64), "1 pair a clip, blocks of 64":
 
 def repeat(source: Path, root: Path, copies: int) -> None:
     """Make a dataset of the training shards of another one, each of them several times, by links."""
-    entries = [entry for entry in read_manifest(open_store(source)) if entry.split == "train"]
+    entries = [entry for entry in read_manifest(open_store(source)).shards if entry.split == "train"]
     repeated = []
     for number, entry in enumerate(entries * copies):
         path, columns = f"train/{number:06d}.tar", f"columns/{number:06d}.npz"

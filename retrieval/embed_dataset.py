@@ -14,7 +14,7 @@ from torch import nn
 from avcorr.model.embedding.embed import embed
 from avcorr.model.embedding.embedder import Embedder
 from avcorr.pipeline.galleries.gallery import Gallery, ViewBatch
-from avcorr.shards.index.manifest import read_manifest
+from avcorr.shards.index.shard_list import read_manifest
 from avcorr.shards.store import Root, Store
 from avcorr.shards.stores.open import open_store
 
@@ -61,7 +61,7 @@ def embed_dataset(
         EvaluationError: when a tower gives NaN.
     """
     store = open_store(root)
-    names = splits or sorted({entry.split for entry in read_manifest(store)})
+    names = splits or sorted({entry.split for entry in read_manifest(store).shards})
     galleries = {
         split: Gallery(
             store,

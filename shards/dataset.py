@@ -1,6 +1,6 @@
 """A dataset, read from its index."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
@@ -15,66 +15,10 @@ from .index.clip_table import Table
 from .index.facts import require_dataset
 from .index.layout import ShardName
 from .index.ledger import iter_ledger
-from .index.manifest import ShardEntry, read_manifest
-from .index.record import ShardRecord, iter_records
+from .index.record import ShardEntry, ShardRecord
+from .index.shard_list import iter_records, read_manifest
 from .store import ByteRange, Root
 from .stores.open import open_store
-
-
-class Index:
-    """The index of one dataset root, read once.
-
-    Args:
-        root: where the dataset lies.
-
-    Raises:
-        DatasetMismatchError: when `root` is no dataset, or one of another format.
-        ShardFormatError: when a record cannot be read.
-        StoreError: when the store cannot be read.
-    """
-
-    def __init__(self, root: Root) -> None:
-        self.store = open_store(root)
-        self.dataset = require_dataset(self.store)
-        self.shards = tuple(iter_records(self.store))
-
-    def of_split(self, split: str) -> tuple[ShardRecord, ...]:
-        """Return the shards of one split in the order of their numbers.
-
-        Raises:
-            DatasetMismatchError: when there is none, naming the splits that exist.
-        """
-        shards = tuple(shard for shard in self.shards if shard.split == split and shard.clips)
-        if not shards:
-            have = ", ".join(self.splits()) or "none at all"
-            raise DatasetMismatchError(f"{self.store.url} has no clips in the split {split!r}; it has {have}")
-        return shards
-
-    def splits(self) -> tuple[str, ...]:
-        """Return the names of the splits that hold clips, sorted."""
-        return tuple(sorted({shard.split for shard in self.shards if shard.clips}))
-
-    def tables(self, split: str = "", *, columns: Sequence[str] | None = None) -> Iterator[tuple[ShardRecord, Table]]:
-        """Yield the table of each shard that holds clips.
-
-        Args:
-            split: only its shards; "" for all.
-            columns: the names of those that are needed; None for all.
-
-        Raises:
-            ShardFormatError: when a table is missing or damaged.
-        """
-        shards = [shard for shard in self.shards if shard.clips and split in ("", shard.split)]
-        paths = [ShardName.parse(shard.path).table for shard in shards]
-        for shard, path, data in zip(shards, paths, self.store.read_all(paths), strict=True):
-            yield shard, Table(f"{self.store.url}/{path}", shard.table_sha256, data, columns)
-
-    def ledger(self) -> Iterator[Mapping[str, Any]]:
-        """Yield the ledger: one row an input."""
-        try:
-            yield from iter_ledger(self.store)
-        except MissingObjectError:
-            return
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -119,7 +63,7 @@ class ClipEntry:
 
 
 class Dataset:
-    """A finished dataset, as its index describes it.
+    """A dataset, as its index describes it.
 
         dataset = Dataset("ROOT")
         dataset.facts["settings"], dataset.splits, dataset.shards
@@ -131,6 +75,7 @@ class Dataset:
     Args:
         root: where the dataset lies: a folder, the URL of a store, or an open store. Only its index has to be there
             until clips are read.
+        unfinished: take a dataset whose sharding goes on, with the shards that are complete so far.
 
     Attributes:
         store: the open store.
@@ -142,14 +87,31 @@ class Dataset:
         StoreError: when the store cannot be read.
     """
 
-    def __init__(self, root: Root) -> None:
+    def __init__(self, root: Root, *, unfinished: bool = False) -> None:
         self.store = open_store(root)
-        self.shards = read_manifest(self.store)
+        self.shards: tuple[ShardEntry, ...]
+        if unfinished:
+            require_dataset(self.store)
+            self.shards = tuple(record for record in self.records if record.clips)
+        else:
+            self.shards = read_manifest(self.store).shards
 
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What `dataset.json` says: settings, versions, number of inputs. Raises as the class does."""
         return require_dataset(self.store)
+
+    @cached_property
+    def records(self) -> tuple[ShardRecord, ...]:
+        """What the index says of every complete shard, also of those whose inputs all failed. Raises as the class."""
+        return tuple(iter_records(self.store))
+
+    def ledger(self) -> Iterator[dict[str, Any]]:
+        """Yield what became of each input, one in memory; nothing before the sharding has come to its end."""
+        try:
+            yield from iter_ledger(self.store)
+        except MissingObjectError:
+            return
 
     @property
     def splits(self) -> tuple[str, ...]:

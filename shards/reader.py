@@ -11,12 +11,12 @@ from typing import BinaryIO
 from .errors import MissingObjectError, ShardFormatError, ShardTruncatedError
 from .format.clip import MEMBERS, Clip, ClipMetadata
 from .format.tar import BLOCK, iter_members
-from .index.record import ShardRecord
+from .index.record import ShardEntry
 from .store import ByteRange, Root
 from .stores.open import open_store
 
 
-def check_ends(root: Root, record: ShardRecord) -> None:
+def check_shard(root: Root, shard: ShardEntry) -> None:
     """Check that a shard is there, has its recorded size and ends in two blocks of zeros.
 
     Raises:
@@ -24,19 +24,19 @@ def check_ends(root: Root, record: ShardRecord) -> None:
         StoreError: when the store cannot be read.
     """
     store = open_store(root)
-    where = f"{store.url}/{record.path}"
+    where = f"{store.url}/{shard.path}"
     try:
-        size = store.size(record.path)
-        if size != record.size:
-            raise ShardTruncatedError(f"{where} has {size} bytes; its index says {record.size}: copy or make it again")
-        (end,) = store.read_ranges([ByteRange(record.path, max(0, size - 2 * BLOCK), size)])
+        size = store.size(shard.path)
+        if size != shard.size:
+            raise ShardTruncatedError(f"{where} has {size} bytes; its index says {shard.size}: copy or make it again")
+        (end,) = store.read_ranges([ByteRange(shard.path, max(0, size - 2 * BLOCK), size)])
     except MissingObjectError as error:
-        raise ShardTruncatedError(f"{where} is missing; its index says {record.clips} clips") from error
+        raise ShardTruncatedError(f"{where} is missing; its index says {shard.clips} clips") from error
     if len(end) < 2 * BLOCK or any(end):
         raise ShardTruncatedError(f"{where} does not end in two blocks of zeros: copy or make it again")
 
 
-def read_clips(root: Root, record: ShardRecord) -> Iterator[Clip]:
+def read_clips(root: Root, shard: ShardEntry) -> Iterator[Clip]:
     """Yield the clips of a shard in their order.
 
     Raises:
@@ -45,14 +45,14 @@ def read_clips(root: Root, record: ShardRecord) -> Iterator[Clip]:
         StoreError: when the store cannot be read.
     """
     store = open_store(root)
-    check_ends(store, record)
-    where, count = f"{store.url}/{record.path}", 0
-    with store.stream(record.path, 0, record.size) as file:
+    check_shard(store, shard)
+    where, count = f"{store.url}/{shard.path}", 0
+    with store.stream(shard.path, 0, shard.size) as file:
         for clip in iter_clips(file, where):
             yield clip
             count += 1
-    if count != record.clips:
-        raise ShardTruncatedError(f"{where} holds {count} clips; its index says {record.clips}")
+    if count != shard.clips:
+        raise ShardTruncatedError(f"{where} holds {count} clips; its index says {shard.clips}")
 
 
 def iter_clips(file: BinaryIO, where: str) -> Iterator[Clip]:

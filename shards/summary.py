@@ -4,7 +4,7 @@ import itertools
 from collections import Counter
 from typing import Any
 
-from .dataset import Index
+from .dataset import Dataset
 from .format.clip import FLAGS
 from .store import Root
 
@@ -15,33 +15,33 @@ def summarise(root: Root) -> dict[str, Any]:
     Raises:
         ShardError: when `root` is no dataset, or cannot be read.
     """
-    index = Index(root)
+    dataset = Dataset(root, unfinished=True)
     flags, labels, videos = Counter[str](), Counter[str](), dict[str, set[str]]()
-    for record, table in index.tables(columns=("flags", "label", "video")):
+    for shard, table in zip(dataset.shards, dataset.tables(dataset.shards, "flags", "label", "video"), strict=True):
         flags.update(flag for flags_of in table.texts("flags") for flag in flags_of)
         labels.update(table.texts("label"))
-        videos.setdefault(record.split, set()).update(table.texts("video"))
-    ledger = Counter(row["status"] for record in index.shards for row in record.ledger)
-    reasons = Counter(row["code"] for record in index.shards for row in record.ledger if row["code"])
-    splits = {split: _count_split(index, split, len(videos[split])) for split in index.splits()}
-    inputs = index.dataset.get("inputs", sum(len(record.ledger) for record in index.shards))
+        videos.setdefault(shard.split, set()).update(table.texts("video"))
+    ledger = Counter(row["status"] for record in dataset.records for row in record.ledger)
+    reasons = Counter(row["code"] for record in dataset.records for row in record.ledger if row["code"])
+    splits = {split: _count_split(dataset, split, len(videos[split])) for split in dataset.splits}
+    inputs = dataset.facts.get("inputs", ledger.total())
     pairs = itertools.combinations(splits, 2)
     shared = sum(len(videos[first] & videos[second]) for first, second in pairs)
     return {
-        "root": index.store.url,
-        "format": index.dataset["format"],
-        "ffmpeg": index.dataset.get("ffmpeg", "unknown"),
-        "settings": index.dataset["settings"],
+        "root": dataset.store.url,
+        "format": dataset.facts["format"],
+        "ffmpeg": dataset.facts.get("ffmpeg", "unknown"),
+        "settings": dataset.facts["settings"],
         "inputs": inputs,
         "packed": ledger["packed"],
         "failed": ledger["failed"],
         "failures": dict(reasons.most_common()),
         "pending": inputs - ledger["packed"] - ledger["failed"],
-        "shards": sum(bool(record.clips) for record in index.shards),
-        "bytes": sum(record.size for record in index.shards),
-        "clips": sum(record.clips for record in index.shards),
-        "hours": sum(record.seconds for record in index.shards) / 3600,
-        "frames": sum(record.frames for record in index.shards),
+        "shards": len(dataset.shards),
+        "bytes": sum(shard.size for shard in dataset.shards),
+        "clips": sum(shard.clips for shard in dataset.shards),
+        "hours": sum(shard.seconds for shard in dataset.shards) / 3600,
+        "frames": sum(shard.frames for shard in dataset.shards),
         "flags": {flag: flags[flag] for flag in FLAGS if flags[flag]},
         "labels": dict(labels.most_common()),
         "splits": splits,
@@ -49,13 +49,13 @@ def summarise(root: Root) -> dict[str, Any]:
     }
 
 
-def _count_split(index: Index, split: str, videos: int) -> dict[str, Any]:
-    records = index.of_split(split)
+def _count_split(dataset: Dataset, split: str, videos: int) -> dict[str, Any]:
+    shards = dataset.of_split(split)
     return {
-        "shards": len(records),
-        "clips": sum(record.clips for record in records),
+        "shards": len(shards),
+        "clips": sum(shard.clips for shard in shards),
         "videos": videos,
-        "bytes": sum(record.size for record in records),
+        "bytes": sum(shard.size for shard in shards),
     }
 
 

@@ -6,10 +6,10 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from avcorr.pipeline.moments.reading import check_shard
 from avcorr.retrieval.embeddings import EmbeddingFolder, read_manifest
 from avcorr.shards.dataset import ClipEntry, Dataset
 from avcorr.shards.index.layout import ShardName
+from avcorr.shards.reader import check_shard
 from avcorr.shards.store import Store
 
 from .errors import ExploreError, UnknownError

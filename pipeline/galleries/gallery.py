@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from avcorr.shards.ahead import map_ahead
-from avcorr.shards.index.manifest import ShardEntry
+from avcorr.shards.index.record import ShardEntry
 from avcorr.shards.store import Root
 from avcorr.shards.stores.open import open_store
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.index.clip_table import Table
-from avcorr.shards.index.manifest import ShardEntry
+from avcorr.shards.index.record import ShardEntry
 from avcorr.shards.store import ByteRange, Root
 
 from ..errors import PairError

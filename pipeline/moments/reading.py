@@ -18,8 +18,7 @@ from avcorr.shards.errors import (
     ShardFormatError,
     ShardTruncatedError,
 )
-from avcorr.shards.format.tar import BLOCK
-from avcorr.shards.index.manifest import ShardEntry
+from avcorr.shards.reader import check_shard
 from avcorr.shards.store import ByteRange, Store
 
 from .catalogue import Catalogue
@@ -52,16 +51,6 @@ def no_bad_shards() -> Iterator[None]:
         yield
     except BadShardError as problem:
         raise problem.error from problem
-
-
-def check_shard(store: Store, entry: ShardEntry) -> None:
-    """Check that a shard is there, has its size, and ends in two blocks of zeros. Raises ShardError."""
-    where, size = f"{store.url}/{entry.path}", store.size(entry.path)
-    if size != entry.bytes:
-        raise ShardTruncatedError(f"{where} has {size} bytes; its index says {entry.bytes}: copy or make it again")
-    (end,) = store.read_ranges([ByteRange(entry.path, size - 2 * BLOCK, size)])
-    if any(end):
-        raise ShardTruncatedError(f"{where} does not end in two blocks of zeros: copy or make it again")
 
 
 class Fetched(NamedTuple):

@@ -18,7 +18,8 @@ from avcorr.shards.ahead import map_ahead
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.index.layout import WORK, ShardName
 from avcorr.shards.index.ledger import write_ledger
-from avcorr.shards.index.record import ShardRecord, iter_records
+from avcorr.shards.index.record import ShardRecord
+from avcorr.shards.index.shard_list import iter_records
 from avcorr.shards.writer import ShardWriter, discard_work, finish_publication
 
 from ..decoding.decoder import Decoder, open_decoder, stopped_on_error

@@ -26,8 +26,8 @@ from avcorr.shards.index.clip_table import repair_table
 from avcorr.shards.index.facts import read_dataset
 from avcorr.shards.index.layout import DATASET, INDEX, LEDGER, RECORDS, ShardName, record_path, write_json
 from avcorr.shards.index.ledger import write_ledger
-from avcorr.shards.index.manifest import read_manifest
-from avcorr.shards.index.record import ShardRecord, iter_records, read_record
+from avcorr.shards.index.record import ShardRecord, read_record
+from avcorr.shards.index.shard_list import iter_records, read_manifest
 from avcorr.shards.writer import discard_work, publish_record
 
 from ..settings import ShardSettings
@@ -196,7 +196,7 @@ def _recorded_checksums(root: Path) -> dict[str, set[str]]:
             if values["path"].endswith(f"-{path.stem}.tar"):
                 found[path.stem] = {str(values["sha256"])}
     with suppress(ShardError, ValueError):
-        for entry in read_manifest(root):
+        for entry in read_manifest(root).shards:
             found.setdefault(ShardName.parse(entry.path).stem, set()).add(entry.sha256)
     return found
 

@@ -18,7 +18,8 @@ from types import TracebackType
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.index.facts import read_dataset
 from avcorr.shards.index.layout import DATASET, HIDDEN, MANIFEST, WORK, ShardName
-from avcorr.shards.index.record import iter_records, read_record
+from avcorr.shards.index.record import read_record
+from avcorr.shards.index.shard_list import iter_records
 from avcorr.shards.stores.bucket import Bucket
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from ..ahead import map_ahead
@@ -19,8 +19,7 @@ from ..errors import DatasetMismatchError, MissingObjectError, ShardError, Store
 from ..index.facts import require_dataset
 from ..index.layout import INDEX, LEDGER, MANIFEST, RECORDS, TABLES, WORK, ShardName, record_path
 from ..index.ledger import iter_ledger
-from ..index.manifest import load_manifest
-from ..index.record import record_names
+from ..index.shard_list import read_manifest, record_names
 from ..store import Root, Store
 from ..stores.open import open_store
 from .exports_check import Others, audit_exports, find_others
@@ -178,7 +177,7 @@ def _ledger_problems(store: Store, dataset: dict[str, Any], audits: Sequence[Aud
 def _manifest_problems(store: Store, audits: Sequence[Audit], *, whole: bool) -> Iterator[Problem]:
     """Compare the manifest with the records that can be read; an unfinished dataset has none."""
     try:
-        found, empty = load_manifest(store)
+        manifest = read_manifest(store)
     except DatasetMismatchError:
         if whole:
             yield Problem(MANIFEST, "manifest", "is not there, though all inputs have been packed")
@@ -187,7 +186,7 @@ def _manifest_problems(store: Store, audits: Sequence[Audit], *, whole: bool) ->
         yield Problem(MANIFEST, "manifest", f"cannot be read ({error})")
         return
     unknown = {audit.stem for audit in audits if audit.damaged}
-    listed = [entry for entry in found if PurePosixPath(entry.table).stem not in unknown]
+    listed = [entry for entry in manifest.shards if entry.stem not in unknown]
     wanted = [audit.entry for audit in audits if audit.entry]
     changed = {entry.path for entry in {*listed} ^ {*wanted}}
     nothing_in = {record_path(audit.stem) for audit in audits if not audit.damaged and not audit.entry}
@@ -195,7 +194,7 @@ def _manifest_problems(store: Store, audits: Sequence[Audit], *, whole: bool) ->
         text = f"{len(changed)} of its shards are not as their records say, {min(changed)} for one"
     elif listed != wanted:
         text = "names shards twice or in another order than the records"
-    elif nothing_in != {*empty} - {record_path(stem) for stem in unknown}:
+    elif nothing_in != {*manifest.empty} - {record_path(stem) for stem in unknown}:
         text = "names other records without clips than there are"
     else:
         return

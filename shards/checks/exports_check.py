@@ -5,15 +5,15 @@ from functools import partial
 from typing import NamedTuple
 
 from ..errors import MissingBucketError, MissingObjectError, StoreAccessError, StoreError
-from ..exports.card import CARD, check_card
 from ..exports.dali import FOLDER as DALI
 from ..exports.dali import dali_path, encode_dali
+from ..exports.dataset_card import CARD, check_card
 from ..exports.energon import FOLDER as ENERGON
 from ..exports.energon import encode_edges, energon_checks
 from ..exports.wids import wids_checks
 from ..index.clip_table import Table
 from ..index.layout import INDEX
-from ..index.manifest import ShardEntry
+from ..index.record import ShardEntry
 from ..store import Store
 from .problem import Problem
 

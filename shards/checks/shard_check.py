@@ -16,8 +16,7 @@ from ..errors import MissingBucketError, MissingObjectError, ShardFormatError, S
 from ..format.tar import BLOCK, RECORD
 from ..index.clip_table import Table, find_table_problems
 from ..index.layout import table_path
-from ..index.manifest import ShardEntry, describe_shard
-from ..index.record import ShardRecord, parse_record
+from ..index.record import ShardEntry, ShardRecord, parse_record
 from ..store import ByteRange, Store
 from .archive_check import Scan, scan_shard
 from .exports_check import Others, audit_shard_exports
@@ -68,7 +67,7 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
         wrong = list(_record_faults(stem, record))
     except (StoreAccessError, MissingBucketError):
         raise
-    except (ShardFormatError, StoreError, OSError, AttributeError, TypeError) as error:
+    except (ShardFormatError, StoreError, OSError, AttributeError) as error:
         return Audit(stem, True, problems=(Problem(where, "record", f"cannot be read ({error})"),))
     if wrong:
         return Audit(stem, True, problems=tuple(Problem(where, "record", text) for text in wrong))
@@ -76,7 +75,7 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
     result = Audit(
         stem, False, record.path if record.clips else "", inputs=len(record.ledger),
         rows_digest=sum(map(row_digest, record.ledger)), clips=record.clips, size=record.size,
-        entry=describe_shard(stem, record) if record.clips else None,
+        entry=record.entry if record.clips else None,
     )  # fmt: skip
     if record.clips:
         table, data, fault = _read_table(store, where, record)
@@ -125,13 +124,6 @@ def _record_faults(stem: str, record: ShardRecord) -> Iterator[str]:
         yield "is not named <split>-<six digits>.json"
     elif record.split != name[1] or not re.fullmatch(rf"{name[1]}/[a-z][a-z0-9_-]*-{stem}\.tar", record.path):
         yield f"tells of {record.path} in the split {record.split!r}"
-    if type(record.size) is not int or not re.fullmatch(r"[0-9a-f]{64}", record.sha256):
-        yield f"has the size {record.size!r} and the sha256 {record.sha256!r}"
-        return
-    counts = (record.clips, record.frames, record.seconds)
-    if any(type(count) not in (int, float) or count < 0 for count in counts):
-        yield f"has {record.clips!r} clips of {record.frames!r} frames and {record.seconds!r} s"
-        return
     packed = sum(row.get("status") == "packed" for row in record.ledger)
     if packed != record.clips:
         yield f"names {record.clips} clips, but its ledger rows say {packed} packed"

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from ..format.clip import MEMBERS
 from ..index.clip_table import Table
 from ..index.layout import INDEX, write_atomically
-from ..index.manifest import read_manifest
+from ..index.shard_list import read_manifest
 
 VERSION = "v1.2"
 FOLDER = "dali"
@@ -22,7 +22,7 @@ def write_dali(root: Path) -> tuple[Path, ...]:
         ShardFormatError: when the index is damaged.
     """
     paths: list[Path] = []
-    for entry in read_manifest(root):
+    for entry in read_manifest(root).shards:
         table = Table(root / entry.table, entry.table_sha256)
         paths.append(root / dali_path(entry.path))
         write_atomically(paths[-1], encode_dali(table))

@@ -19,7 +19,8 @@ from ..format.clip import MEMBERS
 from ..format.tar import BLOCK, Member
 from ..index.clip_table import Table
 from ..index.layout import is_json_of, sync_folder, write_atomically, write_json
-from ..index.manifest import ShardEntry, read_manifest
+from ..index.record import ShardEntry
+from ..index.shard_list import read_manifest
 from ..store import Store
 
 FOLDER = ".nv-meta"
@@ -51,7 +52,7 @@ def write_energon(root: Path) -> None:
         DatasetMismatchError: when the sharding of `root` is not finished.
         ShardFormatError: when the index is damaged.
     """
-    entries = read_manifest(root)
+    entries = read_manifest(root).shards
     folder = root / FOLDER
     folder.mkdir(exist_ok=True)
     _write_samples(root, entries)

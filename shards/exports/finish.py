@@ -4,9 +4,9 @@ import logging
 from pathlib import Path
 
 from ..index.layout import INDEX, remove_empty_work
-from ..index.manifest import iter_entries, write_manifest
+from ..index.shard_list import iter_entries, write_manifest
 from . import dali, energon
-from .card import CARD, write_card
+from .dataset_card import CARD, write_card
 from .wids import write_wids
 
 logger = logging.getLogger(__name__)

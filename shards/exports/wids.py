@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..index.layout import INDEX, is_json_of, write_json
-from ..index.manifest import ShardEntry
+from ..index.record import ShardEntry
 
 _NAME = re.compile(rf"{re.escape(INDEX)}/wids-[^/]*\.json")
 
@@ -63,7 +63,7 @@ def _describe(entry: ShardEntry) -> dict[str, Any]:
     return {
         "url": f"../{entry.path}",
         "nsamples": entry.clips,
-        "filesize": entry.bytes,
+        "filesize": entry.size,
         "md5sum": entry.md5,
         "sha256": entry.sha256,
     }

@@ -4,7 +4,7 @@
 
     avcorr.shard("videos/", "data/shards")              decode videos
     avcorr.verify("data/shards").ok                     check the shards
-    avcorr.open("data/shards").splits()                 look at them
+    avcorr.open("data/shards").splits                   look at them
     avcorr.pairs("data/shards")                         stream pairs of a frame and its sound
     avcorr.train("data/shards", "runs/a")               train on them
     avcorr.evaluate("runs/a", "data/shards")            measure

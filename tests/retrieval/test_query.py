@@ -21,7 +21,7 @@ from avcorr.retrieval.errors import RetrievalError
 from avcorr.retrieval.near_duplicates import BITS, picture_hashes
 from avcorr.retrieval.query import file_query
 from avcorr.retrieval.search import Searcher
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.reader import read_clips
 from tests.conftest import MakeVideo
 from tests.support.commands import TINY, command
@@ -140,7 +140,7 @@ def test_a_stored_frame_and_its_sound_find_themselves(
 ) -> None:  # fmt: skip
     """A frame that was taken out of a shard, and the second of sound around it, are where they were embedded."""
     found = EmbeddingFolder(embedded)
-    searcher, record = Searcher(found), Index(shards).of_split("test")[0]
+    searcher, record = Searcher(found), Dataset(shards).of_split("test")[0]
     clip = next(iter(read_clips(shards, record)))
     row = int(found.rows_of(found.keys.index(clip.key))[1])
     time = float(searcher.index.times[row])

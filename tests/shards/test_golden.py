@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from avcorr.shards.checks.dataset_check import verify
-from avcorr.shards.dataset import Dataset, Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.format.clip import FORMAT_VERSION, ClipMetadata
 from avcorr.shards.index.clip_table import find_table_problems
 from avcorr.shards.index.layout import RECORDS, TABLES, ShardName
@@ -28,7 +28,7 @@ def test_this_version_has_its_golden_shard() -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_shard_is_read_byte_for_byte(version: str) -> None:
     root, expected = GOLDEN / version, json.loads((GOLDEN / f"{version}.json").read_text(encoding="utf-8"))
-    (record,) = Index(root).shards
+    (record,) = Dataset(root).records
     assert hashlib.sha256((root / record.path).read_bytes()).hexdigest() == expected["sha256"] == record.sha256
     assert list(verify(root, full=True)) == []
     found = [describe(clip) for clip in read_clips(root, record)]
@@ -41,7 +41,7 @@ def test_the_shard_is_read_byte_for_byte(version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_table_is_read(version: str) -> None:
     root, expected = GOLDEN / version, json.loads((GOLDEN / f"{version}.json").read_text(encoding="utf-8"))
-    assert not list(find_table_problems(root / NAME.table, Index(root).shards[0]))
+    assert not list(find_table_problems(root / NAME.table, Dataset(root).records[0]))
     clips, shard = Dataset(root).clips(), (root / NAME.path).read_bytes()
     for found, clip in zip(clips, expected["clips"], strict=True):
         assert found.frame_times.tolist() == [round(1e6 * time) for time in clip["metadata"]["frame_times"]]
@@ -52,7 +52,7 @@ def test_the_table_is_read(version: str) -> None:
 
 def test_writing_the_same_clips_gives_the_same_bytes(tmp_path: Path) -> None:
     root = GOLDEN / f"v{FORMAT_VERSION}"
-    (record,) = Index(root).shards
+    (record,) = Dataset(root).records
     name = ShardName(NAME.dataset, NAME.split, NAME.number)
     with ShardWriter(tmp_path, name, keys_of(root, record)) as writer:
         for clip, row in zip(read_clips(root, record), record.ledger, strict=True):
@@ -64,7 +64,7 @@ def test_writing_the_same_clips_gives_the_same_bytes(tmp_path: Path) -> None:
 
 def test_fields_of_later_revisions_are_ignored() -> None:
     root = GOLDEN / f"v{FORMAT_VERSION}"
-    clip = next(read_clips(root, Index(root).shards[0]))
+    clip = next(read_clips(root, Dataset(root).records[0]))
     later = json.loads(clip.metadata.to_json()) | {"a_later_field": 1}
     assert ClipMetadata.from_json(json.dumps(later).encode()) == clip.metadata
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from avcorr.shards.dataset import Dataset, Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.clip import MEMBERS, Clip
@@ -27,7 +27,7 @@ from avcorr.shards.index.clip_table import (
     repair_table,
 )
 from avcorr.shards.index.layout import MANIFEST, TABLES, ShardName
-from avcorr.shards.index.manifest import iter_entries, read_manifest
+from avcorr.shards.index.shard_list import iter_entries, read_manifest
 from avcorr.shards.reader import read_clips
 from avcorr.shards.store import ByteRange
 from tests.shards.test_writer import make_clip
@@ -50,7 +50,7 @@ def read(root: Path, where: ByteRange) -> bytes:
 
 
 def test_frames_and_samples_are_where_the_index_says(shards: Path) -> None:
-    clips = [clip for record in Index(shards).of_split("train") for clip in read_clips(shards, record)]
+    clips = [clip for record in Dataset(shards).of_split("train") for clip in read_clips(shards, record)]
     found = Dataset(shards).clips(splits=["train"])
     assert len(found) == len(clips) == 8
     assert [clip.key for clip in found] == found.texts("key") == [clip.key for clip in clips]
@@ -66,7 +66,7 @@ def test_frames_and_samples_are_where_the_index_says(shards: Path) -> None:
 
 
 def test_a_table_holds_what_the_tar_and_the_metadata_hold(shards: Path) -> None:
-    record = Index(shards).of_split("train")[0]
+    record = Dataset(shards).of_split("train")[0]
     table = table_of(shards, record)
     clips = list(read_clips(shards, record))
     with (shards / record.path).open("rb") as file:
@@ -93,7 +93,7 @@ def test_a_wrong_number_is_refused(shards: Path) -> None:
 
 
 def test_others_read_the_tables_as_they_are(shards: Path) -> None:
-    clips = [clip.metadata for record in Index(shards).shards for clip in read_clips(shards, record)]
+    clips = [clip.metadata for record in Dataset(shards).records for clip in read_clips(shards, record)]
     files = [str(path) for path in sorted((shards / TABLES).glob("*.parquet"))]
     question = (
         "select key, len(frame_times) from read_parquet(?) where not silent and label in ('', 'dog') order by key"
@@ -106,7 +106,7 @@ def test_others_read_the_tables_as_they_are(shards: Path) -> None:
 
 def test_a_table_is_its_content_whoever_wrote_the_file(shards: Path, tmp_path: Path) -> None:
     """Another version of pyarrow, or another program, writes other bytes and other widths of the same values."""
-    record = Index(shards).of_split("train")[0]
+    record = Dataset(shards).of_split("train")[0]
     table = table_of(shards, record).arrow
     shuffled = table.select(list(reversed(COLUMNS)))
     at = shuffled.schema.get_field_index("sample_count")
@@ -156,7 +156,7 @@ def damage(path: Path, how: str) -> None:
 def test_a_damaged_table_is_named_and_made_again(root: Path, how: str) -> None:
     path = root / TRAIN.table
     whole, record_file = path.read_bytes(), root / TRAIN.record
-    record = Index(root).of_split("train")[0]
+    record = Dataset(root).records[1]
     assert not list(find_table_problems(path, record))
     damage(path, how)
     with pytest.raises(ShardFormatError, match=r"train-000000\.parquet.*avcorr repair"):
@@ -168,7 +168,7 @@ def test_a_damaged_table_is_named_and_made_again(root: Path, how: str) -> None:
 
 
 def test_a_table_of_other_clips_is_found_though_the_record_vouches_for_them(root: Path) -> None:
-    records = Index(root).of_split("train")
+    records = Dataset(root).records[1:]
     assert list(find_table_problems(root / TRAIN.table, records[0])) == []
     wrong = replace(records[0], table_sha256=records[1].table_sha256)
     (problem,) = find_table_problems(root / f"{TABLES}/train-000001.parquet", wrong)
@@ -176,7 +176,7 @@ def test_a_table_of_other_clips_is_found_though_the_record_vouches_for_them(root
 
 
 def test_the_manifest_says_what_is_there_and_its_damage_is_named(root: Path) -> None:
-    entries = read_manifest(root)
+    entries = read_manifest(root).shards
     assert entries == tuple(iter_entries(root))
     assert [(entry.path, entry.clips, entry.frames, entry.seconds) for entry in entries] == [
         ("test/clips-test-000000.tar", 4, 48, 12.0),

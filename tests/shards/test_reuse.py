@@ -19,23 +19,23 @@ import webdataset
 import yaml
 from PIL import Image
 
-from avcorr.shards.dataset import Index
-from avcorr.shards.exports.card import write_card
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.exports.dali import write_dali
+from avcorr.shards.exports.dataset_card import write_card
 from avcorr.shards.exports.energon import write_energon
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.index.layout import INDEX
-from avcorr.shards.index.manifest import read_manifest
+from avcorr.shards.index.shard_list import read_manifest
 from avcorr.shards.reader import read_clips
 from tests.support.tables import keys_of
 
 
 def tars(root: Path) -> list[str]:
-    return [str(root / record.path) for record in Index(root).of_split("train")]
+    return [str(root / record.path) for record in Dataset(root).of_split("train")]
 
 
 def keys(root: Path) -> list[str]:
-    return [key for record in Index(root).of_split("train") for key in keys_of(root, record)]
+    return [key for record in Dataset(root).of_split("train") for key in keys_of(root, record)]
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # it leaves its files to the collector
@@ -54,7 +54,7 @@ def test_webdataset_with_the_ten_lines_of_readme(shards: Path) -> None:
 
 
 def test_tarfile_and_our_reader_agree(shards: Path) -> None:
-    record = Index(shards).of_split("train")[0]
+    record = Dataset(shards).of_split("train")[0]
     with tarfile.open(shards / record.path) as archive:
         contents = {info.name: archive.extractfile(info).read() for info in archive}  # type: ignore[union-attr]
     for clip in read_clips(shards, record):
@@ -82,7 +82,7 @@ def test_hugging_face_datasets(tmp_path: Path, everything: Path, monkeypatch: py
     try:
         from torchcodec.decoders import AudioDecoder
 
-        AudioDecoder(next(read_clips(everything, Index(everything).of_split("train")[0])).wav)  # loads them only now
+        AudioDecoder(next(read_clips(everything, Dataset(everything).of_split("train")[0])).wav)  # loads them only now
     except (ImportError, RuntimeError, OSError) as error:
         pytest.skip(
             f"datasets decodes sound with torchcodec, which finds no libraries of ffmpeg here: {str(error)[:80]}"
@@ -118,7 +118,7 @@ def test_wids(everything: Path) -> None:
     path = everything / INDEX / "wids-train.json"
     dataset = wids.ShardListDataset(str(path), localname=lambda url: url, transformations=[])
     assert [dataset[number]["__key__"] for number in range(len(dataset))] == keys(everything)
-    clip = next(read_clips(everything, Index(everything).of_split("train")[0]))
+    clip = next(read_clips(everything, Dataset(everything).of_split("train")[0]))
     assert {suffix: dataset[0][f".{suffix}"].read() for suffix in ("wav", "mjpg")} == {
         "wav": clip.wav,
         "mjpg": clip.mjpg,
@@ -153,7 +153,7 @@ def test_the_index_of_dali_by_its_own_rules(everything: Path) -> None:
 def test_the_files_of_energon_by_its_own_rules(everything: Path) -> None:
     """`energon prepare` takes tarfile's offsets; benchmarks/compatibility.py compares with what it writes itself."""
     meta, samples, parts = everything / ".nv-meta", [], []
-    entries = read_manifest(everything)
+    entries = read_manifest(everything).shards
     for number, entry in enumerate(entries):
         infos = members(everything / entry.path)
         end = infos[-1].offset_data + infos[-1].size + -infos[-1].size % 512
@@ -182,9 +182,9 @@ def test_the_card_is_renewed_but_never_someone_elses(tmp_path: Path, shards: Pat
     assert front["configs"][0]["data_files"][0] == {"split": "train", "path": "train/*.tar"}
     assert "| train | 2 | 8 |" in written
     (root / "README.md").write_text(written + "an old line")
-    assert write_card(root, read_manifest(root)) and (root / "README.md").read_text() == written
+    assert write_card(root, read_manifest(root).shards) and (root / "README.md").read_text() == written
     (root / "README.md").write_text("# Mine")
-    assert not write_card(root, read_manifest(root)) and (root / "README.md").read_text() == "# Mine"
+    assert not write_card(root, read_manifest(root).shards) and (root / "README.md").read_text() == "# Mine"
 
 
 def test_a_sample_loader_of_the_user_stays(tmp_path: Path, shards: Path) -> None:

@@ -8,9 +8,9 @@ import pytest
 
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.checks.problem import CODES
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import ShardError, ShardTruncatedError
-from avcorr.shards.exports.card import CARD
+from avcorr.shards.exports.dataset_card import CARD
 from avcorr.shards.index.layout import MANIFEST
 from avcorr.shards.index.record import read_record
 from avcorr.shards.reader import read_clips
@@ -163,4 +163,4 @@ def test_a_folder_that_is_no_dataset_is_said(tmp_path: Path) -> None:
 
 
 def test_the_index_of_a_sound_dataset_is_whole(shards: Path) -> None:
-    assert len(Index(shards).shards) == 3
+    assert len(Dataset(shards).records) == 3

@@ -10,7 +10,7 @@ import torch
 import webdataset
 from PIL import Image
 
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.format.clip import Clip
 from avcorr.shards.reader import read_clips
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 
 def tars_and_clips(shards: Path) -> tuple[list[str], dict[str, Clip]]:
-    records = Index(shards).of_split("train")
+    records = Dataset(shards).of_split("train")
     clips = {clip.key: clip for record in records for clip in read_clips(shards, record)}
     return [str(shards / record.path) for record in records], clips
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from avcorr.shards.checks.dataset_check import verify
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.exports.energon import write_energon
 from avcorr.shards.exports.finish import finish_dataset
@@ -93,7 +93,7 @@ def test_clips_come_back(tmp_path: Path) -> None:
 def test_a_stopped_shard_is_finished_byte_for_byte(tmp_path: Path, whole: bytes, stop_after: int) -> None:
     root = tmp_path / "stopped"
     write(root, stop_after)
-    assert not (root / NAME.path).exists() and Index(root).shards == ()
+    assert not (root / NAME.path).exists() and Dataset(root, unfinished=True).shards == ()
     write(root)
     assert (root / NAME.path).read_bytes() == whole
     table = (root / NAME.table).read_bytes()
@@ -139,7 +139,7 @@ def test_a_publication_cut_between_its_renames_is_finished(tmp_path: Path, whole
     assert contents[0] == whole
     for path, begun in steps[renames:]:
         path.rename(begun)
-    assert len(Index(tmp_path).shards) == (renames == 3)
+    assert len(Dataset(tmp_path, unfinished=True).records) == (renames == 3)
     assert finish_publication(tmp_path, NAME) and finish_publication(tmp_path, NAME)
     assert [path.read_bytes() for path, _ in steps] == contents
     assert not list(work.iterdir())
@@ -162,6 +162,7 @@ def test_what_describes_the_whole_dataset_goes_before_a_shard_changes(tmp_path: 
     write_energon(tmp_path)
     manifest, sidecar = tmp_path / MANIFEST, tmp_path / f"{NAME.path}.idx"
     assert manifest.exists() and sidecar.exists()
+    (tmp_path / WORK).mkdir(parents=True)
     (tmp_path / NAME.record).rename(tmp_path / WORK / f"{NAME.stem}.record.json")
     finish_publication(tmp_path, NAME)
     assert not manifest.exists() and not sidecar.exists()
@@ -181,7 +182,7 @@ def test_a_shard_of_failures_leaves_a_record_and_no_tar(tmp_path: Path) -> None:
         writer.publish()
     assert not (tmp_path / NAME.path).exists() and not (tmp_path / NAME.table).exists()
     finish_dataset(tmp_path)
-    assert [len(record.ledger) for record in Index(tmp_path).shards] == [1]
+    assert [len(record.ledger) for record in Dataset(tmp_path, unfinished=True).records] == [1]
     assert list(verify(tmp_path, full=True)) == []
 
 

@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.tar import BLOCK, closing, encode_member, iter_members
 from avcorr.shards.index.layout import INDEX, LEDGER, MANIFEST, RECORDS, ShardName
-from avcorr.shards.index.manifest import iter_entries, write_manifest
 from avcorr.shards.index.record import read_record
+from avcorr.shards.index.shard_list import iter_entries, write_manifest
 from tests.support.tables import keys_of
 
 NAME, LATER = ShardName("clips", "train", 0), ShardName("clips", "train", 1)

@@ -4,20 +4,19 @@ from pathlib import Path
 
 from avcorr.shards.format.tar import BLOCK
 from avcorr.shards.index.clip_table import Table
-from avcorr.shards.index.layout import ShardName
-from avcorr.shards.index.record import ShardRecord
+from avcorr.shards.index.record import ShardEntry
 
 
-def table_of(root: Path, record: ShardRecord) -> Table:
+def table_of(root: Path, record: ShardEntry) -> Table:
     """Return the table of a shard."""
-    return Table(root / ShardName.parse(record.path).table, record.table_sha256)
+    return Table(root / record.table, record.table_sha256)
 
 
-def keys_of(root: Path, record: ShardRecord) -> list[str]:
+def keys_of(root: Path, record: ShardEntry) -> list[str]:
     """Return the keys of a shard's clips."""
     return table_of(root, record).texts("key")
 
 
-def offsets_of(root: Path, record: ShardRecord) -> list[int]:
+def offsets_of(root: Path, record: ShardEntry) -> list[int]:
     """Return where in the shard each clip's first header begins, bytes."""
     return [start - BLOCK for start in table_of(root, record)["json_offset"].tolist()]

@@ -18,7 +18,7 @@ from PIL import Image
 
 from avcorr.model.embedding.embedder import load_embedder
 from avcorr.pipeline.moments.views import decode_frames
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.reader import read_clips
 from tests.conftest import MakeVideo
 from tests.support import hostile
@@ -31,7 +31,7 @@ Clips = Mapping[str, Any]
 @pytest.fixture(scope="module")
 def clips(explored: Explored) -> Clips:
     """The clips as they lie in the shards, by key."""
-    index = Index(explored.shards)
+    index = Dataset(explored.shards)
     return {clip.key: clip for record in index.shards for clip in read_clips(explored.shards, record)}
 
 

@@ -17,7 +17,7 @@ from avcorr.pages.sheets.contact_sheet import CLIP, HEAD, MARGIN, clip_lines, cl
 from avcorr.pages.sheets.sheet_page import write_page
 from avcorr.pages.sheets.strip import CONNECT, SheetError, wave_of
 from avcorr.pages.soundplot import spectrogram, waveform
-from avcorr.shards.dataset import Dataset, Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.format.clip import Clip
 from avcorr.shards.reader import read_clips
@@ -28,7 +28,7 @@ from tests.support.servers import S3Server
 
 @pytest.fixture(scope="module")
 def clips(shards: Path) -> list[Clip]:
-    return [clip for record in Index(shards).shards for clip in read_clips(shards, record)]
+    return [clip for record in Dataset(shards).records for clip in read_clips(shards, record)]
 
 
 def test_clips_are_found_by_key_as_a_reader_finds_them(shards: Path, clips: list[Clip]) -> None:

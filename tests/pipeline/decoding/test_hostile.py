@@ -19,7 +19,7 @@ from avcorr.pipeline.packing.prepare import read_sources
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.shards.checks.dataset_check import verify
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.index.layout import LEDGER, WORK
 from avcorr.shards.reader import read_clips
 from tests.conftest import SMALL, MakeVideo
@@ -63,13 +63,13 @@ def alone(tmp_path_factory: pytest.TempPathFactory, good: dict[str, bytes]) -> d
 
 def members(root: Path) -> dict[str, tuple[tuple[str, bytes], ...]]:
     """Return each clip's members by its key."""
-    records = [record for record in Index(root).shards if record.clips]
+    records = [record for record in Dataset(root).records if record.clips]
     return {clip.key: clip.members() for record in records for clip in read_clips(root, record)}
 
 
 def ledger(root: Path) -> dict[str, Row]:
     """Return the rows by source; none is there twice, and each says why when it failed."""
-    rows = [dict(row) for row in Index(root).ledger()]
+    rows = [dict(row) for row in Dataset(root).ledger()]
     for row in rows:
         assert row["status"] == "packed" or (row["code"] in REASONS and row["message"]), row
     assert len({row["source"] for row in rows}) == len(rows)

@@ -20,7 +20,7 @@ from avcorr.pipeline.errors import MediaError
 from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.shards.checks.dataset_check import verify
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.format.clip import Clip
 from avcorr.shards.reader import read_clips
@@ -115,7 +115,7 @@ def test_packing_with_pyav(tmp_path: Path, videos: Path, shards: Path) -> None:
         assert (summary.inputs, summary.packed, summary.failed) == (12, 12, 0)
     assert not multiprocessing.active_children()
     assert list(verify(tmp_path / "one", full=True)) == []
-    mine, others, ffmpegs = (Index(root).shards for root in (tmp_path / "one", tmp_path / "three", shards))
+    mine, others, ffmpegs = (Dataset(root).records for root in (tmp_path / "one", tmp_path / "three", shards))
     assert [record.sha256 for record in mine] == [record.sha256 for record in others]
     for record, expected in zip(mine, ffmpegs, strict=True):
         for clip, other in zip(read_clips(tmp_path / "one", record), read_clips(shards, expected), strict=True):

@@ -12,7 +12,7 @@ from avcorr.pipeline.decoding.decoded import Backend
 from avcorr.pipeline.decoding.quality import compared_frames, picture_quality, sound_quality
 from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.sources.find import find_sources
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.format.clip import FLAGS
 from avcorr.shards.summary import describe, summarise
 from tests.conftest import SMALL
@@ -99,7 +99,7 @@ def test_flags_are_counted(tmp_path: Path, make_fault: MakeFault) -> None:
     assert "flagged: still 1, silent 1, clipped 1, short 1, uneven 1" in describe(facts)
     flags = {
         row["key"]: tuple(row["flags"])
-        for record in Index(tmp_path / "out").shards
+        for record in Dataset(tmp_path / "out").records
         for row in table_of(tmp_path / "out", record).rows("key", "flags")
     }
     assert flags == {"vnone": (), "vstill": ("still",), "vsilent": ("silent",), "vclipped": ("clipped",),

@@ -12,8 +12,8 @@ import obstore
 import pytest
 
 from avcorr.pipeline.correspondence.pairs import PairBatch
-from avcorr.shards.dataset import Index
-from avcorr.shards.errors import MissingObjectError, ObjectChangedError, ShardError, ShardTruncatedError
+from avcorr.shards.dataset import Dataset
+from avcorr.shards.errors import ObjectChangedError, ShardTruncatedError
 from avcorr.shards.reader import read_clips
 from avcorr.shards.store import RetryPolicy
 from avcorr.shards.stores.open import open_store
@@ -46,7 +46,7 @@ def test_faults_change_no_pair(through: FaultyProxy, shards: Path, block_clips: 
 
 def test_a_hundred_reads_from_a_web_server_that_hangs_up_lose_nothing(shards: Path) -> None:
     """It promises all and hangs up at a clip's edge, in a header or in data; others then lose clips without a word."""
-    record = Index(shards).of_split("train")[0]
+    record = Dataset(shards).of_split("train")[0]
     whole = [(clip.metadata, clip.wav, clip.mjpg) for clip in read_clips(shards, record)]
     places = [offset + inside for offset in offsets_of(shards, record) for inside in (0, 100, 2000)]
     with http_server(shards) as address:
@@ -66,24 +66,22 @@ def test_every_cut_ends_the_stream_in_one_line(tmp_path: Path, shards: Path, nam
     """The rows of a table in which every other reader loses clips without a word."""
     root = tmp_path / "root"
     shutil.copytree(shards, root)
-    offsets = offsets_of(shards, Index(shards).of_split("train")[1])
+    offsets = offsets_of(shards, Dataset(shards).of_split("train")[1])
     (root / SECOND).write_bytes(CUTS[name]((root / SECOND).read_bytes(), offsets))
     with pytest.raises(ShardTruncatedError, match=r"clips-train-000001\.tar has \d+ bytes; its index says") as caught:
         list(islice(loader_of(root), 30))
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("how", "kind"), [("gone", MissingObjectError), ("short", ShardTruncatedError), ("no end", ShardTruncatedError)]
-)
+@pytest.mark.parametrize("how", ["gone", "short", "no end"])
 def test_a_bad_shard_in_a_bucket_is_told_or_passed_over(
-    tmp_path: Path, shards: Path, s3: S3Server, aws: None, how: str, kind: type[ShardError]
+    tmp_path: Path, shards: Path, s3: S3Server, aws: None, how: str
 ) -> None:
     shutil.copytree(shards, tmp_path / "root")
     damage(tmp_path / "root", how)
     bucket = f"bad-{how}".replace(" ", "-")
     upload(tmp_path / "root", s3.make_bucket(bucket), "clips")
-    with pytest.raises(kind, match=r"clips-train-000001\.tar") as caught:
+    with pytest.raises(ShardTruncatedError, match=r"clips-train-000001\.tar") as caught:
         list(islice(loader_of(f"s3://{bucket}/clips"), 30))
     assert "\n" not in str(caught.value)
     loader = loader_of(f"s3://{bucket}/clips", max_bad_shards=1)

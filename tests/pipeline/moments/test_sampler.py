@@ -19,7 +19,7 @@ from avcorr.pipeline.moments.catalogue import Catalogue, video_number
 from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.pipeline.moments.views import decode_frames
 from avcorr.pipeline.settings import PairSettings
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import (
     DatasetMismatchError,
     MissingObjectError,
@@ -61,7 +61,7 @@ def merged(parts: list[list[PairBatch]]) -> list[PairBatch]:
 
 
 def clips_of(root: Path, split: str) -> list[Clip]:
-    return [clip for record in Index(root).of_split(split) for clip in read_clips(root, record)]
+    return [clip for record in Dataset(root).of_split(split) for clip in read_clips(root, record)]
 
 
 def windows_by_bytes(root: Path) -> dict[bytes, tuple[int, float]]:
@@ -313,7 +313,7 @@ def test_bad_shards_within_the_budget_are_replaced_and_counted(
     found = list(islice(loader, 10))
     assert len(found) == 10 and {len(batch.frames) for batch in found} == {16}
     assert list(loader.bad_shards) == ["train/clips-train-000001.tar"]
-    good = {video_number(video) for video in table_of(root, Index(root).of_split("train")[0]).texts("video")}
+    good = {video_number(video) for video in table_of(root, Dataset(root).of_split("train")[0]).texts("video")}
     assert {int(video) for batch in found for video in batch.videos} == good
     assert 0.3 < torch.cat([batch.matches for batch in found]).float().mean() < 0.7
 

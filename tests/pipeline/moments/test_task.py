@@ -15,7 +15,7 @@ from avcorr.pipeline.moments.order import Samples
 from avcorr.pipeline.moments.sampler import MomentDataset
 from avcorr.pipeline.moments.task import Request
 from avcorr.pipeline.settings import StreamSettings
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.reader import read_clips
 
 pytestmark = pytest.mark.filterwarnings("ignore:This DataLoader will create")
@@ -60,7 +60,7 @@ def batches(root: Path, workers: int, *, rank: int = 0, ranks: int = 1, start: i
 
 
 def test_a_task_gets_the_moments_it_asked_for(shards: Path) -> None:
-    clips = [clip for record in Index(shards).of_split("train") for clip in read_clips(shards, record)]
+    clips = [clip for record in Dataset(shards).of_split("train") for clip in read_clips(shards, record)]
     for batch in batches(shards, 0):
         assert batch.frames.shape == (24, 32, 32, 3) and batch.sounds.shape == (24, 2, 1201)
         for sounds, clip, start, lag in zip(batch.sounds, *(column.tolist() for column in batch[2:]), strict=True):

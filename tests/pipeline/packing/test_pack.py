@@ -18,10 +18,10 @@ from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.pipeline.sources.source import Source
 from avcorr.shards.checks.dataset_check import verify
-from avcorr.shards.dataset import Dataset, Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.index.layout import DATASET, LEDGER, TABLES, WORK
-from avcorr.shards.index.manifest import read_manifest
+from avcorr.shards.index.shard_list import read_manifest
 from avcorr.shards.reader import read_clips
 from tests.conftest import SMALL, MakeVideo
 from tests.support.tables import keys_of
@@ -39,11 +39,11 @@ def test_workers_change_no_byte(tmp_path: Path, videos: Path, shards: Path) -> N
     pack(find_sources(videos), tmp_path, SMALL, workers=5)
     assert digests(tmp_path) == digests(shards)
     assert len(digests(shards)) == 6
-    assert read_manifest(tmp_path) == read_manifest(shards)
+    assert read_manifest(tmp_path).shards == read_manifest(shards).shards
 
 
 def test_shards_hold_what_was_planned(shards: Path) -> None:
-    index = Index(shards)
+    index = Dataset(shards)
     assert [(record.path, record.clips) for record in index.shards] == [
         ("test/clips-test-000000.tar", 4),
         ("train/clips-train-000000.tar", 4),
@@ -83,7 +83,7 @@ def test_bad_inputs_are_in_the_ledger_and_cost_no_other(tmp_path: Path, make_vid
     assert (summary.inputs, summary.packed, summary.failed, summary.skipped) == (9, 6, 3, 0)
     assert summary.reasons == {"empty": 1, "not_media": 1, "no_audio": 1}
     assert list(verify(tmp_path / "out", full=True)) == []
-    ledger = {row["source"]: row for row in Index(tmp_path / "out").ledger()}
+    ledger = {row["source"]: row for row in Dataset(tmp_path / "out").ledger()}
     assert len(ledger) == 9 and ledger["empty.mp4"]["code"] == "empty"
     assert ledger["cut.webm"]["exit_code"] != 0 and ledger["cut.webm"]["stderr"]
 
@@ -141,9 +141,9 @@ def test_kills_leave_nothing_half_made(tmp_path: Path, videos: Path, shards: Pat
     else:
         subprocess.run(shard_command(videos, tmp_path), check=True)
     assert digests(tmp_path) == digests(shards)
-    assert read_manifest(tmp_path) == read_manifest(shards)
+    assert read_manifest(tmp_path).shards == read_manifest(shards).shards
     assert list(verify(tmp_path, full=True)) == []
-    assert sum(row["status"] == "packed" for row in Index(tmp_path).ledger()) == 12
+    assert sum(row["status"] == "packed" for row in Dataset(tmp_path).ledger()) == 12
 
 
 def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, videos: Path, shards: Path) -> None:

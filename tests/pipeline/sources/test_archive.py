@@ -16,7 +16,7 @@ from avcorr.pipeline.sources import archive
 from avcorr.pipeline.sources.archive import ArchiveReader, Member, MemoryFile, list_archive, load_member
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.shards.checks.dataset_check import verify
-from avcorr.shards.dataset import Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.index.layout import WORK
 from tests.conftest import SMALL
 
@@ -126,7 +126,7 @@ def without_names(root: Path) -> dict[str, list[tuple[str, str]]]:
 
     return {
         record.path: [(clip.key, hashlib.sha256(clip.wav + clip.mjpg).hexdigest()) for clip in read_clips(root, record)]
-        for record in Index(root).shards
+        for record in Dataset(root).records
     }
 
 
@@ -161,7 +161,7 @@ def test_vggsounds_csv_reads_archives_and_a_damaged_one_up_to_its_damage(tmp_pat
     assert summary.inputs == 6 and summary.packed >= 2
     assert summary.packed + summary.failed == 6 and set(summary.reasons) <= {"missing", "archive_damaged"}
     assert summary.reasons["archive_damaged"] == 1
-    rows = {row["source"]: row for row in Index(root).ledger()}
+    rows = {row["source"]: row for row in Dataset(root).ledger()}
     assert "damage" in rows[f"{names[5]}_000010.mp4"]["message"]
     # the archive is fetched again: the same dataset takes what it lacked
     (folder / "a.tar.gz").write_bytes(whole)

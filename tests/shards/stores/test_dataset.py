@@ -16,10 +16,10 @@ from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.settings import PairSettings
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.shards.checks.dataset_check import verify
-from avcorr.shards.dataset import Dataset, Index
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import ShardError, ShardTruncatedError, StoreUnreachableError
 from avcorr.shards.format.tar import BLOCK
-from avcorr.shards.index.record import ShardRecord
+from avcorr.shards.index.record import ShardEntry
 from avcorr.shards.reader import iter_clips, read_clips
 from avcorr.shards.store import RetryPolicy, Root
 from avcorr.shards.stores.open import open_store
@@ -41,7 +41,7 @@ def upload(folder: Path, client: obstore.store.ObjectStore, prefix: str) -> None
             obstore.put(client, f"{prefix}/{path.relative_to(folder).as_posix()}", path)
 
 
-def contents(root: Root, record: ShardRecord) -> list[tuple[object, ...]]:
+def contents(root: Root, record: ShardEntry) -> list[tuple[object, ...]]:
     return [(clip.metadata, clip.wav, clip.mjpg) for clip in read_clips(root, record)]
 
 
@@ -59,19 +59,18 @@ def place(request: pytest.FixtureRequest, places: dict[str, str], aws: None) -> 
 
 
 def test_the_index_is_the_same_from_everywhere(place: str, shards: Path) -> None:
-    here, there = Index(shards), Index(place)
-    assert there.shards == here.shards and there.dataset == here.dataset
+    here, there = Dataset(shards), Dataset(place)
+    assert there.records == here.records and there.facts == here.facts
     assert list(there.ledger()) == list(here.ledger())
     assert {**summarise(place), "root": ""} == {**summarise(shards), "root": ""}
-    near, far = Dataset(shards), Dataset(place)
-    assert far.facts == near.facts and far.splits == near.splits and far.shards == near.shards
-    assert [clip.key for clip in far.clips()] == near.clips().texts("key")
-    ranges = [clip.frame(3) for clip in near.clips()]
-    assert far.store.read_ranges(ranges) == near.store.read_ranges(ranges)
+    assert there.splits == here.splits and there.shards == here.shards
+    assert [clip.key for clip in there.clips()] == here.clips().texts("key")
+    ranges = [clip.frame(3) for clip in here.clips()]
+    assert there.store.read_ranges(ranges) == here.store.read_ranges(ranges)
 
 
 def test_clips_are_the_same_from_everywhere(place: str, shards: Path) -> None:
-    for record in Index(shards).shards:
+    for record in Dataset(shards).records:
         assert contents(place, record) == contents(shards, record)
 
 
@@ -110,10 +109,10 @@ def test_shards_without_clips_are_found_without_a_listing(
         (folder / f"bad{number}.mp4").write_bytes(b"nothing")
     settings = SMALL.model_copy(update={"clips_per_shard": 1, "test_fraction": 0.0})
     pack(find_sources(folder), tmp_path / "root", settings, workers=2)
-    records = Index(tmp_path / "root").shards
+    records = Dataset(tmp_path / "root").records
     assert len(records) == 12 and sum(bool(record.clips) for record in records) == 3
     with http_server(tmp_path / "root") as address:
-        assert Index(address).shards == records
+        assert Dataset(address).records == records
         assert list(verify(address)) == []
 
 
@@ -124,7 +123,7 @@ def test_a_quick_look_asks_little_of_each_shard(
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
     assert list(verify(places["s3"])) == []
     asked = [(request.method, request.headers.get("range")) for request in proxy.requests if NAME in request.path]
-    size = Index(places["path"]).of_split("train")[0].size
+    size = Dataset(places["path"]).of_split("train")[0].size
     assert sorted(asked) == [("GET", f"bytes={size - 2 * BLOCK}-{size - 1}"), ("HEAD", None)]
     proxy.close()
 
@@ -148,7 +147,7 @@ CUTS = {
 @pytest.mark.parametrize("name", CUTS)
 def test_every_cut_raises_with_and_without_an_index(name: str, place: str, shards: Path, s3: S3Server) -> None:
     """The rows of a table in which every other reader loses clips without a word."""
-    record = Index(shards).of_split("train")[0]
+    record = Dataset(shards).of_split("train")[0]
     data = CUTS[name]((shards / NAME).read_bytes(), offsets_of(shards, record))
     obstore.put(s3.client("dataset"), f"cut/{NAME}", data)
     store = open_store("s3://dataset/cut")
@@ -167,7 +166,7 @@ def test_a_server_that_hangs_up_early_loses_nothing(
     """The server promises all and hangs up, once or always, at an edge or not."""
     for variable, value in s3.environment().items():
         monkeypatch.setenv(variable, value)
-    record = Index(shards).of_split("train")[0]
+    record = Dataset(shards).of_split("train")[0]
     after = offsets_of(shards, record)[2] + {"sample": 0, "header": 100, "data": 2000}[where]
     proxy = FaultyProxy(("127.0.0.1", s3.port))
     monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
@@ -187,7 +186,7 @@ def test_a_server_that_hangs_up_early_loses_nothing(
 
 
 def test_a_shard_that_is_gone_raises(place: str, places: dict[str, str], s3: S3Server) -> None:
-    record = Index(places["path"]).of_split("test")[0]
+    record = Dataset(places["path"]).of_split("test")[0]
     with pytest.raises(ShardTruncatedError, match="is missing; its index says"):
         next(read_clips("s3://dataset/cut", record))
 

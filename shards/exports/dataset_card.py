@@ -12,7 +12,7 @@ import yaml
 
 from ..index.facts import read_dataset
 from ..index.layout import TABLES, write_atomically
-from ..index.manifest import ShardEntry
+from ..index.record import ShardEntry
 
 CARD = "README.md"
 MARKER = "<!-- written by avcorr at each packing; take this line out to keep your own changes -->"
@@ -106,5 +106,5 @@ def _table(entries: Sequence[ShardEntry]) -> str:
 
 def _row(split: str, entries: Sequence[ShardEntry]) -> str:
     clips, frames = sum(entry.clips for entry in entries), sum(entry.frames for entry in entries)
-    hours, size = sum(entry.seconds for entry in entries) / 3600, sum(entry.bytes for entry in entries) / 1e9
+    hours, size = sum(entry.seconds for entry in entries) / 3600, sum(entry.size for entry in entries) / 1e9
     return f"| {split} | {len(entries):,} | {clips:,} | {hours:,.2f} | {frames:,} | {size:,.3f} |"
