@@ -4,6 +4,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from avcorr.model.evaluation.table import aligned
+
 from .errors import RetrievalError
 from .query import Query
 from .search import Hit, Searcher
@@ -33,13 +35,7 @@ class Answer:
             rows.append(
                 (str(place), f"{hit.cosine:.3f}", hit.label or "-", hit.split, f"{hit.time:.2f} s", hit.key, also)
             )
-        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-        lines = []
-        for row in rows:
-            cells = [cell.rjust(width) if number in (0, 1, 4) else cell.ljust(width)
-                     for number, (cell, width) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
-            lines.append("  ".join(cells).rstrip())
-        return "\n".join(lines)
+        return "\n".join(aligned(rows, right=(0, 1, 4)))
 
 
 def ask(

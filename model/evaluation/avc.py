@@ -1,11 +1,9 @@
 """Figures of the audio-visual correspondence task: does this sound belong to this frame?
 
-Pure numpy. The pairs are those of `pairing`, half of them positive. Each figure has a 95 % interval by resampling of
-source videos; a pair belongs to the video of its frame.
+The pairs are those of `pairing`, half of them positive; a pair belongs to the source video of its frame.
 """
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -29,38 +27,21 @@ class PairScorer(Protocol):
     def slope(self) -> float: ...
     @property
     def bias(self) -> float: ...
-    @property
-    def threshold(self) -> float:
-        """The gap at which p = 0.5."""
 
     def gaps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
-        """Give how far image and sound of row i are from corresponding: features of M each -> float64 (M,)."""
+        """Return how far image and sound of row i are from corresponding, float64 (M,), of features of M each."""
 
 
 class DistanceScorer(NamedTuple):
-    """Scorer by Euclidean distance: the two numbers of the head, p = sigmoid(bias - slope * distance).
-
-    They are what `distance_coefficients` of the model returns.
-    """
+    """Scorer by Euclidean distance, from what `distance_coefficients` of the model returns."""
 
     slope: float
     bias: float
 
-    @property
-    def threshold(self) -> float:
-        """The distance at which p = 0.5."""
-        return self.bias / self.slope
-
     def gaps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
-        """Give the distances of rows of unit vectors."""
-        return distances(image, audio)
-
-
-def distances(image: np.ndarray, audio: np.ndarray) -> np.ndarray:
-    """Give the Euclidean distance of row i to row i: two (M, D) arrays -> float64 (M,)."""
-    squared: np.ndarray = np.square(image.astype(np.float64) - audio.astype(np.float64)).sum(axis=1)
-    gaps: np.ndarray = np.sqrt(squared)
-    return gaps
+        """Return the distances (M,) of rows of unit vectors (M, D)."""
+        gaps: np.ndarray = np.linalg.norm(image.astype(np.float64) - audio.astype(np.float64), axis=1)
+        return gaps
 
 
 class Decisions:
@@ -125,13 +106,9 @@ def score_pairs(
     seed: int,
     derange: Derange,
 ) -> dict[str, ScoredPairs]:
-    """Draw the pairs of C clips and S seeds and score them, by kind of negative.
+    """Draw the pairs of C clips and S seeds as `pairing.draw_negatives` does and score them, by kind of negative.
 
-    Args:
-        features: of image and audio, (V, ...) each, what the scorer takes of V views; for `DistanceScorer` unit
-            vectors (V, D).
-        drawn, times, videos, labels, seed, derange: as `pairing.draw_negatives` takes them.
-        scorer: what gives the gaps.
+    features: of image and audio, (V, ...) each, what the scorer takes of V views; for `DistanceScorer` unit vectors.
     """
     image, audio = features
     positive = np.full(len(image), np.nan)
@@ -155,17 +132,11 @@ def correspondence(
     seed: int,
     bootstrap: int,
 ) -> dict[str, Any]:
-    """Measure correspondence on balanced pairs of C clips.
+    """Measure correspondence on balanced pairs of C clips, of videos and labels (C,).
 
     The headline is negatives of another video; `by_negative` has all kinds, each with the positives of the same
     frames; `per_class` is the headline by the frame's label. The gaps are distances only of a `DistanceScorer`.
     `best_threshold_accuracy` is a diagnostic (the threshold is fitted to these very pairs), never a result.
-
-    Args:
-        scored: of `score_pairs`.
-        videos, labels: (C,) of the clips.
-        scorer: what decided.
-        seed, bootstrap: seed and number of resamplings.
     """
     kinds: dict[str, dict[str, Any]] = {}
     for kind, (pairs, positive, gaps) in scored.items():
@@ -173,14 +144,13 @@ def correspondence(
             kinds[kind] = {"pairs": 0}
             continue
         decisions = Decisions(positive, gaps, scorer)
-        hits = decisions.hits.reshape(2, -1)
-        kinds[kind] = decisions.figures(videos[pairs.clips], bootstrap, seed) | {
-            "positive_accuracy": float(hits[0].mean()),
-            "negative_accuracy": float(hits[1].mean()),
-        }
+        accuracies = decisions.hits.reshape(2, -1).mean(axis=1).tolist()
+        kinds[kind] = decisions.figures(videos[pairs.clips], bootstrap, seed)
+        kinds[kind] |= dict(zip(("positive_accuracy", "negative_accuracy"), accuracies, strict=True))
     pairs, ours, negative = scored["other_video"]
     hits = Decisions(ours, negative, scorer).hits.reshape(2, -1).mean(axis=0)
     best_accuracy, best_threshold = _best_threshold(ours, negative)
+    by_distance = isinstance(scorer, DistanceScorer)
     return {
         **kinds["other_video"],
         "interval": kinds["other_video"]["intervals"]["accuracy"],
@@ -188,43 +158,39 @@ def correspondence(
         "seeds": {str(number): float(hits[pairs.seeds == number].mean()) for number in np.unique(pairs.seeds)},
         "by_negative": kinds,
         "per_class": _per_class(hits, videos[pairs.clips], labels[pairs.clips], bootstrap, seed),
-        "judged_by": "distance" if isinstance(scorer, DistanceScorer) else "logit",
+        "judged_by": "distance" if by_distance else "logit",
         "positive_distance": float(ours.mean()),
         "negative_distance": float(negative.mean()),
         "slope": scorer.slope,
         "bias": scorer.bias,
-        "threshold": scorer.threshold,
+        "threshold": scorer.bias / scorer.slope,
         "diagnostic": {"best_threshold": best_threshold, "best_threshold_accuracy": best_accuracy},
-        "histogram": _histogram(
-            ours, negative, (0.0, LONGEST_DISTANCE) if isinstance(scorer, DistanceScorer) else LOGITS
-        ),
+        "histogram": _histogram(ours, negative, (0.0, LONGEST_DISTANCE) if by_distance else LOGITS),
     }
 
 
 def _per_class(
     hits: np.ndarray, videos: np.ndarray, labels: np.ndarray, bootstrap: int, seed: int
 ) -> dict[str, dict[str, Any]]:
-    """Give the accuracy by label; hits (M,): the share of right ones among the two pairs of a frame."""
+    """Return the accuracy by label; hits (M,): the share of right ones among the two pairs of a frame."""
     classes = {}
     for label in np.unique(labels[labels != ""]).tolist():
-        rows = labels == label
-        own = hits[rows]
-        bounds = intervals(partial(_accuracy, hits=own), videos[rows], bootstrap, seed)
+        own, owners = hits[labels == label], videos[labels == label]
+
+        def accuracy(weights: np.ndarray, own: np.ndarray = own) -> dict[str, np.ndarray]:
+            return {"accuracy": weighted_mean(weights, own)}
+
         classes[label] = {
             "accuracy": float(own.mean()),
-            "interval": bounds["accuracy"],
+            "interval": intervals(accuracy, owners, bootstrap, seed)["accuracy"],
             "pairs": 2 * len(own),
-            "videos": len(np.unique(videos[rows])),
+            "videos": len(np.unique(owners)),
         }
     return classes
 
 
-def _accuracy(weights: np.ndarray, hits: np.ndarray) -> dict[str, np.ndarray]:
-    return {"accuracy": weighted_mean(weights, hits)}
-
-
 def _best_threshold(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:
-    """Give (accuracy, threshold) of the best rule "corresponds if distance <= threshold"."""
+    """Return (accuracy, threshold) of the best rule "corresponds if distance <= threshold"."""
     values = np.concatenate([positive, negative])
     order = np.argsort(values, kind="stable")
     gains = np.where(order < len(positive), 1, -1)  # a positive below the threshold is a hit, a negative a miss
@@ -236,12 +202,10 @@ def _best_threshold(positive: np.ndarray, negative: np.ndarray) -> tuple[float, 
     return float((len(negative) + balance[best]) / len(values)), float(values[order][best])
 
 
-def _histogram(
-    positive: np.ndarray, negative: np.ndarray, bounds: tuple[float, float]
-) -> dict[str, list[float] | list[int]]:
+def _histogram(positive: np.ndarray, negative: np.ndarray, bounds: tuple[float, float]) -> dict[str, list[Any]]:
     edges = np.linspace(*bounds, HISTOGRAM_BINS + 1)
     return {
-        "edges": [round(float(edge), 6) for edge in edges],
+        "edges": edges.round(6).tolist(),
         "positive": np.histogram(positive.clip(*bounds), edges)[0].tolist(),
         "negative": np.histogram(negative.clip(*bounds), edges)[0].tolist(),
     }

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ..errors import EvaluationError
 from .evaluate import FORMAT_VERSION
-from .table import bounded
+from .table import aligned, bounded, versions
 
 
 class Published(NamedTuple):
@@ -59,12 +59,8 @@ def compare(runs: Sequence[Path]) -> dict[str, Any]:
     """
     rows = [_row(run, read_evaluation(run)) for run in runs]
     notes = [PAPER_NOTE]
-    for key, name in (
-        ("protocol", "protocols"),
-        ("gallery_sha256", "galleries"),
-        ("seeds", "seeds"),
-        ("decoders", "decoders"),
-    ):
+    kinds = {"protocol": "protocols", "gallery_sha256": "galleries", "seeds": "seeds", "decoders": "decoders"}
+    for key, name in kinds.items():
         if len({json.dumps(row[key], sort_keys=True) for row in rows}) > 1:
             notes.append(f"The runs have different {name}: their figures are not of the same thing.")
     notes += [
@@ -119,17 +115,14 @@ def table(comparison: Mapping[str, Any]) -> str:
     first += [_correspondence(row) for row in runs]
     second = [["retrieval, % [95 %] (chance)", *SHOWN.values(), "clips", "protocol", "gallery"]]
     second += [_retrieval(row) for row in runs]
-    decoded = dict.fromkeys(
-        ", ".join(f"{name} {version}" for name, version in (row["decoders"] or {}).items()) or "unknown" for row in runs
-    )
-    lines = [*_aligned(first), "", *_aligned(second), "", f"decoded by {'; '.join(decoded)}"]
+    decoded = dict.fromkeys(versions(row["decoders"]) for row in runs)
+    lines = [*_ruled(first), "", *_ruled(second), "", f"decoded by {'; '.join(decoded)}"]
     return "\n".join([*lines, *comparison["notes"]])
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [lines[0], "-" * max(map(len, lines)), *lines[1:]]
+def _ruled(rows: Sequence[Sequence[str]]) -> list[str]:
+    head, *lines = aligned(rows)
+    return [head, "-" * max(map(len, (head, *lines))), *lines]
 
 
 def _name(row: Mapping[str, Any]) -> str:

@@ -6,7 +6,6 @@ views that the examples show are named in `Evaluation.wanted`, and whoever can d
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..atomic_file import replacing
 from ..embedding.embed import Embeddings
 from ..errors import EvaluationError
 from ..settings import EvalSettings
@@ -109,7 +109,6 @@ def evaluate(
         clips: those of the gallery.
         plan: which views of each clip are used for what.
         scorer: what decides whether a pair corresponds.
-        settings: the protocol, the seeds and the number of resamplings.
         run_info: passed through as metrics["run"]. The report knows its keys step, dataset (a name), train_videos (a
             count), versions and decoders (mappings), and lists all others as they are.
         derange: gives each clip the sound of another video.
@@ -178,21 +177,21 @@ def gallery_hash(clips: Iterable[ClipRecord]) -> str:
 
 def pool(embeddings: Embeddings, pooled: np.ndarray) -> Embeddings:
     """Return one row a clip: the mean of its views (C, P), scaled to length 1, at the time of the middle one."""
+    middle = embeddings.rows(pooled[:, pooled.shape[1] // 2])
+    if pooled.shape[1] == 1:  # as they are, to the last digit
+        return middle
     means = (vectors[pooled].mean(axis=1, dtype=np.float64) for vectors in (embeddings.image, embeddings.audio))
     image, audio = (
         (mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)).astype(np.float32) for mean in means
     )
-    middle = pooled[:, pooled.shape[1] // 2]
-    if pooled.shape[1] == 1:  # as they are, to the last digit
-        image, audio = embeddings.image[middle], embeddings.audio[middle]
-    return Embeddings(image, audio, embeddings.clips[middle], embeddings.times[middle])
+    return Embeddings(image, audio, middle.clips, middle.times)
 
 
 def write_evaluation(
     evaluation: Evaluation,
     run: Path,
     media: Mapping[View, tuple[bytes, bytes]],
-    crops: Mapping[View, bytes] | None = None,
+    crops: Mapping[View, bytes],
 ) -> Path:
     """Write RUN/eval and return its metrics.json, which is written last: its presence means complete.
 
@@ -208,18 +207,10 @@ def write_evaluation(
             jpeg, wave = media[view]
             (folder / "media" / f"{place}.jpg").write_bytes(jpeg)
             (folder / "media" / f"{place}.wav").write_bytes(wave)
-        if view in (crops or {}):
-            (folder / "media" / f"{place}.crop.jpg").write_bytes((crops or {})[view])
+        if view in crops:
+            (folder / "media" / f"{place}.crop.jpg").write_bytes(crops[view])
     for name in ("examples", "mistakes", "projection", "heat_maps", "metrics"):
-        _write_json(folder / f"{name}.json", getattr(evaluation, name))
+        text = json.dumps(getattr(evaluation, name), indent=1, allow_nan=False, ensure_ascii=False)
+        with replacing(folder / f"{name}.json") as file:
+            file.write(text.encode() + b"\n")
     return folder / "metrics.json"
-
-
-def _write_json(path: Path, value: Any) -> None:
-    temporary = path.with_name(path.name + ".partial")
-    with temporary.open("w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, allow_nan=False, ensure_ascii=False)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

@@ -18,12 +18,7 @@ def examples(
 ) -> dict[str, Any]:
     """Draw queries for each direction, find their nearest clips, and return what goes into examples.json.
 
-    Args:
-        chosen: one row a clip.
-        clips: records of all clips.
-        videos: source videos of the rows.
-        seed: of the queries.
-        shown: takes the views of queries and results.
+    chosen: one row a clip, of videos (N,).
     """
     generator = np.random.default_rng(seed)
     vectors = {"image": chosen.image, "audio": chosen.audio}
@@ -39,9 +34,9 @@ def examples(
             gaps = np.linalg.norm(vectors[query_kind][query] - vectors[result_kind][results], axis=1)
             rows.append(
                 {
-                    "query": shown.item(chosen.clips[query], chosen.times[query]),
+                    "query": shown.item(chosen, query),
                     "results": [
-                        shown.item(chosen.clips[result], chosen.times[result])
+                        shown.item(chosen, result)
                         | {"distance": round(float(gap), 4)}
                         | _relation(clips[chosen.clips[query]], clips[chosen.clips[result]])
                         for result, gap in zip(results, gaps, strict=True)

@@ -16,20 +16,13 @@ class Locator(Protocol):
     """A scorer that says where the sound is."""
 
     def heat_maps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
-        """Give the probability (M, H', W') that sound i comes from each place of frame i: features of M each."""
+        """Return the probability (M, H', W') that sound i comes from each place of frame i: features of M each."""
 
 
 def heat_maps(
     embeddings: Embeddings, negatives: Pairs, scorer: Locator, seed: int, shown: Shown
 ) -> list[dict[str, Any]]:
-    """Draw frames at random, each with its own sound and with that of another video, and say where each sound is.
-
-    Args:
-        embeddings: of all views.
-        negatives: pairs of another video, of which frames and sounds are drawn.
-        scorer: what places the sound.
-        seed: of the draw.
-        shown: takes the views that are drawn.
+    """Draw negatives of another video, and say where in the frame its own and the other sound are.
 
     Returns:
         What goes into heat_maps.json: [{"frame", "own", "other": {"sound", "places", "probability"}}, ...], where
@@ -44,10 +37,11 @@ def heat_maps(
     def described(places: np.ndarray) -> dict[str, Any]:
         return {"places": places.round(3).tolist(), "probability": round(float(places.max()), 4)}
 
-    def item(view: int) -> dict[str, Any]:
-        return shown.item(embeddings.clips[view], embeddings.times[view])
-
     return [
-        {"frame": item(frame), "own": described(own[row]), "other": {"sound": item(sound), **described(other[row])}}
+        {
+            "frame": shown.item(embeddings, frame),
+            "own": described(own[row]),
+            "other": {"sound": shown.item(embeddings, sound), **described(other[row])},
+        }
         for row, (frame, sound) in enumerate(zip(frames.tolist(), sounds.tolist(), strict=True))
     ]

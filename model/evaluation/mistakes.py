@@ -26,13 +26,6 @@ def mistakes(
     videos of a label may well sound alike, false alarms of two labels are listed once more. A source video's frame is
     shown once in each list.
 
-    Args:
-        scored: of the negatives of another video.
-        embeddings: of all views.
-        clips: their records.
-        scorer: what decided.
-        shown: takes the views that are chosen.
-
     Returns:
         {"false_alarms": {"count", "pairs", "rows": [{"frame", "sound", "probability", "same_label"}, ...]},
         "of_two_labels": the same, "misses": the same}.
@@ -60,8 +53,8 @@ def mistakes(
             seen.add(video)
             rows.append(
                 {
-                    "frame": shown.item(embeddings.clips[frame], embeddings.times[frame]),
-                    "sound": shown.item(embeddings.clips[sound], embeddings.times[sound]),
+                    "frame": shown.item(embeddings, frame),
+                    "sound": shown.item(embeddings, sound),
                     "probability": round(float(np.exp(-np.logaddexp(0.0, -logits[pair]))), 6),
                     "same_label": bool(labels[frame] == labels[sound]) if labels[frame] and labels[sound] else None,
                 }

@@ -14,15 +14,13 @@ class LogitScorer:
 
     slope = 1.0
     bias = 0.0
-    threshold = 0.0
 
     def __init__(self, model: CorrespondenceModel, device: torch.device) -> None:
-        self.model = model
-        self.device = device
+        self.model, self.device = model, device
 
     @torch.inference_mode()
     def gaps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
-        """Give the negated logits of rows of features."""
+        """Return the negated logits of rows of features."""
         logits = []
         for start in range(0, len(image), PAIRS_AT_ONCE):
             rows = slice(start, start + PAIRS_AT_ONCE)
@@ -36,7 +34,7 @@ class LocalisingScorer(LogitScorer):
 
     @torch.inference_mode()
     def heat_maps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
-        """Give the probability (M, H', W') of each place for maps (M, D, H', W') and vectors (M, D)."""
+        """Return the probability (M, H', W') of each place for maps (M, D, H', W') and vectors (M, D)."""
         pair = (torch.from_numpy(part).to(self.device).float() for part in (image, audio))
         maps: np.ndarray = self.model.location_logits(*pair).sigmoid().cpu().numpy()
         return maps

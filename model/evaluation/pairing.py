@@ -1,6 +1,6 @@
 """Pairs of the correspondence figures: which sound each frame is set against, by kind of negative.
 
-Pure numpy. Every clip gives one positive and one negative pair for each seed: its frame of that seed with its own
+Every clip gives one positive and one negative pair for each seed: its frame of that seed with its own
 sound, and the same frame with another sound. The kinds of negative are apart, as they are of unlike difficulty:
 
 - `other_video`: the sound of another source video, the task of the papers;
@@ -50,7 +50,13 @@ def draw_negatives(
     videos, labels: (C,) source video and label of each clip, "" if unknown. The seeds are seed, seed + 1, ...
     Raises EvaluationError if a video owns over half of the clips.
     """
-    _require_half(videos)
+    owners, sizes = np.unique(videos, return_counts=True)
+    if not len(videos) or sizes.max() * 2 > len(videos):
+        largest = f"video '{owners[sizes.argmax()]}' owns {sizes.max()}" if len(videos) else "there is none"
+        raise EvaluationError(
+            f"cannot give each of {len(videos)} clips the sound of another video: {largest}; "
+            "evaluate on at least two videos, none of which holds more than half of the clips"
+        )
     found: dict[str, list[Pairs]] = {kind: [] for kind in KINDS}
     for place, views in enumerate(drawn.T):
         number = seed + place
@@ -67,21 +73,8 @@ def draw_negatives(
 
 def first_negatives(drawn: np.ndarray, videos: np.ndarray, seed: int, derange: Derange) -> Pairs:
     """Return the pairs of another video that the first seed draws, for the C clips in their order."""
-    unlabelled = np.full(len(videos), "")
-    return draw_negatives(drawn[:, :1], np.zeros(int(drawn.max()) + 1), videos, unlabelled, seed, derange)[
-        "other_video"
-    ]
-
-
-def _require_half(videos: np.ndarray) -> None:
-    count = len(videos)
-    owners, sizes = np.unique(videos, return_counts=True)
-    if count == 0 or sizes.max() * 2 > count:
-        largest = f"video '{owners[sizes.argmax()]}' owns {sizes.max()}" if count else "there is none"
-        raise EvaluationError(
-            f"cannot give each of {count} clips the sound of another video: {largest}; "
-            "evaluate on at least two videos, none of which holds more than half of the clips"
-        )
+    times, labels = np.zeros(int(drawn.max()) + 1), np.full(len(videos), "")
+    return draw_negatives(drawn[:, :1], times, videos, labels, seed, derange)["other_video"]
 
 
 def _elsewhere(drawn: np.ndarray, times: np.ndarray, place: int, generator: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import EvaluationError
 from .bootstrap import intervals, weighted_mean
 from .scores import Scores
-from .table import bounded
+from .table import bounded, versions
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
@@ -62,16 +62,12 @@ def figures(
     """Return accuracy, top5_accuracy, map and roc_auc, with 95 % intervals over the owners and values at chance.
 
     map and roc_auc are means over the classes that the test items have; a label that was not learnt is never right.
+    Raises EvaluationError when the test items have fewer than two labels.
 
     Args:
         scores: (M, K) of the test items.
         classes: str (K,), those of the training items.
-        test: the M items.
         chance: the accuracy of always naming the commonest class of the training items.
-        bootstrap, seed: number of resamplings and their seed.
-
-    Raises:
-        EvaluationError: when the test items have fewer than two labels.
     """
     truth = test.labels[:, None] == classes[None, :]
     present = np.flatnonzero(truth.any(axis=0) & ~truth.all(axis=0))
@@ -95,9 +91,8 @@ def figures(
             "roc_auc": _mean_of_present(area),
         }
 
-    whole = {name: float(value[0]) for name, value in measure(np.ones((1, len(hits)))).items()}
     return {
-        **whole,
+        **{name: float(value[0]) for name, value in measure(np.ones((1, len(hits)))).items()},
         "interval": intervals(measure, test.owners, bootstrap, seed),
         "chance": {
             "accuracy": chance,
@@ -146,7 +141,7 @@ def table(result: Mapping[str, Any]) -> str:
         f"{result['name']}, step {result['step']}: {result['train_items']} items to learn from, "
         f"{result['test_items']} classified, {result['classes']} classes",
         f"protocol {result['protocol']}, gallery {result['gallery_sha256'][:12]}, seed {result['seed']}",
-        "decoded by " + ", ".join(f"{name} {version}" for name, version in result["decoders"].items()),
+        f"decoded by {versions(result['decoders'])}",
         "",
         "% [95 % interval] (chance)".ljust(28) + "".join(head.rjust(28) for head in HEADS.values()),
     ]

@@ -23,15 +23,12 @@ def project(
 ) -> dict[str, Any] | None:
     """Project clips of up to `classes` classes, drawn at random by the seed.
 
-    Labels choose and colour the points; the projection itself does not see them.
+    Labels choose and colour the points; the projection itself does not see them. Up to MOST_MEDIA points have a
+    picture and a sound, as many of each class as can be.
 
     Args:
         chosen: one row a clip.
         labels: str (N,) of its rows, "" if unknown.
-        classes: how many at most.
-        method: `tsne` or `umap`.
-        seed: of the choice and of the projection.
-        shown: takes the views of up to MOST_MEDIA points, as many of each class as can be.
 
     Returns:
         {"method", "settings": in words, "classes": names, "labels": index into classes per point, "image": [[x, y],
@@ -49,30 +46,30 @@ def project(
     if sum(map(len, drawn)) < FEWEST_POINTS:
         return None
     rows = np.concatenate(drawn)
-    place, settings = (_umap if method == "umap" else _tsne)(len(rows), seed)
+    fit, settings = (_umap if method == "umap" else _tsne)(len(rows), seed)
     rank = np.concatenate([np.arange(len(part)) for part in drawn])  # the first of each class, then the second
     pictured = np.zeros(len(rows), bool)
     pictured[np.argsort(rank, kind="stable")[:MOST_MEDIA]] = True
-    items = []
-    for row, has_media in zip(rows.tolist(), pictured.tolist(), strict=True):
-        clip, seconds = chosen.clips[row], chosen.times[row]
-        items.append(shown.item(clip, seconds) if has_media else shown.describe(clip, seconds))
+    items = [
+        shown.item(chosen, row) if has_media else shown.describe(chosen, row)
+        for row, has_media in zip(rows.tolist(), pictured.tolist(), strict=True)
+    ]
     return {
         "method": method,
         "settings": settings,
         "classes": drawn_names.tolist(),
         "labels": np.searchsorted(drawn_names, labels[rows]).tolist(),
-        "image": _scaled(place(chosen.image[rows].astype(np.float64))),
-        "audio": _scaled(place(chosen.audio[rows].astype(np.float64))),
+        "image": _scaled(fit(chosen.image[rows].astype(np.float64))),
+        "audio": _scaled(fit(chosen.audio[rows].astype(np.float64))),
         "items": items,
         "seed": seed,
     }
 
 
-Place = Callable[[np.ndarray], np.ndarray]
+Fit = Callable[[np.ndarray], np.ndarray]
 
 
-def _tsne(count: int, seed: int) -> tuple[Place, str]:
+def _tsne(count: int, seed: int) -> tuple[Fit, str]:
     from sklearn.manifold import TSNE  # seconds to import, and only needed here
 
     perplexity = min(30.0, (count - 1) / 3)
@@ -82,7 +79,7 @@ def _tsne(count: int, seed: int) -> tuple[Place, str]:
     return tsne.fit_transform, f"t-SNE, perplexity {perplexity:.3g}"
 
 
-def _umap(count: int, seed: int) -> tuple[Place, str]:
+def _umap(count: int, seed: int) -> tuple[Fit, str]:
     try:
         from umap import UMAP
     except ImportError as error:

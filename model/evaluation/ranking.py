@@ -1,6 +1,6 @@
 """Scores of rankings, query by query, and what a random ranking would score.
 
-Pure numpy. A ranking is a row of gains in the order of the gallery; a gain above 0 is relevant. Every item counts at
+A ranking is a row of gains in the order of the gallery; a gain above 0 is relevant. Every item counts at
 its own rank: equal distances are put in order before, so no rank is taken twice.
 """
 
@@ -8,12 +8,6 @@ import numpy as np
 
 RECALL_DEPTHS = (1, 5, 10)
 PRECISION_DEPTHS = (5, 10)
-
-
-def discounts(depth: int) -> np.ndarray:
-    """Return 1 / log2(rank + 1) for the ranks 1 to depth (Jarvelin and Kekalainen 2002)."""
-    values: np.ndarray = 1.0 / np.log2(np.arange(2, depth + 2))
-    return values
 
 
 def scores(ranked: np.ndarray) -> dict[str, np.ndarray]:
@@ -37,13 +31,13 @@ def scores(ranked: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def ndcg(ranked: np.ndarray, gallery: np.ndarray, eligible: np.ndarray, depth: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return nDCG at `depth` (Q,) and what a random ranking is expected to have (Q,).
+    """Return nDCG at `depth` (Jarvelin and Kekalainen 2002), (Q,), and what a random ranking is expected to have (Q,).
 
     The ideal ranking is made from the whole gallery, not from the retrieved list. ranked: (Q, G) gains in ranked
     order, at least the first `depth`. gallery: (Q, N) the gains of the whole gallery in any order; what was taken out
     of it has gain 0, and eligible (Q,) is how many are left. Queries without anything to gain have 0.
     """
-    weights = discounts(depth)
+    weights = 1.0 / np.log2(np.arange(2, depth + 2))
     width = min(depth, gallery.shape[1])
     best = -np.sort(np.partition(-gallery, width - 1, axis=1)[:, :width], axis=1)
     ideal = best @ weights[:width]
@@ -62,9 +56,8 @@ def chance_of_scores(relevant: np.ndarray, eligible: np.ndarray) -> dict[str, np
     pairs, place = np.unique(np.stack([relevant, eligible], axis=1), axis=0, return_inverse=True)
     place = place.ravel()
     longest = int(eligible.max())
-    figures = {name: np.zeros(len(pairs)) for name in ("mrr", "map")}
-    figures |= {f"recall_at_{k}": np.zeros(len(pairs)) for k in RECALL_DEPTHS}
-    figures |= {f"precision_at_{k}": np.zeros(len(pairs)) for k in PRECISION_DEPTHS}
+    names = [*(f"recall_at_{k}" for k in RECALL_DEPTHS), *(f"precision_at_{k}" for k in PRECISION_DEPTHS)]
+    figures = {name: np.zeros(len(pairs)) for name in ("mrr", "map", *names)}
     later = np.zeros(longest + 1)  # share of queries and rankings whose first relevant item has a rank over k
     weights = np.bincount(place) / len(place)
     for row, (useful, count) in enumerate(pairs.tolist()):

@@ -5,7 +5,6 @@ Clips whose labels are not known take no part, as queries or in the gallery.
 """
 
 import json
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,21 +73,15 @@ class Ontology:
     """Gain 2^r - 1 with r = 20 - d, d the distance of two labels in an ontology, as AVE-Net's nDCG.
 
     Of clips with several labels, apart by ";", the closest two count. The paper prints r and not the gain; 2^r - 1 is
-    the one under which chance comes near its 0.407.
-
-    Args:
-        labels: str (N,), names or ids of the ontology, "" if unknown.
-        path: AudioSet's ontology.json, a list of objects with id, name and child_ids.
-
-    Raises:
-        EvaluationError: when the file is no such list, or when it lacks a label.
+    the one under which chance comes near its 0.407. labels: str (N,), names or ids of the ontology, "" if unknown.
+    Raises EvaluationError when the file is not like AudioSet's ontology.json, or when it lacks a label.
     """
 
     name = "ontology"
     gain = f"2^r - 1, r = {ONTOLOGY_CONSTANT} - distance of the labels in the ontology"
 
     def __init__(self, labels: np.ndarray, path: Path) -> None:
-        nodes, edges = _read_ontology(path)
+        nodes, apart = _read_ontology(path)
         self.known = labels != ""
         texts, self._texts = np.unique(labels, return_inverse=True)
         sets = [[part.strip().lower() for part in text.split(";")] if text else [] for text in texts.tolist()]
@@ -97,12 +90,9 @@ class Ontology:
             raise EvaluationError(
                 f"{path} lacks {len(missing)} of the labels, {missing[0]!r} for one; its gain is for labels of AudioSet"
             )
-        used = sorted({nodes[part] for parts in sets for part in parts})
-        places = {node: place for place, node in enumerate(used)}
-        apart = np.array([_distances(edges, node)[used] for node in used], np.float64).reshape(len(used), len(used))
         gains = np.exp2(np.maximum(ONTOLOGY_CONSTANT - apart, 0.0)) - 1
         self._gains = np.zeros((len(sets), len(sets)))
-        rows = [np.array([places[nodes[part]] for part in parts], int) for parts in sets]
+        rows = [np.array([nodes[part] for part in parts], int) for parts in sets]
         for one, first in enumerate(rows):
             for two, second in enumerate(rows):
                 if len(first) and len(second):
@@ -114,38 +104,23 @@ class Ontology:
         return gains
 
 
-def _read_ontology(path: Path) -> tuple[dict[str, int], list[list[int]]]:
-    """Return the number of each name and id, in lower case, and the neighbours of each number.
+def _read_ontology(path: Path) -> tuple[dict[str, int], np.ndarray]:
+    """Return the number of each name and id, in lower case, and the steps (K, K) from each number to each other.
 
-    The last number is a root above all that have no parent, so that any two are connected.
+    Above all that have no parent there is one more node, so that any two are connected.
     """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import shortest_path
+
     try:
         entries: Sequence[dict[str, Any]] = json.loads(path.read_bytes())
         numbers = {entry["id"]: place for place, entry in enumerate(entries)}
-        edges: list[list[int]] = [[] for _ in range(len(entries) + 1)]
-        for place, entry in enumerate(entries):
-            for child in entry["child_ids"]:
-                edges[place].append(numbers[child])
-                edges[numbers[child]].append(place)
-        children = {numbers[child] for entry in entries for child in entry["child_ids"]}
+        edges = [(place, numbers[child]) for place, entry in enumerate(entries) for child in entry["child_ids"]]
         names = {entry["name"].lower(): place for place, entry in enumerate(entries)}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise EvaluationError(f"{path} is no ontology like AudioSet's ontology.json: {error!r}") from error
-    for place in sorted(set(range(len(entries))) - children):
-        edges[place].append(len(entries))
-        edges[len(entries)].append(place)
-    return names | {mid.lower(): place for mid, place in numbers.items()}, edges
-
-
-def _distances(edges: Sequence[Sequence[int]], start: int) -> np.ndarray:
-    """Return the fewest steps from one node to every other."""
-    steps = np.full(len(edges), -1)
-    steps[start] = 0
-    waiting = deque([start])
-    while waiting:
-        node = waiting.popleft()
-        for neighbour in edges[node]:
-            if steps[neighbour] < 0:
-                steps[neighbour] = steps[node] + 1
-                waiting.append(neighbour)
-    return steps
+    edges += [(len(entries), place) for place in sorted(set(range(len(entries))) - {child for _, child in edges})]
+    parents, children = np.array(edges, int).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(edges)), (parents, children)), shape=(len(entries) + 1, len(entries) + 1))
+    steps: np.ndarray = shortest_path(graph, directed=False, unweighted=True)
+    return names | {mid.lower(): place for mid, place in numbers.items()}, steps

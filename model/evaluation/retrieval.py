@@ -1,8 +1,7 @@
 """Retrieval within and across modalities, each figure with its interval and its value at chance.
 
-Pure numpy, in chunks of queries. Every clip gives one image and one audio embedding and is a query once per direction.
+Every clip gives one image and one audio embedding and is a query once per direction.
 
-Protocol:
 - Across modalities the gallery is every clip, the query's own clip included; within a modality the query itself and all
   other clips of its source video are taken out.
 - Relevance and gain are those of `relevance`. Clips whose labels are not known take no part, nor do queries whose
@@ -51,7 +50,6 @@ def retrieval(
         relevances: the first for all figures, each other for nDCG by its gain.
         depth: k of nDCG.
         seed: of the order of equal distances, and of the bootstrap.
-        bootstrap: resamplings of source videos for the 95 % intervals.
 
     Returns:
         {direction: {figure: value, ..., "gallery": int, "label_queries": int, "chance": {figure: value},
@@ -61,15 +59,11 @@ def retrieval(
     results: dict[str, dict[str, Any]] = {}
     for direction in DIRECTIONS:
         query, gallery = modalities(direction)
-        across = query != gallery
         row: dict[str, Any] = {"gallery": len(image), "label_queries": 0, "chance": {}, "interval": {}}
         for relevance in relevances:
             found = by_relevance(vectors[query], vectors[gallery], videos, relevance, direction, depth, seed, bootstrap)
-            if relevance.name:
-                _merge(row, _only_ndcg(found, relevance.name))
-            else:
-                _merge(row, found)
-        if across:
+            _merge(row, _only_ndcg(found, relevance.name) if relevance.name else found)
+        if query != gallery:
             ranks = own_ranks(vectors[query], vectors[gallery], seed)
             _merge(row, instance_metrics(ranks, videos, bootstrap, seed))
         results[direction] = row
@@ -88,17 +82,12 @@ def by_relevance(
 ) -> dict[str, Any]:
     """Score the rankings of one direction by a relevance, with chance and intervals.
 
-    Args:
-        queries, gallery: (N, D) embeddings of the same N clips in the two modalities.
-        videos: (N,) source videos.
-        relevance: what counts as found.
-        direction: one of `DIRECTIONS`.
-        depth, seed, bootstrap: as of `retrieval`.
+    queries, gallery: (N, D) embeddings of the same N clips in the two modalities. The rest is as of `retrieval`.
     """
-    known = np.flatnonzero(relevance.known)
+    known, nothing = np.flatnonzero(relevance.known), {"label_queries": 0, "chance": {}, "interval": {}}
     if not len(known):
-        return {"label_queries": 0, "chance": {}, "interval": {}}
-    within = direction in ("image_to_image", "audio_to_audio")
+        return nothing
+    within = len(set(modalities(direction))) == 1
     own = videos[known]
     parts: list[dict[str, np.ndarray]] = []
     for rows, order, excluded in _rankings(queries[known], gallery[known], seed, (own, own) if within else None):
@@ -114,14 +103,11 @@ def by_relevance(
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     kept = columns["relevant"] > 0
     if not kept.any():
-        return {"label_queries": 0, "chance": {}, "interval": {}}
+        return nothing
     columns = {name: column[kept] for name, column in columns.items()}
     chance = chance_of_scores(columns.pop("relevant"), columns.pop("eligible"))
     chance[f"ndcg_at_{depth}"] = columns.pop("expected")
-    return {
-        **_summary(columns, chance, own[kept], bootstrap, seed),
-        "label_queries": int(kept.sum()),
-    }
+    return _summary(columns, chance, own[kept], bootstrap, seed) | {"label_queries": int(kept.sum())}
 
 
 def instance_metrics(ranks: np.ndarray, videos: np.ndarray, bootstrap: int, seed: int) -> dict[str, Any]:
@@ -149,8 +135,8 @@ def nearest(
 
 
 def own_ranks(queries: np.ndarray, gallery: np.ndarray, seed: int) -> np.ndarray:
-    """Give the rank, from 1, of gallery item i for query i: (N, D), (N, D) -> int64 (N,)."""
-    order = _tie_order(len(gallery), seed)
+    """Return the rank, from 1, of gallery item i for query i: (N, D), (N, D) -> int64 (N,)."""
+    order = np.random.default_rng(seed).permutation(len(gallery))
     places = np.argsort(order)
     ranks = np.empty(len(queries), np.int64)
     for rows, keys in _chunks(queries, gallery[order]):
@@ -162,7 +148,7 @@ def own_ranks(queries: np.ndarray, gallery: np.ndarray, seed: int) -> np.ndarray
 def _summary(
     columns: dict[str, np.ndarray], chance: dict[str, np.ndarray], videos: np.ndarray, bootstrap: int, seed: int
 ) -> dict[str, Any]:
-    """Give means and medians of columns of queries (Q,), with chance and 95 % intervals."""
+    """Return means and medians of columns of queries (Q,), with chance and 95 % intervals."""
     shares = [name for name in columns if name not in RANKS]
     table = np.stack([columns[name] for name in shares], axis=1)
 
@@ -202,7 +188,7 @@ def _rankings(
 
     Where `excluded` is true, `order` means nothing.
     """
-    shuffled = _tie_order(len(gallery), seed)
+    shuffled = np.random.default_rng(seed).permutation(len(gallery))
     width = min(depth or len(gallery), len(gallery))
     for rows, keys in _chunks(queries, gallery[shuffled]):
         if videos is not None:
@@ -211,10 +197,6 @@ def _rankings(
         excluded = first == EXCLUDED
         order = np.where(excluded, 0, first & np.uint64(0xFFFFFFFF)).astype(np.int64)
         yield rows, shuffled[order], excluded
-
-
-def _tie_order(count: int, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).permutation(count)
 
 
 def _chunks(queries: np.ndarray, gallery: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

@@ -42,13 +42,7 @@ def shuffled_pairs(
     In place of its own each frame is given the sound of a random clip of another video. Where the evaluation's
     negatives are drawn without favour they are just as easy, and half of the decisions are right.
 
-    Args:
-        head_inputs: features of image and audio, (V, ...) each.
-        negatives: a negative pair of each of C clips, of another video.
-        videos: (C,) source videos.
-        scorer: what decides.
-        seed: of the exchange of sounds.
-        derange: the exchange.
+    head_inputs: features of image and audio, (V, ...) each. The rest is as of `check_all`.
     """
     image, audio = head_inputs
     dealt = negatives.frames[derange(videos[negatives.clips], np.random.default_rng([seed, 3]))]
@@ -101,10 +95,8 @@ def constant_inputs(model: Towers, batch: Views, scorer: PairScorer, device: tor
         ("black frames", views.image[:half], called[:half]),
     ):
         spread = float(np.abs(vectors - vectors[:1]).max())
-        detail = (
-            f"{half} embeddings differ by {spread:.1g} at most; "
-            f"{calls.sum()} of {half} pairs with it are called a match"
-        )
+        matches = f"{calls.sum()} of {half} pairs with it are called a match"
+        detail = f"{half} embeddings differ by {spread:.1g} at most; {matches}"
         checks.append(Check(name, spread <= LARGEST_DIFFERENCE, detail))
     return checks
 
@@ -143,13 +135,9 @@ def check_all(
     Args:
         model: the towers, on `device`.
         batch: the first views of the embeddings.
-        embeddings: of all views.
         negatives: a negative pair of each of C clips, of another video.
         videos: (C,) source videos.
         scorer: what decides whether a pair corresponds.
-        device: where the towers compute.
-        seed: of the checks' random draws.
-        derange: chooses the sounds of other videos.
     """
     return [
         shuffled_pairs(embeddings.head_inputs, negatives, videos, scorer, seed, derange),

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from ..embedding.embed import Embeddings
+
 View = tuple[int, float]
 """A moment: (clip index, seconds from the start of the clip)."""
 
@@ -22,23 +24,24 @@ class Shown:
     """Numbers views in the order in which they are asked for.
 
     Attributes:
-        views: the views, at the places that their items name as "media".
+        views: the views, in the positions that their items name as "media".
     """
 
     def __init__(self, clips: Sequence[ClipRecord]) -> None:
         self.views: list[View] = []
         self._clips = clips
-        self._places: dict[View, int] = {}
+        self._numbers: dict[View, int] = {}
 
-    def item(self, clip: int, seconds: float) -> dict[str, Any]:
-        """Describe a view for JSON, with its place in `views` as "media"."""
-        view = (int(clip), float(seconds))
-        media = self._places.setdefault(view, len(self.views))
+    def item(self, embeddings: Embeddings, row: int) -> dict[str, Any]:
+        """Describe the view of a row for JSON, with its position in `views` as "media"."""
+        view = (int(embeddings.clips[row]), float(embeddings.times[row]))
+        media = self._numbers.setdefault(view, len(self.views))
         if media == len(self.views):
             self.views.append(view)
-        return self.describe(clip, seconds) | {"media": media}
+        return self.describe(embeddings, row) | {"media": media}
 
-    def describe(self, clip: int, seconds: float) -> dict[str, Any]:
+    def describe(self, embeddings: Embeddings, row: int) -> dict[str, Any]:
         """Describe a view that has no picture and no sound: clip, key, label, seconds."""
-        record = self._clips[int(clip)]
-        return {"clip": int(clip), "key": record.key, "label": record.label, "seconds": float(seconds)}
+        clip = int(embeddings.clips[row])
+        record = self._clips[clip]
+        return {"clip": clip, "key": record.key, "label": record.label, "seconds": float(embeddings.times[row])}

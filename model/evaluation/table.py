@@ -1,6 +1,6 @@
 """Lay out an evaluation as text: every figure with its number of items, its interval and its value at chance."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from .retrieval import RANKS
@@ -30,6 +30,24 @@ def bounded(value: float, interval: Sequence[float], chance: float | None = None
     return text if chance is None else f"{text} ({share(chance)})"
 
 
+def versions(found: Mapping[str, str] | None) -> str:
+    """Write the names of packages with their versions."""
+    return ", ".join(f"{name} {version}" for name, version in (found or {}).items()) or "unknown"
+
+
+def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
+    """Lay out rows of texts in columns as wide as their longest; those whose numbers are in `right` end alike."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = zip(row, widths, strict=True)
+        padded = [
+            cell.rjust(width) if place in right else cell.ljust(width) for place, (cell, width) in enumerate(cells)
+        ]
+        lines.append("  ".join(padded).rstrip())
+    return lines
+
+
 def _failures(metrics: Mapping[str, Any], colour: bool) -> Iterator[str]:
     start, end = (RED, PLAIN) if colour else ("", "")
     for check in metrics.get("sanity", []):
@@ -47,8 +65,7 @@ def _header(metrics: Mapping[str, Any]) -> Iterator[str]:
         f"protocol {protocol['name']}, gallery {metrics['gallery_sha256'][:12]}, seeds "
         f"{', '.join(map(str, metrics['seeds']))} (retrieval {metrics['seed']})"
     )
-    decoders = metrics["run"].get("decoders", {})
-    yield "decoded by " + (", ".join(f"{name} {version}" for name, version in decoders.items()) or "unknown")
+    yield f"decoded by {versions(metrics['run'].get('decoders'))}"
     yield from (f"note: {note}" for note in protocol["notes"])
     made = [check for check in checks if check["passed"] is not None]
     if checks:
@@ -58,13 +75,11 @@ def _header(metrics: Mapping[str, Any]) -> Iterator[str]:
 
 def _avc(avc: Mapping[str, Any]) -> Iterator[str]:
     low, high = map(share, avc["interval"])
-    yield f"AVC accuracy {share(avc['accuracy'])} %  (95 % interval {low} to {high} %, chance 50.0 %, " + (
-        f"{avc['pairs']} pairs)"
-    )
+    interval = f"95 % interval {low} to {high} %, chance 50.0 %, {avc['pairs']} pairs"
+    yield f"AVC accuracy {share(avc['accuracy'])} %  ({interval})"
     by_seed = ", ".join(share(value) for value in avc["seeds"].values())
-    yield f"  by seed {by_seed}; positive pairs {share(avc['positive_accuracy'])} %, " + (
-        f"negative pairs {share(avc['negative_accuracy'])} %"
-    )
+    positive, negative = share(avc["positive_accuracy"]), share(avc["negative_accuracy"])
+    yield f"  by seed {by_seed}; positive pairs {positive} %, negative pairs {negative} %"
     for name, words in NAMES.items():
         low, high = avc["intervals"][name]
         chance = f"chance {avc['chances'][name]:.3f}" if name in avc["chances"] else "0 is perfect"
@@ -74,9 +89,8 @@ def _avc(avc: Mapping[str, Any]) -> Iterator[str]:
         f"  best threshold {best['best_threshold']:.3f} gives {share(best['best_threshold_accuracy'])} % on these very "
         f"pairs (diagnostic; the model's is {avc['threshold']:.3f})"
     )
-    yield "by negative (chance)".ljust(28) + "".join(
-        head.rjust(28) for head in ("accuracy, %", "ROC AUC", "negatives told, %")
-    )
+    heads = ("accuracy, %", "ROC AUC", "negatives rejected, %")
+    yield "by negative (chance)".ljust(28) + "".join(head.rjust(28) for head in heads)
     for kind, row in avc["by_negative"].items():
         name = f"{kind.replace('_', ' ')} ({row['pairs']} pairs)".ljust(28)
         if not row["pairs"]:

@@ -7,7 +7,6 @@ newest are kept, and the best: the one before which the pairs' cross-entropy was
 
 import json
 import logging
-import os
 import re
 import zipfile
 from collections.abc import Collection, Mapping
@@ -17,6 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from pydantic import ValidationError
 
+from ..atomic_file import replacing
 from ..correspondence import make_model
 from ..errors import CheckpointError
 from ..networks.network import CorrespondenceModel
@@ -51,18 +51,13 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob("*.partial"):  # by a training that was killed while it wrote
         left.unlink()
-    temporary = path.with_suffix(".pt.partial")
-    with temporary.open("wb") as file:
+    with replacing(path) as file:
         torch.save({"format": FORMAT, **checkpoint._asdict()}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
     loss, best = checkpoint.facts.get("pair_loss"), _read_best(run)
     if loss is not None and (best is None or loss <= best["pair_loss"]):
         best = {"file": path.name, "pair_loss": loss}
-        partial = path.with_name(BEST + ".partial")
-        partial.write_text(json.dumps(best) + "\n", encoding="utf-8")
-        os.replace(partial, path.with_name(BEST))
+        with replacing(path.with_name(BEST)) as file:
+            file.write(json.dumps(best).encode() + b"\n")
     for old in list_checkpoints(run)[keep:]:
         if best is None or old.name != best["file"]:
             old.unlink()
@@ -140,15 +135,12 @@ def require_same_config(checkpoint: Checkpoint, config: Mapping[str, Any], free:
 
     free: dotted names, of a field or of a whole section, that may differ.
     """
-    saved, current = _flatten(checkpoint.config), _flatten(config)
-    absent = "absent"
-    differing = [
-        f"{name} (checkpoint: {saved.get(name, absent)}, now: {current.get(name, absent)})"
-        for name in sorted(saved.keys() | current.keys())
-        if saved.get(name, absent) != current.get(name, absent)
-        and not any(name == other or name.startswith(f"{other}.") for other in free)
-    ]
-    if differing:
+    exempt = tuple(f"{name}." for name in free)
+    fixed = (
+        {name: value for name, value in _flatten(values).items() if not f"{name}.".startswith(exempt)}
+        for values in (checkpoint.config, config)
+    )
+    if differing := _differences(*fixed):
         raise CheckpointError(
             f"the checkpoint of step {checkpoint.step} belongs to another configuration: {'; '.join(differing)}; "
             "restore these values or train in a new run folder"
@@ -160,14 +152,10 @@ def take_over(model: CorrespondenceModel, checkpoint: Checkpoint) -> None:
 
     The same configuration makes another network where the code has changed.
     """
-    saved, here = ({name: tuple(value.shape) for name, value in state.items()}
-                   for state in (checkpoint.model, model.state_dict()))  # fmt: skip
-    differing = [
-        f"{name} (checkpoint: {saved.get(name, 'absent')}, now: {here.get(name, 'absent')})"
-        for name in sorted(saved.keys() | here.keys())
-        if saved.get(name) != here.get(name)
-    ]
-    if differing:
+    shapes = (
+        {name: tuple(value.shape) for name, value in state.items()} for state in (checkpoint.model, model.state_dict())
+    )
+    if differing := _differences(*shapes):
         others = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise CheckpointError(
             f"the checkpoint of step {checkpoint.step} is of another network than this version builds: "
@@ -193,6 +181,15 @@ def load_model(
     take_over(model, checkpoint)
     model.eval().to(device).to(memory_format=torch.channels_last)
     return model, checkpoint.config, checkpoint.step
+
+
+def _differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Return the names whose values differ, sorted, each with both values."""
+    return [
+        f"{name} (checkpoint: {saved.get(name, 'absent')}, now: {now.get(name, 'absent')})"
+        for name in sorted(saved.keys() | now.keys())
+        if saved.get(name, "absent") != now.get(name, "absent")
+    ]
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Weights for others: safetensors, the configuration they need, and a model card."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import safetensors
 import torch
 from safetensors.torch import load, save
 
+from ..atomic_file import replacing
 from ..correspondence import make_model
 from ..errors import CheckpointError
 from ..networks.network import CorrespondenceModel
@@ -31,10 +31,14 @@ def write_weights(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WEIGHTS).unlink(missing_ok=True)
     described = {"format": FORMAT, "step": facts.get("step"), "config": dict(config)}
-    _write(folder / CONFIG, (json.dumps(described, indent=1, allow_nan=False) + "\n").encode())
-    _write(folder / CARD, model_card(model, config, facts).encode())
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    _write(folder / WEIGHTS, save(tensors, metadata={"format": "pt"}))
+    for name, content in (
+        (CONFIG, (json.dumps(described, indent=1, allow_nan=False) + "\n").encode()),
+        (CARD, model_card(model, config, facts).encode()),
+        (WEIGHTS, save(tensors, metadata={"format": "pt"})),
+    ):
+        with replacing(folder / name) as file:
+            file.write(content)
     return folder
 
 
@@ -55,12 +59,3 @@ def read_weights(folder: Path) -> tuple[CorrespondenceModel, dict[str, Any], int
         ) from error
     model.eval().to(memory_format=torch.channels_last)
     return model, described["config"], int(described["step"] or 0)
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".partial")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

@@ -5,7 +5,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error
 
 from avcorr.model.errors import EvaluationError
-from avcorr.model.evaluation.avc import Decisions, DistanceScorer, correspondence, distances, score_pairs
+from avcorr.model.evaluation.avc import Decisions, DistanceScorer, correspondence, score_pairs
 from avcorr.model.evaluation.bootstrap import intervals, weighted_mean, weighted_median
 from avcorr.model.evaluation.pairing import APART_SECONDS, draw_negatives, first_negatives
 from avcorr.pipeline.correspondence.negatives import exchange
@@ -54,7 +54,7 @@ def test_perfect_embeddings_score_100_percent():
 def test_random_embeddings_score_at_chance():
     generator = np.random.default_rng(1)
     image, audio = units(generator, 600), units(generator, 600)
-    head = DistanceScorer(5.0, 5.0 * float(np.median(distances(image, audio))))
+    head = DistanceScorer(5.0, 5.0 * float(np.median(HEAD.gaps(image, audio))))
     result = measure(image, audio, np.repeat(np.arange(200), 3), head, bootstrap=300)
     low, high = result["interval"]
     assert low < 0.5 < high

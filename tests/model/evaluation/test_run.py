@@ -240,7 +240,7 @@ def test_writing_replaces_the_media_of_an_earlier_evaluation(evaluation: Evaluat
     media = dict.fromkeys(evaluation.wanted[1:], (b"picture", b"sound"))
     (tmp_path / "eval" / "media").mkdir(parents=True)
     (tmp_path / "eval" / "media" / "0.jpg").write_bytes(b"old")
-    path = write_evaluation(evaluation, tmp_path, media)
+    path = write_evaluation(evaluation, tmp_path, media, {})
     assert json.loads(path.read_text()) == evaluation.metrics
     assert json.loads((path.parent / "examples.json").read_text()) == evaluation.examples
     assert json.loads((path.parent / "projection.json").read_text()) == evaluation.projection

@@ -199,7 +199,7 @@ def test_training_alone_is_reported(run: Path, tmp_path: Path):
 
 
 def test_an_evaluation_alone_is_reported_even_without_media_or_labels(tmp_path: Path):
-    write_evaluation(fabricate_evaluation(labels=("",)), tmp_path, {})
+    write_evaluation(fabricate_evaluation(labels=("",)), tmp_path, {}, {})
     page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
     assert "No training log" in page.text
     assert "Too few labelled clips" in page.text
