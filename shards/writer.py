@@ -224,7 +224,7 @@ def finish_publication(root: Path, name: ShardName) -> bool:
         pending.replace(final)
         sync_folder(final.parent)
     if final.exists():
-        (root / WORK / f"{name.stem}.jsonl").unlink(missing_ok=True)
+        discard_work(root, name)
         return True
     return False
 

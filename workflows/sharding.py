@@ -3,24 +3,21 @@
 import logging
 import os
 from collections.abc import Collection, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 
 from avcorr.configs.load import Overrides, load_config
 from avcorr.configs.schema import Config
 from avcorr.pipeline.errors import REASONS
-from avcorr.pipeline.packing.estimate import Estimate
-from avcorr.pipeline.packing.estimate import estimate as estimate_sources
+from avcorr.pipeline.packing.output import open_output
 from avcorr.pipeline.packing.pack import PackSummary, pack
+from avcorr.pipeline.packing.plan import Estimate
+from avcorr.pipeline.packing.plan import estimate as estimate_sources
 from avcorr.pipeline.packing.prepare import read_sources
 from avcorr.pipeline.packing.repair import remember_sources
-from avcorr.pipeline.packing.upload import Upload, default_work_folder
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.source import SourceList
 from avcorr.shards.exports.dali import write_dali
 from avcorr.shards.exports.energon import write_energon
-from avcorr.shards.stores.local import LocalStore
-from avcorr.shards.stores.open import open_store
 
 from .errors import WorkflowError
 
@@ -71,21 +68,17 @@ def shard(
     for code in sorted(set(retry) - set(REASONS)):
         raise WorkflowError(f"--retry {code}: there is no such reason code; the codes are {', '.join(REASONS)}")
     given, paths, threads = Path(videos) if videos else None, _paths(source), workers or os.cpu_count() or 1
-    store = open_store(out)
-    root = store.root if isinstance(store, LocalStore) else Path(work or default_work_folder(str(out)))
-    with nullcontext() if store.is_local else Upload(str(out), root) as upload:
-        if upload:
-            upload.begin()
+    with open_output(out, work) as output:
+        root = output.root
         sources = _read(paths, root, chosen, given, threads)
         logger.info("%s", estimate_sources(sources, chosen).describe())
-        summary = pack(sources, root, chosen, workers=threads, retry=frozenset(retry), upload=upload)
+        summary = pack(sources, output, chosen, workers=threads, retry=frozenset(retry))
         remember_sources(root, paths, given)
         if energon and summary.packed:
             write_energon(root)
         if dali and summary.packed:
             write_dali(root)
-        if upload:
-            upload.finish()
+        output.finish()
     return summary
 
 

@@ -1,17 +1,36 @@
-"""Try to make one input a clip; whatever happens, there is a row for the ledger."""
+"""Try to make one input a clip; whatever happens, there is a row for the ledger.
 
+Which clip goes into which shard does not depend on where it lies, so the clips of a compressed archive are needed in
+another order than they can be read in. They are decoded first, in the archive's order, and wait on disk.
+"""
+
+import hashlib
+import json
+import logging
 import os
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from avcorr.shards.format.clip import Clip
+from tqdm import tqdm
 
-from ..decoding.decoder import Decoder
-from ..errors import MediaError
-from ..sources.archive import MemoryFile, load_member
+from avcorr.shards.ahead import map_ahead
+from avcorr.shards.format.clip import Clip, ClipMetadata
+from avcorr.shards.index.layout import WORK, write_atomically
+
+from ..decoding.decoder import Decoder, stopped_on_error
+from ..errors import MediaError, OutputError
+from ..sources.archive import ArchiveReader, MemoryFile, load_member
 from ..sources.source import Source
 
+logger = logging.getLogger(__name__)
+
+_IN_FLIGHT_BYTES = 512 << 20
+"""Members that wait for a free worker may take this much memory, and one more member."""
 Row = dict[str, Any]
 Attempt = tuple[Clip | None, Row]
 
@@ -56,3 +75,108 @@ def ledger_row(source: Source, status: str, code: str = "", message: str = "", a
     """Return a source's row of the ledger, as it is before ffmpeg has said anything."""
     return {"key": source.key, "source": source.name, "split": source.split, "status": status, "code": code,
             "message": message, "exit_code": 0, "stderr": "", "attempts": attempts, "seconds": 0.0}  # fmt: skip
+
+
+def is_streamed(source: Source) -> bool:
+    """Return whether a source can only be reached by reading an archive from its beginning."""
+    return source.member is not None and source.member.compressed and source.problem is None
+
+
+def progress_bar(what: str, total: int, done: int = 0) -> "tqdm[Any]":
+    """Return a bar that is shown where the log is shown and stderr is a terminal."""
+    hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: where stderr is no terminal
+    return tqdm(total=total, initial=done, unit="clip", disable=hidden, desc=what)
+
+
+class Spool:
+    """Attempts that wait under `work/spool/`, by key, until their shards come; together as large as their shards.
+
+    Each is there wholly or not at all, so a kill costs only the clips in flight.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / WORK / "spool"
+
+    def _path(self, key: str) -> Path:
+        return self._folder / hashlib.sha256(key.encode()).hexdigest()[:2] / key
+
+    def put(self, clip: Clip | None, row: Row) -> None:
+        """Keep an attempt."""
+        parts = (clip.metadata.to_json(), clip.wav, clip.mjpg) if clip else ()
+        payload = b"".join(parts)
+        head = {"row": row, "sizes": [len(part) for part in parts], "sha256": hashlib.sha256(payload).hexdigest()}
+        write_atomically(self._path(row["key"]), json.dumps(head).encode() + b"\n" + payload)
+
+    def take(self, key: str) -> Attempt:
+        """Return an attempt; it stays until it is dropped.
+
+        Raises:
+            OutputError: when it does not read back as it was written.
+        """
+        path = self._path(key)
+        line, _, payload = path.read_bytes().partition(b"\n")
+        head = json.loads(line)
+        if hashlib.sha256(payload).hexdigest() != head["sha256"]:
+            path.unlink()
+            raise OutputError(f"{path} reads back other bytes than were written; check the disk and run again")
+        if not head["sizes"]:
+            return None, head["row"]
+        first, second, _ = head["sizes"]
+        metadata = ClipMetadata.from_json(payload[:first])
+        return Clip(metadata, payload[first : first + second], payload[first + second :]), head["row"]
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Forget attempts that are in a published shard."""
+        if self._folder.exists():
+            for key in keys:
+                self._path(key).unlink(missing_ok=True)
+
+    def fill(self, sources: Sequence[tuple[Source, int]], decoder: Decoder, workers: int) -> None:
+        """Decode the streamed ones of some sources, each given with the number of its attempt.
+
+        Each archive is read once; what waits already is not decoded again.
+        """
+        streamed = [pair for pair in sources if is_streamed(pair[0])]
+        waiting = sorted((pair for pair in streamed if not self._has(*pair)), key=_position)
+        if not waiting:
+            return
+        least = -(-_IN_FLIGHT_BYTES // (2 * workers))  # so that no more than two members a worker wait
+
+        def work(item: tuple[Source, int, MemoryFile]) -> None:
+            source, attempts, file = item
+            self.put(*attempt(source, decoder, attempts, file))
+
+        def cost(item: tuple[Source, int, MemoryFile]) -> int:
+            return max(least, item[2].size)
+
+        with (
+            progress_bar("archives", len(waiting)) as progress,
+            closing(ArchiveReader()) as reader,
+            ThreadPoolExecutor(workers, thread_name_prefix="decode") as executor,
+            stopped_on_error(decoder),
+            closing(map_ahead(executor, work, self._load(reader, waiting), _IN_FLIGHT_BYTES, cost)) as done,
+        ):
+            for _ in done:
+                progress.update()
+            progress.update(len(waiting) - progress.n)
+
+    def _load(
+        self, reader: ArchiveReader, waiting: Iterable[tuple[Source, int]]
+    ) -> Iterator[tuple[Source, int, MemoryFile]]:
+        """Yield the content of each source; keep the failure of one that cannot be read."""
+        for source, attempts in waiting:
+            assert source.member is not None
+            try:
+                yield source, attempts, reader.load(source.path, source.member)
+            except MediaError as error:
+                self.put(None, ledger_row(source, "failed", error.code, str(error), attempts))
+
+    def _has(self, source: Source, attempts: int) -> bool:
+        """Return whether an attempt waits; a failed one does not count where another try was asked for."""
+        return self._path(source.key).exists() and (attempts == 1 or self.take(source.key)[0] is not None)
+
+
+def _position(pair: tuple[Source, int]) -> tuple[str, int, float]:
+    source = pair[0]
+    assert source.member is not None
+    return source.path, source.member.offset, source.seek

@@ -5,38 +5,42 @@
 The order never depends on how many workers there are, which of them is first, or what failed.
 """
 
+import hashlib
+import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from avcorr.shards.ahead import map_ahead
+from avcorr.shards.errors import ShardTruncatedError
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index.layout import WORK, ShardName
+from avcorr.shards.format.clip import Clip
+from avcorr.shards.index.layout import ShardName, write_json
 from avcorr.shards.index.ledger import write_ledger
-from avcorr.shards.index.record import ShardRecord
+from avcorr.shards.index.record import ShardRecord, read_record
 from avcorr.shards.index.shard_list import iter_records
+from avcorr.shards.reader import read_clips
 from avcorr.shards.writer import ShardWriter, discard_work, finish_publication
 
 from ..decoding.decoder import Decoder, open_decoder, stopped_on_error
 from ..settings import ShardSettings
 from ..sources.source import Source, SourceList
-from .attempt import Attempt, attempt, ledger_row
-from .claim import claim, writing_to
+from .attempt import Attempt, Row, Spool, attempt, is_streamed, ledger_row, progress_bar
+from .output import Output
 from .plan import PlannedShard, plan_shards
-from .progress import Progress
-from .retry import ShardRebuild
-from .spool import Spool, fill_spool, is_streamed
-from .upload import Upload
 
-__all__ = ["PackSummary", "PlannedShard", "pack", "plan_shards"]
+logger = logging.getLogger(__name__)
 
 _AHEAD = 4
 """Clips decoded ahead of the writer, for each worker."""
+_LOGGED = 10
+"""Failures of each reason that are logged one by one; the ledger has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,50 +59,43 @@ class PackSummary:
 
 
 def pack(
-    sources: SourceList,
-    root: Path,
-    settings: ShardSettings,
-    *,
-    workers: int,
-    retry: Collection[str] = (),
-    upload: Upload | None = None,
+    sources: SourceList, output: Output | Path, settings: ShardSettings, *, workers: int, retry: Collection[str] = ()
 ) -> PackSummary:
-    """Pack all inputs into shards under `root`; run again after an interruption, it goes on where it was.
+    """Pack all inputs into shards; run again after an interruption, it goes on where it was.
 
     Args:
         sources: the inputs.
-        root: the dataset's folder, new or begun with the same settings and sources.
+        output: where they go, new or begun with the same settings and sources.
         settings: how clips are made.
         workers: how many clips are decoded at once.
         retry: reason codes; inputs that failed with one of them in an earlier run are tried again.
-        upload: takes the shards away as they are published.
 
     Raises:
-        DatasetMismatchError: when `root` holds something else.
+        DatasetMismatchError: when `output` holds something else.
         DecoderError: when the decoder is not there.
-        OutputError: when `root` cannot be written to, or its disk is full.
+        OutputError: when it cannot be written to, or its disk is full.
     """
     began = time.monotonic()
-    make_shards(sources, root, settings, workers=workers, retry=retry, upload=upload)
-    with writing_to(root):
-        return _finish(root, sources, time.monotonic() - began)
+    output = output if isinstance(output, Output) else Output(output)
+    make_shards(sources, output, settings, workers=workers, retry=retry)
+    with output.full_disk_told():
+        return _finish(output.root, sources, began)
 
 
 def make_shards(
     sources: SourceList,
-    root: Path,
+    output: Output,
     settings: ShardSettings,
     *,
     workers: int,
     retry: Collection[str] = (),
-    upload: Upload | None = None,
     again: Collection[ShardName] = (),
     accepts: Callable[[ShardRecord], bool] = lambda record: True,
 ) -> None:
     """Pack all inputs into shards, and leave what describes the dataset as a whole to the caller.
 
     Args:
-        sources, root, settings, workers, retry, upload: as `pack` takes them.
+        sources, output, settings, workers, retry: as `pack` takes them.
         again: shards that are made again although they are there.
         accepts: asked of each shard before it gets its final name; what is refused is deleted.
 
@@ -107,151 +104,215 @@ def make_shards(
     """
     decoder = open_decoder(settings)
     try:
-        with writing_to(root):
-            claim(root, sources, settings, decoder.version)
-            packer = _Packer(root, decoder, workers, upload, accepts)
+        with output.full_disk_told():
+            output.begin(sources, settings, decoder.version)
+            packer = _Packer(output, decoder, workers, accepts)
             plan = plan_shards(sources.sources, settings)
-            packer.pack(plan, len(sources.sources), again)
+            packer.pack(plan, again)
             if retry:
                 packer.retry(plan, retry)
     finally:
         decoder.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    """One input of a shard, or its end."""
+class _Step(NamedTuple):
+    """One input of a shard."""
 
     shard: PlannedShard
-    writer: ShardWriter | ShardRebuild
-    source: Source | None
+    source: Source
     attempts: int = 1
 
 
 class _Packer:
     """Decodes with `workers` threads, which only wait for the decoder, and writes in planned order."""
 
-    def __init__(
-        self, root: Path, decoder: Decoder, workers: int, upload: Upload | None, accepts: Callable[[ShardRecord], bool]
-    ) -> None:
-        self._root, self._decoder, self._workers, self._upload = root, decoder, workers, upload
-        self._accepts = accepts
-        self._spool = Spool(root)
+    def __init__(self, output: Output, decoder: Decoder, workers: int, accepts: Callable[[ShardRecord], bool]) -> None:
+        self._output, self._root = output, output.root
+        self._decoder, self._workers, self._accepts = decoder, workers, accepts
+        self._spool = Spool(self._root)
         self._failed: set[str] = set()
-        self._open: set[ShardWriter | ShardRebuild] = set()
 
-    def pack(self, plan: Sequence[PlannedShard], total: int, again: Collection[ShardName]) -> None:
+    def pack(self, plan: Sequence[PlannedShard], again: Collection[ShardName]) -> None:
         """Pack all shards that are not complete, and those that are to be made again."""
+        for name in again:
+            discard_work(self._root, name)
         pending = [shard for shard in plan if not finish_publication(self._root, shard.name) or shard.name in again]
-        self._sweep(plan)
-        streamed = [(source, 1) for shard in pending for source in shard.sources if is_streamed(source)]
-        fill_spool(self._spool, streamed, self._decoder, self._workers)
-        with Progress("shard", total, total - sum(len(shard.sources) for shard in pending)) as progress:
-            self._run(self._steps(pending, progress), progress)
+        left, total = (sum(len(shard.sources) for shard in shards) for shards in (pending, plan))
+        writers: dict[ShardName, ShardWriter] = {}
 
-    def retry(self, plan: Sequence[PlannedShard], codes: Collection[str]) -> None:
-        """Try inputs again that failed in an earlier run."""
-        skip = frozenset(self._failed)
-        shards: list[PlannedShard] = []
-        streamed: list[tuple[Source, int]] = []
-        count = 0
-        for shard in plan:
-            wanted = list(ShardRebuild(self._root, shard, codes, skip).wanted())
-            shards += [shard] if wanted else []
-            streamed += (pair for pair in wanted if is_streamed(pair[0]))
-            count += len(wanted)
-        fill_spool(self._spool, streamed, self._decoder, self._workers)
-        with Progress("retry", count, 0) as progress:
-            self._run(self._steps_again(shards, codes, skip), progress)
+        def steps() -> Iterator[_Step]:
+            for shard in pending:
+                keys = [source.key for source in shard.sources]
+                writers[shard.name] = writer = ShardWriter(self._root, shard.name, keys)
+                progress.skip(writer.done)
+                if writer.done == len(keys):
+                    self._publish(shard, writers.pop(shard.name))
+                yield from (_Step(shard, source) for source in shard.sources[writer.done :])
 
-    def _sweep(self, plan: Iterable[PlannedShard]) -> None:
-        """Delete what an interrupted retry or repair left of shards that are complete."""
-        left = {path.stem for path in (self._root / WORK).glob("*.tar")}
-        for shard in plan if left else ():
-            if shard.name.stem in left and finish_publication(self._root, shard.name):
-                discard_work(self._root, shard.name)
-
-    def _steps(self, pending: Iterable[PlannedShard], progress: Progress) -> Iterator[_Step]:
-        for shard in pending:
-            writer = ShardWriter(self._root, shard.name, [source.key for source in shard.sources])
-            self._open.add(writer)
-            progress.skip(writer.done)
-            for source in shard.sources[writer.done :]:
-                yield _Step(shard, writer, source)
-            yield _Step(shard, writer, None)
-
-    def _steps_again(
-        self, shards: Iterable[PlannedShard], codes: Collection[str], skip: Collection[str]
-    ) -> Iterator[_Step]:
-        for shard in shards:
-            rebuild = ShardRebuild(self._root, shard, codes, skip, self._upload.bring if self._upload else None)
-            self._open.add(rebuild)
-            for source, attempts in rebuild.wanted():
-                yield _Step(shard, rebuild, source, attempts)
-            yield _Step(shard, rebuild, None)
-
-    def _run(self, steps: Iterable[_Step], progress: Progress) -> None:
+        self._spool.fill([(source, 1) for shard in pending for source in shard.sources], self._decoder, self._workers)
         try:
-            with (
-                ThreadPoolExecutor(self._workers, thread_name_prefix="decode") as executor,
-                stopped_on_error(self._decoder),
-                closing(map_ahead(executor, self._attempt, steps, self._workers * _AHEAD)) as attempts,
-            ):
-                for step, made in attempts:
-                    self._write(step, made, progress)
+            with _Progress("shard", total, total - left) as progress, closing(self._attempts(steps())) as attempts:
+                for step, (clip, row) in attempts:
+                    writer = writers[step.shard.name]
+                    if clip is None:
+                        self._failed.add(row["key"])
+                        writer.fail(row)
+                    else:
+                        writer.add(clip, row)
+                    progress.count(clip, row)
+                    if writer.done == len(step.shard.sources):
+                        self._publish(step.shard, writers.pop(step.shard.name))
         finally:
-            for writer in self._open:
+            for writer in writers.values():
                 with suppress(OSError):  # a full disk is told already
                     writer.close()
 
-    def _attempt(self, step: _Step) -> tuple[_Step, Attempt | None]:
-        if step.source is None:
-            return step, None
+    def retry(self, plan: Sequence[PlannedShard], codes: Collection[str]) -> None:
+        """Try inputs again that failed in an earlier run.
+
+        A shard that gains a clip has the bytes then that it would have had if the input had worked at once.
+        """
+        steps: list[_Step] = []
+        for shard in plan:
+            record = read_record(self._root / shard.name.record)
+            failed = {row["key"]: row["attempts"] for row in record.ledger if row["code"] in codes}
+            steps += [
+                _Step(shard, source, failed[source.key] + 1)
+                for source in shard.sources
+                if source.key in failed and source.key not in self._failed
+            ]
+        self._spool.fill([(step.source, step.attempts) for step in steps], self._decoder, self._workers)
+        with _Progress("retry", len(steps)) as progress, closing(self._attempts(steps)) as attempts:
+            for _, group in groupby(attempts, key=lambda made: made[0].shard.name):
+                rows: dict[str, Row] = {}
+                for step, (clip, row) in group:
+                    if clip is not None and not is_streamed(step.source):
+                        self._spool.put(clip, row)  # those of one shard may be more than fit into memory
+                    rows[row["key"]] = row
+                    progress.count(clip, row)
+                self._renew(step.shard, rows)
+
+    def _renew(self, shard: PlannedShard, rows: dict[str, Row]) -> None:
+        """Write the record of a complete shard again with the new rows of some inputs, and the shard if it gained any.
+
+        The shard is made beside the present one, whose clips are copied as they are.
+        """
+        record = read_record(self._root / shard.name.record)
+        ledger = {**{row["key"]: row for row in record.ledger}, **rows}
+        if not any(row["status"] == "packed" for row in rows.values()):
+            changed = replace(record, ledger=tuple(ledger[row["key"]] for row in record.ledger))
+            write_json(self._root / shard.name.record, changed.to_json())
+            self._output.published(shard.name)
+            self._spool.drop(rows)
+            return
+        present = self._present_clips(record)
+        discard_work(self._root, shard.name)  # what an interrupted attempt left is not taken up
+        with ShardWriter(self._root, shard.name, [source.key for source in shard.sources]) as writer:
+            for source in shard.sources:
+                row, clip = ledger[source.key], None
+                if row["status"] != "packed":
+                    writer.fail(row)
+                    continue
+                if source.key in rows:
+                    clip, _ = self._spool.take(source.key)
+                writer.add(next(present) if clip is None else clip, row)
+            self._publish(shard, writer)
+
+    def _present_clips(self, record: ShardRecord) -> Iterator[Clip]:
+        if not record.clips:
+            return iter(())
+        self._output.fetch(ShardName.parse(record.path))
+        path = self._root / record.path
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != record.sha256:
+                raise ShardTruncatedError(f"{path} is damaged, so nothing is added to it; make it whole first")
+        return read_clips(self._root, record)
+
+    def _attempts(self, steps: Iterable[_Step]) -> Generator[tuple[_Step, Attempt]]:
+        """Try inputs side by side; yield what came of them in their order."""
+        with (
+            ThreadPoolExecutor(self._workers, thread_name_prefix="decode") as executor,
+            stopped_on_error(self._decoder),
+            closing(map_ahead(executor, self._attempt, steps, self._workers * _AHEAD)) as attempts,
+        ):
+            yield from attempts
+
+    def _attempt(self, step: _Step) -> tuple[_Step, Attempt]:
         if is_streamed(step.source):
             return step, self._spool.take(step.source.key)
         return step, attempt(step.source, self._decoder, step.attempts)
 
-    def _write(self, step: _Step, made: Attempt | None, progress: Progress) -> None:
-        """Write a clip or its failure, or publish its shard."""
-        if made is None:
-            step.writer.publish(self._accepts)
-            self._open.discard(step.writer)
-            if self._upload is not None:
-                self._upload.published(step.shard.name)
-            self._spool.drop(source.key for source in step.shard.sources)
-            return
-        clip, row = made
-        if clip is None:
-            self._failed.add(row["key"])
-            step.writer.fail(row)
-            progress.failed(row)
+    def _publish(self, shard: PlannedShard, writer: ShardWriter) -> None:
+        with writer:
+            writer.publish(self._accepts)
+        self._output.published(shard.name)
+        self._spool.drop(source.key for source in shard.sources)
+
+
+class _Progress:
+    """A bar with clips a second, failures, bytes and the time left; log lines for the first failures.
+
+    Args:
+        what: the bar's name.
+        total: how many inputs there are.
+        done: how many of them earlier runs have done.
+    """
+
+    def __init__(self, what: str, total: int, done: int = 0) -> None:
+        self._bar = progress_bar(what, total, done)
+        self._failures: Counter[str] = Counter()
+        self._bytes = 0
+
+    def skip(self, count: int) -> None:
+        """Count inputs that an earlier run has done."""
+        if not self._bar.disable:
+            self._bar.initial += count  # they do not count for the rate
+        self._bar.update(count)
+
+    def count(self, clip: Clip | None, row: Row) -> None:
+        """Count an input: its clip, if it gave one, and its row of the ledger."""
+        if clip is not None:
+            self._bytes += len(clip.wav) + len(clip.mjpg)
         else:
-            step.writer.add(clip, row)
-            progress.packed(len(clip.wav) + len(clip.mjpg))
+            code = row["code"]
+            self._failures[code] += 1
+            if self._failures[code] <= _LOGGED:
+                logger.info("%s: %s: %s", row["source"], code, row["message"])
+            elif self._failures[code] == _LOGGED + 1:
+                logger.info("further inputs with %s are only counted; the ledger has them all", code)
+        self._bar.set_postfix_str(f"failed {self._failures.total()}, {self._bytes / 1e6:.0f} MB", refresh=False)
+        self._bar.update()
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._bar.close()
+        if self._failures and kind is None:
+            logger.warning("%d inputs gave no clip; the ledger says why", self._failures.total())
 
 
-def _finish(root: Path, sources: SourceList, seconds: float) -> PackSummary:
+def _finish(root: Path, sources: SourceList, began: float) -> PackSummary:
     """Write the ledger and count, one shard's record in memory at a time."""
     status: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
-    shards: Counter[str] = Counter()
+    sizes: list[int] = []
 
-    def rows() -> Iterator[Mapping[str, Any]]:
+    def rows() -> Iterator[Mapping[str, object]]:
         for record in iter_records(root):
-            shards.update(shards=int(bool(record.clips)), size=record.size if record.clips else 0)
-            yield from record.ledger
+            sizes.extend([record.size] if record.clips else [])
+            yield from map(counted, record.ledger)
         for source in sources.duplicates:
-            yield ledger_row(source, "skipped", "duplicate", "an earlier row is the same", attempts=0)
+            yield counted(ledger_row(source, "skipped", "duplicate", "an earlier row is the same", attempts=0))
 
-    def counted() -> Iterator[Mapping[str, Any]]:
-        for row in rows():
-            status[row["status"]] += 1
-            reasons.update([row["code"]] if row["code"] else [])
-            yield row
+    def counted(row: Mapping[str, str]) -> Mapping[str, str]:
+        status[row["status"]] += 1
+        reasons.update([row["code"]] if row["code"] else [])
+        return row
 
-    write_ledger(root, counted())
+    write_ledger(root, rows())
     finish_dataset(root)
     return PackSummary(
         inputs=status.total(), packed=status["packed"], failed=status["failed"], skipped=status["skipped"],
-        reasons=dict(reasons.most_common()), shards=shards["shards"], size=shards["size"], seconds=seconds,
+        reasons=dict(reasons.most_common()), shards=len(sizes), size=sum(sizes), seconds=time.monotonic() - began,
     )  # fmt: skip

@@ -1,18 +1,24 @@
 """From what the user names to the list of inputs: find, look into archives, cut long videos."""
 
+import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from avcorr.shards.index.layout import CACHE
 
 from ..decoding.ffmpeg import find_ffmpeg
-from ..decoding.probe import Durations
+from ..decoding.probe import Durations, Place
+from ..errors import MediaError
 from ..settings import ShardSettings
 from ..sources.find import find_sources
-from ..sources.source import SourceList
-from .claim import check_folder, writing_to
-from .consecutive import consecutive
+from ..sources.source import Source, SourceList
+from .output import Output
+
+_SHORTEST_REST = 1.0
+"""A shorter rest at a video's end is left out, seconds: containers often claim a little more than they hold."""
 
 
 def read_sources(
@@ -45,20 +51,49 @@ def read_sources(
     for path in [given] if isinstance(given, Path) else given:
         if not path.exists():
             find_sources(path)  # a wrong --source leaves no trace of a dataset
-    check_folder(root)
-    with writing_to(root):
+    output = Output(root)
+    output.check()
+    with output.full_disk_told():
         return _read(given, root / CACHE, settings, videos, workers)
 
 
 def _read(
     given: Path | Sequence[Path], cache: Path, settings: ShardSettings, videos: Path | None, workers: int
 ) -> SourceList:
-    durations = None
-    if settings.consecutive:
-        binary = find_ffmpeg(settings.ffmpeg)
-        durations = Durations(binary, cache / "durations.jsonl", workers, settings.timeout_seconds)
-    return find_sources(
-        given, videos=videos, test_fraction=settings.test_fraction, seed=settings.seed, cache=cache,
-        cut=consecutive(durations, settings.clip_seconds) if durations else None,
-        look=durations.look if durations else None,
-    )  # fmt: skip
+    find = partial(
+        find_sources, given, videos=videos, test_fraction=settings.test_fraction, seed=settings.seed, cache=cache
+    )
+    if not settings.consecutive:
+        return find()
+    binary = find_ffmpeg(settings.ffmpeg)
+    durations = Durations(binary, cache / "durations.jsonl", workers, settings.timeout_seconds)
+    return find(cut=partial(consecutive, durations, settings.clip_seconds), look=durations.look)
+
+
+def consecutive(durations: Durations, clip_seconds: float, sources: Sequence[Source]) -> Iterator[Source]:
+    """Yield the consecutive clips of each source.
+
+    A source that names its duration is cut without being asked for; one whose length cannot be told stays one input
+    with the reason.
+    """
+    places = (Place(each.name, each.path, each.member) for each in sources if not each.duration and not each.problem)
+    found = durations.measure(list({place.name: place for place in places}.values()))
+    for source in sources:
+        length = source.duration or found.get(source.name, 0.0)
+        if isinstance(length, MediaError):
+            yield replace(source, problem=(length.code, str(length)))
+        elif source.problem:
+            yield source
+        else:
+            span = source.duration or max(0.0, length - source.seek)
+            for number in range(clip_count(span, clip_seconds)):
+                start = number * clip_seconds
+                seconds = min(clip_seconds, source.duration - start) if source.duration else clip_seconds
+                yield replace(source, start=source.start + start, seek=source.seek + start, duration=seconds)
+
+
+def clip_count(seconds: float, clip_seconds: float) -> int:
+    """Return how many clips a span gives: whole ones, and a rest of at least a second or half a clip."""
+    whole = math.floor(seconds / clip_seconds + 1e-9)
+    rest = seconds - whole * clip_seconds
+    return max(1, whole + (rest >= min(_SHORTEST_REST, clip_seconds / 2)))

@@ -32,6 +32,7 @@ from avcorr.shards.writer import discard_work, publish_record
 
 from ..settings import ShardSettings
 from ..sources.source import SourceList
+from .output import Output
 from .pack import make_shards
 
 Row = Mapping[str, Any]
@@ -79,7 +80,7 @@ def repair(
     reason = _NO_SOURCES
     if sources is not None and (unfinished or damaged):
         try:
-            make_shards(sources, root, settings, workers=workers, again=damaged, accepts=shards.accepts)
+            make_shards(sources, Output(root), settings, workers=workers, again=damaged, accepts=shards.accepts)
         except DatasetMismatchError as error:
             reason = f"the sources, settings or ffmpeg given are not those that it was made with ({error})"
     for name in damaged:

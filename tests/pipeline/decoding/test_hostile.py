@@ -14,7 +14,8 @@ import pytest
 
 from avcorr.pipeline.errors import REASONS, OutputError, SourceError
 from avcorr.pipeline.packing.attempt import Row
-from avcorr.pipeline.packing.pack import pack, plan_shards
+from avcorr.pipeline.packing.pack import pack
+from avcorr.pipeline.packing.plan import plan_shards
 from avcorr.pipeline.packing.prepare import read_sources
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.find import find_sources

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from avcorr.pipeline.packing.pack import pack, plan_shards
+from avcorr.pipeline.packing.pack import pack
+from avcorr.pipeline.packing.plan import plan_shards
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.pipeline.sources.source import Source
