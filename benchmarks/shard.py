@@ -32,7 +32,7 @@ def cpu_seconds() -> float:
 
 def ours(path: Path, settings: ShardSettings, binary: str) -> float:
     """Make the tar sample of one video; return CPU seconds."""
-    source = Source("vkey", str(path.resolve()), path.name, path.name, "", "train", 0.0, 0.0, 0.0)
+    source = Source(key="vkey", path=str(path.resolve()), name=path.name, video=path.name, split="train")
     began = cpu_seconds()
     clip = read_clip(source, settings, Ffmpeg(binary))
     b"".join(encode_member(name, data) for name, data in clip.members())

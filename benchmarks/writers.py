@@ -59,7 +59,7 @@ def render(folder: Path, binary: str, size: tuple[int, int, str], number: int, v
 
 def ours(path: Path, settings: ShardSettings, backend: Backend) -> None:
     """Make the tar sample."""
-    source = Source("vkey", str(path), path.name, path.name, "", "train", 0.0, 0.0, 0.0)
+    source = Source(key="vkey", path=str(path), name=path.name, video=path.name, split="train")
     clip = read_clip(source, settings, backend)
     b"".join(encode_member(name, data) for name, data in clip.members())
 

@@ -8,6 +8,7 @@ ffmpeg wants a file that it can seek in, so a member is handed on as a file in m
 import gzip
 import json
 import os
+import tarfile
 import weakref
 import zlib
 from collections.abc import Callable, Iterator
@@ -19,7 +20,6 @@ from avcorr.shards.index.layout import write_json
 
 from ..errors import ArchiveError, MediaError
 from .file import open_file
-from .headers import FileHeader, parse_headers
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 MAX_MEMBER_BYTES = 1 << 30
@@ -80,13 +80,19 @@ class _Stream:
         self.position = 0
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes: fewer than `size` only at the end."""
+        """Return the next bytes, a chunk at most: fewer than `size` only at the end."""
+        if not 0 <= size <= _CHUNK_BYTES:  # tarfile reads what a header claims
+            raise ArchiveError(f"damaged tar header before byte {self.position} (an extension of {size} bytes)")
         try:
             data = self._file.read(size)
         except (OSError, EOFError, zlib.error) as error:
             raise ArchiveError(f"damaged near byte {self.position} ({error})") from error
         self.position += len(data)
         return data
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self.position
 
     def skip_to(self, position: int) -> None:
         """Go forward to a position."""
@@ -149,25 +155,43 @@ def _list(stream: _Stream, look: Callable[[str, Member, MemoryFile], None] | Non
     members: list[tuple[str, Member]] = []
     cut, damage = "", ""
     try:
-        for header in _headers(stream):
-            member = Member(stream.position, header.size, stream.compressed)
-            cut = header.name
-            if look and header.size <= MAX_MEMBER_BYTES:
-                look(header.name, member, stream.load(header.size))
+        for info in _regular_files(stream):
+            member = Member(stream.position, info.size, stream.compressed)
+            cut = info.name
+            if look and info.size <= MAX_MEMBER_BYTES:
+                look(info.name, member, stream.load(info.size))
             else:
-                stream.skip_to(member.offset + header.size)
-            members.append((header.name, member))
+                stream.skip_to(member.offset + info.size)
+            members.append((info.name, member))
             cut = ""
     except ArchiveError as error:
         damage = str(error)
     return Listing(tuple(members), damage, cut)
 
 
-def _headers(stream: _Stream) -> Iterator[FileHeader]:
-    """Yield each regular file with the stream at its content; leaves the stream behind the archive's end."""
-    ended = yield from parse_headers(stream)
-    if not ended:
-        raise ArchiveError(f"ends at byte {stream.position} without a closing block")
+def _regular_files(stream: _Stream) -> Iterator[tarfile.TarInfo]:
+    """Yield each regular file with the stream at its content; leave the stream behind the archive's end.
+
+    `TarFile` itself would take a damaged header for the end of the archive, and keep every header in memory; here it
+    only holds what `TarInfo.fromtarfile` needs, and is neither filled nor closed.
+    """
+    archive = tarfile.TarFile(mode="w", fileobj=stream, encoding="utf-8", errors="surrogateescape")  # type: ignore[arg-type]
+    while True:
+        begin = stream.position
+        try:
+            info = tarfile.TarInfo.fromtarfile(archive)
+            if info.size < 0:
+                raise ValueError("negative size")
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            break
+        except tarfile.EmptyHeaderError as error:  # type: ignore[attr-defined]
+            raise ArchiveError(f"ends at byte {begin} without a closing block") from error
+        except (tarfile.TarError, ValueError, IndexError, RecursionError) as error:  # all that hostile ones cause
+            raise ArchiveError(f"damaged tar header at byte {begin} ({error})") from error
+        end = archive.offset
+        if info.isreg() and not info.issparse():
+            yield info
+        stream.skip_to(end)
     while stream.compressed and stream.read(_CHUNK_BYTES):
         pass  # gzip's checksum stands at the very end
 

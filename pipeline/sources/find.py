@@ -7,8 +7,8 @@ from pathlib import Path, PurePath
 from ..errors import SourceError
 from .archive import MAX_MEMBER_BYTES, Listing, Member, MemoryFile, is_archive, list_archive
 from .keys import choose_split, identity, text, with_keys
-from .manifest import SPLIT_NAMES, Found, read_manifest
 from .source import Source, SourceList
+from .video_list import SPLIT_NAMES, Found, read_video_list
 
 __all__ = ["Source", "SourceList", "choose_split", "find_sources"]
 
@@ -52,7 +52,7 @@ def find_sources(
     elif given[0].is_dir():
         found = _from_folder(given[0], cache, look)
     elif given[0].is_file():
-        found = read_manifest(given[0], videos, lambda folder: _named(folder, cache, look))
+        found = read_video_list(given[0], videos, lambda folder: _named(folder, cache, look))
     else:
         raise SourceError(f"{given[0]} is neither a folder nor a CSV file nor a tar; give --source one of them")
     sources = list(found)
@@ -78,16 +78,13 @@ def _from_folder(folder: Path, cache: Path | None, look: Look | None) -> Iterato
             if _is_video(file):
                 shown = text(name)
                 video, start = identity(shown)
-                yield Source("", os.path.abspath(path), shown, video, "", _split(name.parts[:1]), start, 0.0, 0.0)
+                split = _split(name.parts[:1])
+                yield Source(path=os.path.abspath(path), name=shown, video=video, split=split, start=start)
             elif is_archive(file):
                 yield from _from_archive(path, name, cache, look)
     for error in closed:
-        name = Path(error.filename).relative_to(folder)
-        shown = text(name)
-        problem = "unreadable", f"the folder {error.filename} cannot be listed ({error.strerror}); it may hold videos"
-        yield Source(
-            "", os.path.abspath(error.filename), shown, shown, "", _split(name.parts[:1]), 0.0, 0.0, 0.0, None, problem
-        )
+        message = f"the folder {error.filename} cannot be listed ({error.strerror}); it may hold videos"
+        yield _problem(error.filename, Path(error.filename).relative_to(folder), ("unreadable", message))
 
 
 def _from_archives(paths: Sequence[Path], cache: Path | None, look: Look | None) -> Iterator[Source]:
@@ -106,10 +103,15 @@ def _from_archive(path: Path, name: Path, cache: Path | None, look: Look | None)
         full = f"{shown}/{text(inner)}"
         video, start = identity(full)
         split = _split((*name.parts[:-1][:1], name.name.partition(".")[0], inner.removeprefix("./").partition("/")[0]))
-        yield Source("", place, full, video, "", split, start, 0.0, 0.0, member, problem)
+        yield Source(path=place, name=full, video=video, split=split, start=start, member=member, problem=problem)
     if listing.damage:
-        problem = "archive_damaged", f"{listing.damage}; the members behind that are unknown"
-        yield Source("", place, shown, shown, "", _split(name.parts[:1]), 0.0, 0.0, 0.0, None, problem)
+        yield _problem(path, name, ("archive_damaged", f"{listing.damage}; the members behind that are unknown"))
+
+
+def _problem(path: str | Path, name: Path, problem: tuple[str, str]) -> Source:
+    """Return an input that stands for all that cannot be seen."""
+    shown = text(name)
+    return Source(path=os.path.abspath(path), name=shown, video=shown, split=_split(name.parts[:1]), problem=problem)
 
 
 def _listing(path: Path, shown: str, cache: Path | None, look: Look | None) -> Listing:

@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from .archive import Member
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """One input: where the video lies and what is known of it before it is opened."""
 
-    key: str
+    key: str = ""
     path: str
     """Absolute path of the file, or of the archive that it is a member of."""
     name: str
     """The path as it was given, for people; that of a member is <archive>/<member>."""
     video: str
     """Identity of the source video."""
-    label: str
-    split: str
-    start: float
+    label: str = ""
+    split: str = ""
+    start: float = 0.0
     """Where the clip begins in its source video, seconds."""
-    seek: float
+    seek: float = 0.0
     """Where the clip begins in the file, seconds: 0 for a file that was cut already."""
-    duration: float
+    duration: float = 0.0
     """Wanted length in seconds; 0 for as much as shard.clip_seconds allows."""
     member: Member | None = None
     """Where the file lies in the archive `path`; None where `path` is the file itself."""

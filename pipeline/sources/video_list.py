@@ -32,7 +32,7 @@ class Found:
     """One line an archive that is damaged."""
 
 
-def read_manifest(path: Path, videos: Path | None, find: Callable[[Path], Found]) -> Iterator[Source]:
+def read_video_list(path: Path, videos: Path | None, find: Callable[[Path], Found]) -> Iterator[Source]:
     """Yield a source for each row of a CSV.
 
     Args:
@@ -82,8 +82,8 @@ def _vggsound_rows(path: Path, rows: Iterable[Sequence[str]], videos: Path, foun
         place, member, problem = found.files.get(name, ("", None, absent))
         file = place if member or problem else os.path.join(place, name)
         yield Source(
-            "", os.path.abspath(file) if file else name, name, video, sys.intern(label), _split(path, line, split),
-            start, 0.0, 0.0, member, problem,
+            path=os.path.abspath(file) if file else name, name=name, video=video, label=sys.intern(label),
+            split=_split(path, line, split), start=start, member=member, problem=problem,
         )  # fmt: skip
 
 
@@ -105,8 +105,9 @@ def _header_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]
         start = _number(path, line, "start", cells.get("start", "") or "0")
         duration = _number(path, line, "duration", cells.get("duration", "") or "0")
         yield Source(
-            "", os.path.abspath(path.parent / name), name, name, sys.intern(cells.get("label", "").strip()),
-            _split(path, line, cells.get("split", "").strip()), start, start, duration,
+            path=os.path.abspath(path.parent / name), name=name, video=name,
+            label=sys.intern(cells.get("label", "").strip()),
+            split=_split(path, line, cells.get("split", "").strip()), start=start, seek=start, duration=duration,
         )  # fmt: skip
 
 

@@ -22,7 +22,9 @@ MEDIA = Path(__file__).parents[4] / "shared" / "media" / "clips"
 
 
 def source(path: Path, *, seek: float = 0.0, duration: float = 0.0) -> Source:
-    return Source("vkey", str(path), path.name, "video", "", "train", 0.0, seek, duration)
+    return Source(
+        key="vkey", path=str(path), name=path.name, video="video", split="train", seek=seek, duration=duration
+    )
 
 
 @pytest.fixture(params=["ffmpeg", "pyav"])

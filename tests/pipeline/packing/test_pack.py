@@ -62,7 +62,9 @@ def test_shards_hold_what_was_planned(shards: Path) -> None:
 
 
 def test_the_plan_is_a_permutation_that_seed_and_keys_decide() -> None:
-    sources = [Source(f"v{n:03d}", "", "", f"{n}", "", "train" if n % 4 else "test", 0, 0, 0) for n in range(50)]
+    sources = [
+        Source(key=f"v{n:03d}", path="", name="", video=f"{n}", split="train" if n % 4 else "test") for n in range(50)
+    ]
     plan = plan_shards(sources, ShardSettings(clips_per_shard=7))
     members = [source.key for shard in plan for source in shard.sources]
     assert sorted(members) == [source.key for source in sources]
