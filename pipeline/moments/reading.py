@@ -1,12 +1,16 @@
-"""Read what was asked for: the bytes of each frame and of each stretch of sound, and nothing else of a shard.
+"""Read and decode what was asked for, and nothing else of a shard; pass over bad shards where that is allowed.
 
-A shard is looked at before its first use: its size, and the two blocks of zeros at its end.
+A shard is looked at before its first use: its size, and the two blocks of zeros at its end. One that is short, altered
+or gone, or that holds a frame which is no JPEG, ends the reading with an error that names it. Where the settings allow
+some such shards (`max_bad_shards`), clips of the next sound shard come in place of its own, and it is counted.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import NamedTuple
+from threading import Lock
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,9 +27,12 @@ from avcorr.shards.store import ByteRange, Store
 
 from .catalogue import Catalogue
 from .jpegs import JpegFrames, place_crops
-from .order import Ints
-from .task import Request
+from .order import Ints, Samples
+from .stages import Meter
+from .task import Request, Task
 from .views import BadFrameError, decode_frames, decode_sounds
+
+logger = logging.getLogger(__name__)
 
 OF_A_SHARD = (ShardFormatError, ShardTruncatedError, MissingObjectError, ObjectChangedError)
 """Errors that are of one shard, and not of the store."""
@@ -42,6 +49,15 @@ class BadShardError(Exception):
     def __init__(self, shard: int, error: ShardError) -> None:
         super().__init__(shard)
         self.shard, self.error = shard, error
+
+
+@contextmanager
+def _reading(shard: int) -> Iterator[None]:
+    """Blame a shard for an error that is of one."""
+    try:
+        yield
+    except OF_A_SHARD as error:
+        raise BadShardError(shard, error) from error
 
 
 @contextmanager
@@ -71,14 +87,11 @@ class Reader:
     def locate(self, requests: Sequence[Request]) -> tuple[list[ByteRange], Ints]:
         """Return where the JPEGs of all requests lie, then their sounds, and the shard of each."""
         catalogue = self.catalogue
-        jpegs = [each for request in requests for each in catalogue.pictures(request.frame_clips, request.frames)]
-        sounds = [
-            each
-            for request in requests
-            for each in catalogue.sounds(request.sound_clips, request.starts, request.lengths)
-        ]
-        clips = [*(request.frame_clips for request in requests), *(request.sound_clips for request in requests)]
-        return jpegs + sounds, catalogue.shard[np.concatenate(clips)]
+        ranges = [each for asked in requests for each in catalogue.pictures(asked.frame_clips, asked.frames)]
+        for asked in requests:
+            ranges += catalogue.sounds(asked.sound_clips, asked.starts, asked.lengths)
+        clips = [*(asked.frame_clips for asked in requests), *(asked.sound_clips for asked in requests)]
+        return ranges, catalogue.shard[np.concatenate(clips)]
 
     def read(self, requests: Sequence[Request], rows: tuple[list[ByteRange], Ints] | None = None) -> list[Fetched]:
         """Return the bytes of each request; the store is asked for all of them together.
@@ -91,7 +104,16 @@ class Reader:
             BadShardError: when a shard is short, altered or gone.
             ShardError: when the store does not answer.
         """
-        data = iter(self._read(*(rows or self.locate(requests))))
+        ranges, owners = rows or self.locate(requests)
+        for shard in set(owners.tolist()) - self._sound:
+            self.check(shard)
+        try:
+            data = iter(self._store.read_ranges(ranges))
+        except OF_A_SHARD:
+            for shard in np.unique(owners).tolist():
+                with _reading(shard):
+                    self._store.read_ranges([ranges[number] for number in np.flatnonzero(owners == shard)])
+            raise  # of no shard alone
         jpegs = [list(islice(data, len(request.frames))) for request in requests]
         sounds = [list(islice(data, len(request.starts))) for request in requests]
         return [Fetched(*row) for row in zip(requests, jpegs, sounds, strict=True)]
@@ -103,33 +125,27 @@ class Reader:
             BadShardError: where a stored frame is no JPEG.
             PairError: when a frame is smaller than the crop.
         """
-        with self._blamed(fetched.request):
+        with self._decoding(fetched.request):
             decode_frames(fetched.jpegs, fetched.request.crops, frames)
         decode_sounds(fetched.sounds, audio)
 
     def place(self, fetched: Fetched, frame_size: int, audio: NDArray[np.int16]) -> JpegFrames:
-        """Place the crops in the JPEGs of a request, and put its sounds into audio (s, N).
-
-        Raises:
-            BadShardError, PairError: as `decode` does, for what the headers of the JPEGs tell.
-        """
-        with self._blamed(fetched.request):
+        """Place the crops in the JPEGs of a request, and put its sounds into audio (s, N); raises as `decode`."""
+        with self._decoding(fetched.request):
             placed = place_crops(fetched.jpegs, fetched.request.crops, frame_size)
         decode_sounds(fetched.sounds, audio)
         return placed
 
     def check(self, shard: int) -> None:
         """Look at a shard, unless that was done before. Raises BadShardError."""
-        if shard in self._sound:
-            return
-        try:
-            check_shard(self._store, self.catalogue.shards[shard])
-        except OF_A_SHARD as error:
-            raise BadShardError(shard, error) from error
-        self._sound.add(shard)
+        if shard not in self._sound:
+            with _reading(shard):
+                check_shard(self._store, self.catalogue.shards[shard])
+            self._sound.add(shard)
 
     @contextmanager
-    def _blamed(self, request: Request) -> Iterator[None]:
+    def _decoding(self, request: Request) -> Iterator[None]:
+        """Blame a shard for a frame that cannot be decoded."""
         try:
             yield
         except BadFrameError as error:
@@ -138,18 +154,64 @@ class Reader:
             message = f"{path}: a stored frame is no JPEG ({error}); avcorr verify --full says where"
             raise BadShardError(shard, ShardFormatError(message)) from error
 
-    def _read(self, ranges: list[ByteRange], owners: Ints) -> list[bytes]:
-        for shard in set(owners.tolist()) - self._sound:
-            self.check(shard)
-        try:
-            return self._store.read_ranges(ranges)
-        except OF_A_SHARD as error:
-            for shard in np.unique(owners).tolist():
-                self._read_again([ranges[number] for number in np.flatnonzero(owners == shard)], shard)
-            raise error  # of no shard alone
 
-    def _read_again(self, ranges: Iterable[ByteRange], shard: int) -> None:
-        try:
-            self._store.read_ranges(list(ranges))
-        except OF_A_SHARD as error:
-            raise BadShardError(shard, error) from error
+class Place(NamedTuple):
+    """Items [start, stop) of one chunk of a batch."""
+
+    samples: Samples
+    start: int
+    stop: int
+
+
+class Fetcher:
+    """Draws and reads chunks, and passes over bad shards; threads may share one, processes may not.
+
+    Args:
+        seed: of the task's draws.
+        max_bad_shards: how many shards may be passed over.
+        meter: counts what it does.
+
+    Attributes:
+        bad: paths of the shards that were passed over, with what was wrong.
+    """
+
+    def __init__(self, reader: Reader, task: Task[Any], *, seed: int, max_bad_shards: int, meter: Meter) -> None:
+        self._reader, self._task, self._seed, self._allowed = reader, task, seed, max_bad_shards
+        self._meter, self._lock = meter, Lock()
+        self._bad: set[int] = set()
+        self.bad: dict[str, str] = {}
+
+    def fetch(self, places: Sequence[Place]) -> list[Fetched]:
+        """Return the bytes of each place's items; the store is asked for all of them together.
+
+        Raises:
+            ShardError: when more than `max_bad_shards` shards are short, altered or gone, or the store does not answer.
+        """
+        while True:
+            with self._meter.measure("draw"):
+                requests = [self._draw(place) for place in places]
+                rows = self._reader.locate(requests)
+            try:
+                with self._meter.measure("read"):
+                    return self._reader.read(requests, rows)
+            except BadShardError as problem:
+                self.pass_over(problem)
+
+    def pass_over(self, problem: BadShardError) -> None:
+        """Replace a shard's clips from now on, or raise what is wrong with it."""
+        shards = self._reader.catalogue.shards
+        path = shards[problem.shard].path
+        with self._lock:
+            self._bad |= {problem.shard}  # a new set: another thread may be reading the old one
+            if len(self._bad) > self._allowed or len(self._bad) == len(shards):
+                raise problem.error
+            if path not in self.bad:
+                self.bad = {**self.bad, path: str(problem.error)}
+                logger.warning("passed over, %d of at most %d: %s", len(self._bad), self._allowed, problem.error)
+
+    def _draw(self, place: Place) -> Request:
+        samples, catalogue = place.samples, self._reader.catalogue
+        if self._bad:
+            samples = samples._replace(clips=catalogue.replace_clips(samples.clips, self._bad))
+        rng = np.random.default_rng([self._seed, samples.epoch, 2, samples.number])
+        return self._task.draw(samples, catalogue, rng).part(place.start, place.stop)

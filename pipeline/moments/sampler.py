@@ -24,10 +24,9 @@ from avcorr.shards.stores.open import open_store
 from ..errors import PairError
 from ..settings import StreamSettings
 from .catalogue import Catalogue
-from .fetching import Fetcher, Place
 from .jpegs import JpegFrames
 from .order import Order
-from .reading import BadShardError, Fetched, Reader
+from .reading import BadShardError, Fetched, Fetcher, Place, Reader
 from .stages import Meter, Stages
 from .task import Task
 

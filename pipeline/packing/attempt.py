@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from avcorr.shards.index.layout import WORK, write_atomically
 
 from ..decoding.decoder import Decoder, stopped_on_error
 from ..errors import MediaError, OutputError
-from ..sources.archive import ArchiveReader, MemoryFile, load_member
+from ..sources.archive import MemoryFile, load_member, read_members
 from ..sources.source import Source
 
 logger = logging.getLogger(__name__)
@@ -151,25 +152,24 @@ class Spool:
 
         with (
             progress_bar("archives", len(waiting)) as progress,
-            closing(ArchiveReader()) as reader,
             ThreadPoolExecutor(workers, thread_name_prefix="decode") as executor,
             stopped_on_error(decoder),
-            closing(map_ahead(executor, work, self._load(reader, waiting), _IN_FLIGHT_BYTES, cost)) as done,
+            closing(map_ahead(executor, work, self._load(waiting), _IN_FLIGHT_BYTES, cost)) as done,
         ):
             for _ in done:
                 progress.update()
             progress.update(len(waiting) - progress.n)
 
-    def _load(
-        self, reader: ArchiveReader, waiting: Iterable[tuple[Source, int]]
-    ) -> Iterator[tuple[Source, int, MemoryFile]]:
+    def _load(self, waiting: Iterable[tuple[Source, int]]) -> Iterator[tuple[Source, int, MemoryFile]]:
         """Yield the content of each source; keep the failure of one that cannot be read."""
-        for source, attempts in waiting:
-            assert source.member is not None
-            try:
-                yield source, attempts, reader.load(source.path, source.member)
-            except MediaError as error:
-                self.put(None, ledger_row(source, "failed", error.code, str(error), attempts))
+        for path, group in groupby(waiting, key=lambda pair: pair[0].path):
+            pairs = list(group)
+            members = [source.member for source, _ in pairs if source.member]
+            for (source, attempts), file in zip(pairs, read_members(path, members), strict=True):
+                if isinstance(file, MediaError):
+                    self.put(None, ledger_row(source, "failed", file.code, str(file), attempts))
+                else:
+                    yield source, attempts, file
 
     def _has(self, source: Source, attempts: int) -> bool:
         """Return whether an attempt waits; a failed one does not count where another try was asked for."""

@@ -11,7 +11,7 @@ import os
 import tarfile
 import weakref
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -230,46 +230,31 @@ def load_member(path: str, member: Member) -> MemoryFile:
     return file
 
 
-class ArchiveReader:
-    """Hands out members of compressed archives; each archive is read once when they are asked for in their order."""
+def read_members(path: str, members: Iterable[Member]) -> Iterator[MemoryFile | MediaError]:
+    """Yield members of a compressed archive, which is read once; for those in or behind damage, what it is.
 
-    def __init__(self) -> None:
-        self._path = ""
-        self._stream: _Stream | None = None
-        self._damage = ""
-        self._last: tuple[int, MemoryFile] | None = None
-
-    def load(self, path: str, member: Member) -> MemoryFile:
-        """Return a member as a file in memory.
-
-        Raises:
-            MediaError: when the archive is not there or damaged before the member's end.
-        """
-        if self._last and (path, member.offset) == (self._path, self._last[0]):
-            return self._last[1]
-        if path != self._path:
-            self._open(path)
-        if self._stream is None or self._damage:
-            raise MediaError("archive_damaged", f"{path}: {self._damage}")
-        try:
-            self._stream.skip_to(member.offset)
-            file = self._stream.load(member.size)
-        except ArchiveError as error:
-            self._damage = str(error)
-            raise MediaError("archive_damaged", f"{path}: {error}") from error
-        self._last = member.offset, file
-        return file
-
-    def _open(self, path: str) -> None:
-        self.close()
-        self._path = path
-        try:
-            self._stream = _Stream(path)
-        except OSError as error:
-            self._damage = f"cannot be opened ({error.strerror})"
-
-    def close(self) -> None:
-        """Let go of the archive that is open."""
-        if self._stream is not None:
-            self._stream.close()
-        self._path, self._stream, self._damage, self._last = "", None, "", None
+    Args:
+        path: of the archive.
+        members: in the order in which they lie there; one may be asked for several times.
+    """
+    stream: _Stream | None = None
+    result: MemoryFile | MediaError
+    try:
+        stream = _Stream(path)
+    except OSError as error:
+        result = MediaError("archive_damaged", f"{path}: cannot be opened ({error.strerror})")
+    last = -1
+    try:
+        for member in members:
+            if stream is not None and member.offset != last:
+                try:
+                    stream.skip_to(member.offset)
+                    result, last = stream.load(member.size), member.offset
+                except ArchiveError as error:
+                    result = MediaError("archive_damaged", f"{path}: {error}")
+                    stream.close()
+                    stream = None
+            yield result
+    finally:
+        if stream is not None:
+            stream.close()

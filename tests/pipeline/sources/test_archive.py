@@ -13,7 +13,7 @@ from avcorr.pipeline.errors import MediaError
 from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources import archive
-from avcorr.pipeline.sources.archive import ArchiveReader, Member, MemoryFile, list_archive, load_member
+from avcorr.pipeline.sources.archive import Member, MemoryFile, list_archive, load_member, read_members
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.dataset import Dataset
@@ -38,12 +38,12 @@ def make_tar(path: Path, files: dict[str, bytes], *, format: int = tarfile.PAX_F
 
 
 def contents(path: Path, listing: archive.Listing) -> dict[str, bytes]:
-    reader, found = ArchiveReader(), {}
-    for name, member in listing.members:
-        file = reader.load(str(path), member) if member.compressed else load_member(str(path), member)
-        found[name] = Path(file.path).read_bytes()
-    reader.close()
-    return found
+    members = [member for _, member in listing.members]
+    if any(member.compressed for member in members):
+        files = read_members(str(path), members)
+    else:
+        files = (load_member(str(path), member) for member in members)
+    return {name: Path(file.path).read_bytes() for (name, _), file in zip(listing.members, files, strict=True)}
 
 
 @pytest.mark.parametrize("suffix", ["tar", "tar.gz"])
