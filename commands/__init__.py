@@ -1,1 +1,1 @@
-"""One file a command: it calls the parts and prints what they found. Imported when the command is used."""
+"""One file a command: its options, and from their words to one call and what is printed of it."""

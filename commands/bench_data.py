@@ -3,31 +3,31 @@
 import argparse
 import json
 import sys
+from typing import Any
 
-from tqdm import tqdm
+import avcorr
 
-from avcorr.configs.load import load_config
-from avcorr.model.device import resolve_device
-from avcorr.pipeline.correspondence.pairs import PairDataset
-from avcorr.pipeline.moments.advice import advise, describe
-from avcorr.pipeline.moments.speed import measure_speed
-from avcorr.workflows.opening import open_cached
+from .options import ROOT_HELP, add_cache, add_config, add_json, opened, positive
+
+EXAMPLE = "bench-data s3://bucket/vggsound --set pairs.workers=8"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    config = load_config(arguments.config, arguments.set)
-    store = open_cached(arguments.shards, arguments.cache, arguments.cache_gb)
-    dataset = PairDataset(
-        store,
-        config.pairs,
-        batch_size=config.train.batch_size,
-        seed=config.train.seed,
-    )
-    device = resolve_device(config.train.device) if config.pairs.decode == "device" else None
-    with tqdm(unit="pair", total=arguments.pairs, disable=None, desc="bench-data", file=sys.stderr) as bar:
-        speed = measure_speed(
-            dataset, seconds=arguments.seconds, pairs=arguments.pairs, rate=arguments.rate, device=device,
-            progress=bar.update,
-        )  # fmt: skip
-    print(json.dumps(speed.to_json() | {"advice": advise(speed)}) if arguments.json else describe(speed))
-    return 0
+def add_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("root", metavar="ROOT", help=ROOT_HELP)
+    add_cache(added)
+    amount = added.add_mutually_exclusive_group()
+    amount.add_argument("--seconds", type=positive, default=10, metavar="S", help="for how long (default 10)")
+    amount.add_argument("--pairs", type=positive, metavar="N", help="how many pairs instead")
+    added.add_argument("--rate", type=positive, metavar="R", help="take R pairs a second, as a model would")
+    add_json(added)
+    add_config(added)
+
+
+def run(as_json: bool, pairs: int | None, **options: Any) -> None:
+    from tqdm import tqdm
+
+    from avcorr.pipeline.moments.advice import advise, describe
+
+    with tqdm(unit="pair", total=pairs, disable=None, desc="bench-data", file=sys.stderr) as bar:
+        speed = avcorr.bench_data(pairs=pairs, on_pairs=bar.update, **opened(options))
+    print(json.dumps(speed.to_json() | {"advice": advise(speed)}) if as_json else describe(speed))

@@ -3,26 +3,27 @@
 import argparse
 import json
 from dataclasses import asdict
-from itertools import islice
+from typing import Any
 
-from avcorr.configs.load import load_config
-from avcorr.pipeline.correspondence.leakage import describe, find_leakage
-from avcorr.pipeline.correspondence.pairs import PairDataset
-from avcorr.pipeline.moments.loader import MomentLoader
-from avcorr.workflows.opening import open_cached
+import avcorr
+
+from .options import ROOT_HELP, add_cache, add_config, add_json, opened, positive
+
+EXAMPLE = "check-leakage data/shards --pairs 20000"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    config = load_config(arguments.config, arguments.set)
-    settings = config.pairs.model_copy(update={"aligned": False})
-    store = open_cached(arguments.shards, arguments.cache, arguments.cache_gb)
-    dataset = PairDataset(
-        store,
-        settings,
-        batch_size=config.train.batch_size,
-        seed=config.train.seed,
-    )
-    count = -(-arguments.pairs // config.train.batch_size)
-    found = find_leakage(islice(MomentLoader(dataset), count))
-    print(json.dumps(asdict(found)) if arguments.json else describe(found))
+def add_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("root", metavar="ROOT", help=ROOT_HELP)
+    add_cache(added)
+    pairs = "pairs to draw, half to learn from and half to judge (default 10000)"
+    added.add_argument("--pairs", type=positive, default=10000, metavar="N", help=pairs)
+    add_json(added)
+    add_config(added)
+
+
+def run(as_json: bool, **options: Any) -> int:
+    from avcorr.pipeline.correspondence.leakage import describe
+
+    found = avcorr.check_leakage(**opened(options))
+    print(json.dumps(asdict(found)) if as_json else describe(found))
     return int(found.leaks)

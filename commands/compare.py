@@ -2,12 +2,22 @@
 
 import argparse
 import json
+from pathlib import Path
 
-from avcorr.model.evaluation.compare import compare as side_by_side
-from avcorr.model.evaluation.compare import table
+import avcorr
+
+from .options import add_json
+
+EXAMPLE = "compare runs/a runs/b"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    found = side_by_side(arguments.runs)
-    print(json.dumps(found, indent=1, ensure_ascii=False) if arguments.json else table(found))
-    return 0
+def add_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of evaluated runs")
+    add_json(added)
+
+
+def run(runs: list[Path], as_json: bool) -> None:
+    from avcorr.model.evaluation.compare import table
+
+    found = avcorr.compare(runs)
+    print(json.dumps(found, indent=1, ensure_ascii=False) if as_json else table(found))

@@ -1,19 +1,30 @@
 """Render a procedural corpus of videos with sound."""
 
 import argparse
+from pathlib import Path
 
-from tqdm import tqdm
+from .options import add_workers, natural, positive
 
-from avcorr.corpus.render import render_corpus
-from avcorr.pipeline.decoding.ffmpeg import find_ffmpeg
+EXAMPLE = "corpus --out data/corpus --clips 100 --seed 0"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    binary = find_ffmpeg(arguments.ffmpeg)
-    with tqdm(total=arguments.clips, unit="clip", disable=None, desc="corpus") as bar:
+def add_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the videos and corpus.csv")
+    added.add_argument("--clips", type=positive, required=True, metavar="N", help="number of ten-second clips")
+    added.add_argument("--seed", type=natural, default=0, metavar="S", help="decides every clip (default 0)")
+    added.add_argument("--ffmpeg", default="", metavar="PATH", help="ffmpeg to encode with; default: imageio-ffmpeg's")
+    add_workers(added, "processes (default: one a core)")
+
+
+def run(out: Path, clips: int, seed: int, ffmpeg: str, workers: int) -> None:
+    from tqdm import tqdm
+
+    from avcorr.corpus.render import render_corpus
+    from avcorr.pipeline.decoding.ffmpeg import find_ffmpeg
+
+    binary = find_ffmpeg(ffmpeg)
+    with tqdm(total=clips, unit="clip", disable=None, desc="corpus") as bar:
         path = render_corpus(
-            arguments.out, arguments.clips, arguments.seed, arguments.workers, binary,
-            progress=lambda done, total: bar.update(done - bar.n),
+            out, clips, seed, workers, binary, progress=lambda done, total: bar.update(done - bar.n)
         )  # fmt: skip
-    print(f"{arguments.clips} clips in {path}")
-    return 0
+    print(f"{clips} clips in {path}")

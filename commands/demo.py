@@ -4,17 +4,28 @@ import argparse
 from pathlib import Path
 
 from .errors import CommandError
-from .parser import call, parse
+from .options import add_overrides, add_workers, natural, positive
+
+EXAMPLE = "demo --out data/demo"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    out: Path = arguments.out
+def add_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--out", type=Path, default=Path("data/demo"), metavar="DIR", help="default: data/demo")
+    added.add_argument("--clips", type=positive, default=800, metavar="N", help="clips to render (default 800)")
+    added.add_argument("--seed", type=natural, default=0, metavar="S", help="seed of the corpus (default 0)")
+    add_overrides(added)
+    add_workers(added, "processes for rendering and sharding (default: one a core)")
+
+
+def run(out: Path, clips: int, seed: int, settings: list[str], workers: int) -> None:
+    from .parser import call, parse
+
     corpus, shards, folder = out / "corpus", out / "shards", out / "run"
-    workers = ["--workers", arguments.workers]
-    common = ["--config", "quickstart", *(word for text in arguments.set for word in ("--set", text))]
+    count = ["--workers", workers]
+    common = ["--config", "quickstart", *(word for text in settings for word in ("--set", text))]
     steps = [
-        ["corpus", "--out", corpus, "--clips", arguments.clips, "--seed", arguments.seed, *workers],
-        ["shard", "--source", corpus / "corpus.csv", "--out", shards, *workers, *common],
+        ["corpus", "--out", corpus, "--clips", clips, "--seed", seed, *count],
+        ["shard", "--source", corpus / "corpus.csv", "--out", shards, *count, *common],
         ["verify", shards, "--full"],
         ["info", shards],
         ["train", "--shards", shards, "--run", folder, "--resume", *common],
@@ -27,4 +38,3 @@ def run(arguments: argparse.Namespace) -> int:
         if call(parse(words)):
             raise CommandError(f"the demo stopped at {words[0]}")
     print(f"open {folder / 'report.html'} in a browser")
-    return 0

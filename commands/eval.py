@@ -3,19 +3,35 @@
 import argparse
 import json
 import sys
+from pathlib import Path
+from typing import Any
 
 import avcorr
 
+from .options import ROOT_HELP, add_best, add_cache, add_overrides, opened
 
-def run(arguments: argparse.Namespace) -> int:
+EXAMPLE = "eval --run runs/a --shards data/shards --protocol full/mean10"
+
+
+def add_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a trained run")
+    added.add_argument("--shards", required=True, metavar="ROOT", help=ROOT_HELP)
+    add_cache(added)
+    add_best(added)
+    protocol = "full, avenet, cavmae-1545, vggsounder or list, with /center or /mean10; short for eval.protocol"
+    added.add_argument("--protocol", metavar="NAME", help=protocol)
+    gallery = "evaluate the clips of a list, one id a line; short for eval.gallery, and alone for protocol list"
+    added.add_argument("--gallery", type=Path, metavar="FILE", help=gallery)
+    ontology = "AudioSet's ontology.json, for nDCG with AVE-Net's gain; short for eval.ontology"
+    added.add_argument("--ontology", type=Path, metavar="FILE", help=ontology)
+    add_overrides(added)
+
+
+def run(protocol: str | None, gallery: Path | None, ontology: Path | None, settings: list[str], **options: Any) -> None:
     from avcorr.model.evaluation.table import table
 
-    name = arguments.protocol or ("list" if arguments.gallery else None)
-    given = {"eval.protocol": name, "eval.gallery": arguments.gallery, "eval.ontology": arguments.ontology}
+    name = protocol or ("list" if gallery else None)
+    given = {"eval.protocol": name, "eval.gallery": gallery, "eval.ontology": ontology}
     short = [f"{key}={json.dumps(str(value))}" for key, value in given.items() if value]
-    found = avcorr.evaluate(
-        arguments.run, arguments.shards, settings=[*arguments.set, *short], best=arguments.best, cache=arguments.cache,
-        cache_gb=arguments.cache_gb,
-    )  # fmt: skip
+    found = avcorr.evaluate(settings=[*settings, *short], **opened(options))
     print(table(found.metrics, colour=sys.stdout.isatty()))
-    return 0

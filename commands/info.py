@@ -3,10 +3,20 @@
 import argparse
 import json
 
-from avcorr.shards.summary import describe, summarise
+import avcorr
+
+from .options import ROOT_HELP, add_json
+
+EXAMPLE = "info data/shards --json"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    facts = summarise(arguments.root)
-    print(json.dumps(facts, indent=1, ensure_ascii=False) if arguments.json else describe(facts))
-    return 0
+def add_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("root", metavar="ROOT", help=ROOT_HELP)
+    add_json(added)
+
+
+def run(root: str, as_json: bool) -> None:
+    from avcorr.shards.summary import describe
+
+    facts = avcorr.info(root)
+    print(json.dumps(facts, indent=1, ensure_ascii=False) if as_json else describe(facts))

@@ -1,19 +1,27 @@
 """Draw a contact sheet of a clip, a shard or a dataset: frames over their sound."""
 
 import argparse
+from pathlib import Path
+from typing import Any
 
-from avcorr.pages.sheets.clip_choice import choose_clips
-from avcorr.shards.dataset import Dataset
+import avcorr
 
-from .draw import draw
+from .options import ROOT_HELP, add_only, folder, positive
+
+EXAMPLE = "inspect data/shards --key v3f2Xk_000030 --out clip.html"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    dataset = Dataset(arguments.root)
-    if arguments.key:
-        chosen = dataset.clips(shards=arguments.shard).find(arguments.key)
-    else:
-        every = dataset.clips(splits=arguments.split, shards=arguments.shard)
-        chosen = every.take(choose_clips(every.texts("label"), arguments.clips, arguments.label))
-    draw(dataset.read(chosen), arguments.out, f"{len(chosen)} clips of {dataset.store.url}")
-    return 0
+def add_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("root", metavar="ROOT", help=ROOT_HELP)
+    added.add_argument("--key", dest="keys", action="append", default=[], metavar="K", help="this clip; repeatable")
+    one = "only this shard: train-000000; repeatable"
+    added.add_argument("--shard", dest="shards", action="append", default=[], metavar="NAME", help=one)
+    add_only(added, "split", "label")
+    some = "clips to show, of as many classes as can be (default 24)"
+    added.add_argument("--clips", type=positive, default=24, metavar="N", help=some)
+    what = "picture (.png) or page with sound (.html) to write (default inspect.png)"
+    added.add_argument("--out", type=folder, default=Path("inspect.png"), metavar="FILE", help=what)
+
+
+def run(**options: Any) -> None:
+    print(avcorr.inspect(**options))

@@ -1,4 +1,4 @@
-"""From words to the command that they name; what a command needs is imported when it is called."""
+"""From words to the command that they name; what a command needs is imported when it runs."""
 
 import argparse
 from collections.abc import Sequence
@@ -7,30 +7,12 @@ from typing import Any
 
 from avcorr import __version__
 
-from .options import checking, finding, learning, making
-
-COMMANDS = {
-    "corpus": "Render a procedural corpus of videos with sound.",
-    "shard": "Decode videos into shards.",
-    "verify": "Check shards against their index and their format.",
-    "repair": "Make again what verify finds damaged, byte for byte as it was recorded.",
-    "info": "Describe a dataset.",
-    "inspect": "Draw a contact sheet of a clip, a shard or a dataset: frames over their sound.",
-    "check-leakage": "Try to tell matching pairs by the sound or the frame alone; exit with 1 if that works.",
-    "bench-data": "Measure how fast pairs come from where a dataset lies, and say what is slow.",
-    "train": "Train the correspondence model on a stream of pairs.",
-    "eval": "Measure accuracy and retrieval on held-out clips.",
-    "probe": "Classify frozen embeddings by label: clips of the shards, or ESC-50's sounds.",
-    "compare": "Put the evaluations of several runs side by side, below the paper's Table I.",
-    "export": "Write a model for others: safetensors with a card, ONNX, torch.export.",
-    "embed": "Write the embeddings of all clips, and an index to search them by.",
-    "search": "Find clips by a picture, a sound, a video or another clip.",
-    "explore": "Show a run in a browser: search by a file, walk from clip to clip, try any pair.",
-    "report": "Write one self-contained page about a run.",
-    "settings": "List every setting with its type, default, range and meaning.",
-    "demo": "Do all of it on a corpus rendered for the purpose.",
-}
-"""What each command does, in a line; commands/NAME.py has its `run`, with _ for -."""
+COMMANDS = (
+    "corpus", "shard", "verify", "repair", "info", "inspect", "check-leakage", "bench-data", "train", "eval", "probe",
+    "compare", "export", "embed", "search", "explore", "report", "settings", "demo",
+)  # fmt: skip
+"""commands/NAME.py, with _ for -, says in its first line what it does, and has EXAMPLE, `add_options` and `run`, which
+takes the options by name."""
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -40,7 +22,8 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
 
 def call(arguments: argparse.Namespace) -> int:
     """Run a command and return its exit code; errors are raised."""
-    code: int = import_module(f"{__package__}.{arguments.command.replace('-', '_')}").run(arguments)
+    options = {name: value for name, value in vars(arguments).items() if name not in ("command", "debug", "call")}
+    code: int = arguments.call(**options) or 0
     return code
 
 
@@ -74,13 +57,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"avcorr {__version__}")
     group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-
-    def add(name: str, example: str) -> argparse.ArgumentParser:
-        summary = COMMANDS[name]
-        added = group.add_parser(name, help=summary, description=summary, epilog=f"example: avcorr {example}")
+    for name in COMMANDS:
+        command = import_module(f"{__package__}.{name.replace('-', '_')}")
+        summary = (command.__doc__ or "").partition("\n")[0]
+        example = f"example: avcorr {command.EXAMPLE}"
+        added = group.add_parser(name, help=summary, description=summary, epilog=example)
         added.add_argument("--debug", action="store_true", help="show the traceback of an error, and a fuller log")
-        return added
-
-    for part in (making, checking, learning, finding):
-        part.add_options(add)
+        command.add_options(added)
+        added.set_defaults(call=command.run)
     return parser

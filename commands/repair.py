@@ -1,33 +1,35 @@
 """Make again what verify finds damaged, byte for byte as it was recorded."""
 
 import argparse
-import logging
 from pathlib import Path
+from typing import Any
 
-from avcorr.pipeline.packing.prepare import read_sources
-from avcorr.pipeline.packing.repair import recall_sources, repair_settings
-from avcorr.pipeline.packing.repair import repair as mend
+import avcorr
 
 from .errors import CommandError
+from .options import add_workers, folder
 
-logger = logging.getLogger(__name__)
+EXAMPLE = "repair data/shards --source videos/"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    root: Path = arguments.root
-    given, videos = (arguments.source, arguments.videos) if arguments.source else recall_sources(root)
-    settings = repair_settings(root, arguments.ffmpeg)
-    sources = None
-    if given and all(path.exists() for path in given):
-        sources = read_sources(given, root, settings, videos=videos, workers=arguments.workers)
-    elif given:
-        logger.warning("the source %s is not there; only what needs no source is repaired", given[0])
-    result = mend(root, sources, settings, workers=arguments.workers, delete_extra=arguments.delete_extra)
-    for path, how in result.repaired.items():
+def add_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("root", type=folder, metavar="ROOT", help="folder of the dataset")
+    sources = "the sources, where they lie elsewhere now"
+    added.add_argument(
+        "--source", type=Path, action="extend", nargs="+", default=[], metavar="DIR_OR_CSV_OR_TAR", help=sources
+    )
+    added.add_argument("--videos", type=Path, metavar="DIR", help="as for shard")
+    added.add_argument("--ffmpeg", default="", metavar="PATH", help="an ffmpeg of the recorded version")
+    added.add_argument("--delete-extra", action="store_true", help="delete tars that are not of the dataset")
+    add_workers(added, "shards checked and videos decoded at once (default: one a core)")
+
+
+def run(root: Path, **options: Any) -> None:
+    done = avcorr.repair(root, **options)
+    for path, how in done.repaired.items():
         print(f"repaired: {path}: {how}")
-    for path, why in result.failed.items():
+    for path, why in done.failed.items():
         print(f"not repaired: {path}: {why}")
-    if result.failed:
-        raise CommandError(f"{len(result.failed)} things could not be repaired in {root}")
-    print(f"all well: {len(result.repaired)} repaired")
-    return 0
+    if done.failed:
+        raise CommandError(f"{len(done.failed)} things could not be repaired in {root}")
+    print(f"all well: {len(done.repaired)} repaired")

@@ -1,10 +1,16 @@
 """Write one self-contained page about a run."""
 
 import argparse
+from pathlib import Path
 
-from avcorr.pages.report.report import write_report
+import avcorr
+
+EXAMPLE = "report --run runs/a"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    print(write_report(arguments.run))
-    return 0
+def add_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a trained run")
+
+
+def run(run: Path) -> None:
+    print(avcorr.report(run))

@@ -3,35 +3,34 @@
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
-from avcorr.retrieval.answer import Answer
-from avcorr.retrieval.embeddings import EmbeddingFolder
-from avcorr.retrieval.search import Searcher
-from avcorr.shards.dataset import Dataset
-from avcorr.workflows.searching import search
+import avcorr
 
-from .draw import draw
-from .errors import CommandError
+from .options import add_json, add_model, add_only, folder, positive
+
+EXAMPLE = "search --run runs/a --index data/embeddings dog.jpg --to audio --top 5"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    searcher = Searcher(EmbeddingFolder(arguments.index))
-    answer = search(
-        searcher, arguments.query, run=arguments.run, best=arguments.best, by=arguments.by, to=arguments.to,
-        top=arguments.top, labels=arguments.label, splits=arguments.split, duplicates=arguments.duplicates,
-    )  # fmt: skip
-    print(json.dumps(answer.to_json(), ensure_ascii=False) if arguments.json else answer.table())
-    if arguments.sheet:
-        _draw_answer(answer, searcher, Dataset(arguments.shards or searcher.embeddings.shards), arguments.sheet)
-    return 0
+def add_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("query", metavar="QUERY", help="a picture, a sound, a video, or the key of a clip")
+    add_model(added, required=False)
+    added.add_argument("--index", type=folder, required=True, metavar="DIR", help="what avcorr embed wrote")
+    sides = ("image", "audio")
+    added.add_argument("--to", choices=sides, help="what is looked for (default: the other than what is asked by)")
+    added.add_argument("--by", choices=sides, help="which side of a video or a clip is asked by")
+    add_only(added, "label", "split")
+    added.add_argument("--top", type=positive, default=10, metavar="N", help="clips to show (default 10)")
+    added.add_argument("--duplicates", action="store_true", help="show a recording as often as it is there")
+    add_json(added)
+    sheet = "draw what was found as .png or .html; needs the shards"
+    added.add_argument("--sheet", type=folder, metavar="FILE", help=sheet)
+    moved = "where the shards lie, if no longer where they were embedded from"
+    added.add_argument("--shards", metavar="ROOT", help=moved)
 
 
-def _draw_answer(answer: Answer, searcher: Searcher, dataset: Dataset, out: Path) -> None:
-    """Draw the clips that were found, with the moments that are nearest to the query."""
-    if not answer.hits:
-        raise CommandError("nothing was found, so there is nothing to draw")
-    shards = {searcher.embeddings.part_of(hit.clip) for hit in answer.hits}
-    clips = dataset.read(dataset.clips(shards=shards).find([hit.key for hit in answer.hits]))
-    notes = [f"cosine {hit.cosine:.3f} at {hit.time:.2f} s" for hit in answer.hits]
-    title = f"clips whose {answer.to} is nearest to the {answer.by} of {answer.query.name}"
-    draw(clips, out, title, marks=[hit.time for hit in answer.hits], notes=notes)
+def run(as_json: bool, sheet: Path | None, **options: Any) -> None:
+    answer = avcorr.search(sheet=sheet, **options)
+    print(json.dumps(answer.to_json(), ensure_ascii=False) if as_json else answer.table())
+    if sheet:
+        print(sheet)

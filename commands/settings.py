@@ -2,12 +2,17 @@
 
 import argparse
 
-from avcorr.configs.reference import setting_rows, settings_page, settings_text
+import avcorr
+
+EXAMPLE = "settings train.steps pairs"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    if arguments.markdown:
-        print(settings_page(), end="")
-    else:
-        print(settings_text(setting_rows(arguments.names)))
-    return 0
+def add_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("names", nargs="*", metavar="NAME", help="only this setting or section; repeatable")
+    added.add_argument("--markdown", action="store_true", help="print the page docs/settings.md")
+
+
+def run(names: list[str], markdown: bool) -> None:
+    from avcorr.configs.reference import settings_page, settings_text
+
+    print(settings_page() if markdown else settings_text(avcorr.settings(names)), end="" if markdown else "\n")

@@ -1,22 +1,56 @@
 """Decode videos into shards."""
 
 import argparse
+from pathlib import Path
+from typing import Any
 
 import avcorr
-from avcorr.shards.index.layout import LEDGER
 
 from .errors import CommandError
+from .options import add_config, add_workers, folder, setting
+
+EXAMPLE = "shard --source videos/ --out data/shards"
 
 
-def run(arguments: argparse.Namespace) -> int:
-    out, chosen = arguments.out, {"config": arguments.config, "settings": arguments.set, "videos": arguments.videos}
-    if arguments.dry_run:
-        print(avcorr.estimate(arguments.source, workers=arguments.workers, **chosen).describe())
-        return 0
-    done = avcorr.shard(
-        arguments.source, out, work=arguments.work, retry=arguments.retry, energon=arguments.energon,
-        dali=arguments.dali, workers=arguments.workers, **chosen,
+def add_options(added: argparse.ArgumentParser) -> None:
+    sources = (
+        "folder of videos or of tars, one or more .tar, .tar.gz or .tgz, VGGSound's CSV, "
+        "or a CSV with the header path,label,split,start,duration"
+    )
+    videos = "folder of <id>_<start>.mp4, loose or in tars, for VGGSound's CSV"
+    added.add_argument(
+        "--source", type=Path, action="extend", required=True, nargs="+", metavar="DIR_OR_CSV_OR_TAR", help=sources
+    )
+    added.add_argument("--videos", type=Path, metavar="DIR", help=videos)
+    added.add_argument("--out", required=True, metavar="ROOT", help="folder of the dataset, or s3://, gs://, az://")
+    work = "folder in which shards for a bucket are made (default: one below the user's cache folder)"
+    added.add_argument("--work", type=folder, metavar="DIR", help=work)
+    added.add_argument(
+        "--clip-seconds", dest="settings", action="append", default=[], type=setting("shard.clip_seconds"), metavar="S",
+        help="longest clip; short for --set shard.clip_seconds=S",
     )  # fmt: skip
+    added.add_argument(
+        "--consecutive", dest="settings", action="append_const", default=[], const="shard.consecutive=true",
+        help="cut each video into clips that follow each other; short for --set shard.consecutive=true",
+    )  # fmt: skip
+    again = "try inputs that failed so again"
+    added.add_argument("--retry", default=[], type=_codes, metavar="CODE[,CODE]", help=again)
+    added.add_argument("--dry-run", action="store_true", help="print the plan, write nothing")
+    added.add_argument("--strict", action="store_true", help="exit with 1 if any input failed")
+    added.add_argument("--energon", action="store_true", help="write .nv-meta and *.tar.idx for Megatron Energon, too")
+    added.add_argument("--dali", action="store_true", help="write __index__/dali/*.idx for NVIDIA DALI, too")
+    add_workers(added, "ffmpeg processes at once (default: one a core)")
+    add_config(added)
+
+
+def run(out: str, dry_run: bool, strict: bool, **options: Any) -> None:
+    from avcorr.shards.index.layout import LEDGER
+
+    if dry_run:
+        names = ("source", "config", "settings", "videos", "workers")
+        print(avcorr.estimate(**{name: options[name] for name in names}).describe())
+        return
+    done = avcorr.shard(out=out, **options)
     skipped = f" + skipped {done.skipped}" if done.skipped else ""
     print(f"inputs {done.inputs} = packed {done.packed} + failed {done.failed}{skipped}")
     for code, count in done.reasons.items():
@@ -24,6 +58,9 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"{done.shards} shards, {done.size / 1e6:.1f} MB, in {done.seconds:.1f} s: {out}")
     if not done.packed:
         raise CommandError(f"nothing could be packed; {out}/{LEDGER} says why for each input")
-    if arguments.strict and done.failed:
+    if strict and done.failed:
         raise CommandError(f"{done.failed} inputs failed and --strict was given; the ledger says why")
-    return 0
+
+
+def _codes(text: str) -> list[str]:
+    return text.split(",")

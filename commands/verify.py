@@ -3,40 +3,50 @@
 import argparse
 import json
 import sys
+from typing import TYPE_CHECKING
 
-from tqdm import tqdm
-
-from avcorr.shards.checks.dataset_check import Audit
-from avcorr.shards.checks.problem import Problem
-from avcorr.workflows.verifying import verify
+import avcorr
 
 from .errors import CommandError
+from .options import ROOT_HELP, add_json, add_workers
+
+if TYPE_CHECKING:
+    from avcorr.shards.checks.dataset_check import Audit
+    from avcorr.shards.checks.problem import Problem
+
+EXAMPLE = "verify data/shards --full"
 
 
-def run(arguments: argparse.Namespace) -> int:
+def add_options(added: argparse.ArgumentParser) -> None:
+    added.add_argument("root", metavar="ROOT", help=ROOT_HELP)
+    added.add_argument("--full", action="store_true", help="read every byte and check every member")
+    add_json(added, "print one JSON object a problem, then one with the counts")
+    add_workers(added, "shards checked at once (default: one a core)")
+
+
+def run(root: str, full: bool, as_json: bool, workers: int) -> None:
+    from tqdm import tqdm
+
     problems = 0
     with tqdm(unit="B", unit_scale=True, disable=None, desc="verify") as bar:
 
-        def tell(problem: Problem) -> None:
+        def tell(problem: "Problem") -> None:
             nonlocal problems
             problems += problem.is_failure
             with bar.external_write_mode(file=sys.stdout):
                 text = f"{problem.where}: {problem.code}: {problem.message}"
-                print(json.dumps(problem.to_json()) if arguments.json else text)
+                print(json.dumps(problem.to_json()) if as_json else text)
 
-        def advance(audit: Audit) -> None:
+        def advance(audit: "Audit") -> None:
             bar.update(audit.size)
             bar.set_postfix(problems=problems, refresh=False)
 
-        found = verify(
-            arguments.root, full=arguments.full, workers=arguments.workers, on_problem=tell, on_shard=advance
-        )
-    if arguments.json:
-        print(json.dumps({"summary": found.to_json() | {"root": str(arguments.root)}}))
+        found = avcorr.verify(root, full=full, workers=workers, on_problem=tell, on_shard=advance)
+    if as_json:
+        print(json.dumps({"summary": found.to_json() | {"root": root}}))
     if not found.ok:
-        raise CommandError(f"{problems} problems in {arguments.root}; docs/verify.md explains each code, "
+        raise CommandError(f"{problems} problems in {root}; docs/verify.md explains each code, "
                            "and avcorr repair mends what can be mended")  # fmt: skip
-    if not arguments.json:
-        depth = "every byte" if arguments.full else "sizes, ends and index; --full reads every byte"
+    if not as_json:
+        depth = "every byte" if full else "sizes, ends and index; --full reads every byte"
         print(f"all well: {found.shards} shards, {found.clips} clips ({depth})")
-    return 0

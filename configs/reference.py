@@ -32,6 +32,12 @@ def setting_rows(names: Collection[str] = ()) -> list[SettingRow]:
 
     Raises:
         ConfigError: when a name is that of no setting and no section.
+
+    Example:
+        >>> import avcorr
+        >>> [row] = avcorr.settings(["train.steps"])
+        >>> row.default, row.range
+        ('400000', '>= 1')
     """
     rows = [_row(name, field) for name, field in iter_settings()]
     for name in names:

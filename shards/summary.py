@@ -14,6 +14,11 @@ def summarise(root: Root) -> dict[str, Any]:
 
     Raises:
         ShardError: when `root` is no dataset, or cannot be read.
+
+    Example:
+        >>> import avcorr
+        >>> avcorr.info("data/shards")["clips"]
+        12
     """
     dataset = Dataset(root, unfinished=True)
     flags, labels, videos = Counter[str](), Counter[str](), dict[str, set[str]]()

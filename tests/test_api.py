@@ -14,6 +14,7 @@ import pytest
 import avcorr
 from avcorr.configs.load import dump_config, load_config
 from tests.support.commands import TINY
+from tests.support.esc50 import write_esc50
 
 ROOT = Path(__file__).parents[1]
 FUNCTIONS = sorted(set(avcorr.__all__) - {"Error", "__version__"})
@@ -31,6 +32,12 @@ def folder(
     (folder / "data" / "embeddings").symlink_to(embedded)
     shutil.copytree(small_run, folder / "runs" / "a")
     (folder / "tiny.yaml").write_text(dump_config(load_config(None, TINY)))
+    rows = ["path,label,split"]
+    for number, path in enumerate(sorted(videos.glob("*/*"))):
+        rows.append(f"{path},{'even' if number % 2 else 'odd'},{path.parent.name}")
+    (folder / "labels.csv").write_text("\n".join(rows))
+    avcorr.shard(folder / "labels.csv", folder / "data" / "labelled", settings={"shard.short_side": 48})
+    write_esc50(folder / "esc50")
     return folder
 
 

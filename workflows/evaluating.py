@@ -22,8 +22,8 @@ from avcorr.pipeline.galleries.gallery import Gallery
 from avcorr.pipeline.galleries.protocols import Protocol
 from avcorr.shards.index.facts import require_dataset
 from avcorr.shards.store import Root
+from avcorr.shards.stores.open import open_store
 
-from .opening import open_cached
 from .requirements import decoders, refuse_trained, require_rate
 from .run_folder import saved_config, trained_videos
 from .versions import version_of
@@ -37,8 +37,6 @@ def evaluate(
     *,
     settings: Overrides = (),
     best: bool = False,
-    cache: str | Path | None = None,
-    cache_gb: int = 50,
 ) -> Evaluation:
     """Measure correspondence and retrieval on held-out clips, and write RUN/eval.
 
@@ -47,7 +45,6 @@ def evaluate(
         shards: a folder, an address or an opened store.
         settings: what wins over the run's configuration: {"eval.protocol": "full/mean10"} (docs/evaluation.md).
         best: the best checkpoint's model instead of the newest's.
-        cache, cache_gb: folder to keep what comes from a remote store, and its size at most.
 
     Returns:
         The evaluation; its `metrics` are what RUN/eval/metrics.json holds, and it prints as a table.
@@ -65,7 +62,7 @@ def evaluate(
     config = load_config(saved_config(folder), settings)
     chosen = config.eval
     trained = trained_videos(folder)
-    store = open_cached(shards, cache, cache_gb)
+    store = open_store(shards)
     dataset = require_dataset(store)
     protocol = Protocol(chosen.protocol, chosen.gallery, chosen.seed)
     gallery = Gallery(

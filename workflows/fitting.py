@@ -19,7 +19,6 @@ from avcorr.shards.index.layout import write_atomically
 from avcorr.shards.store import Root
 
 from .errors import WorkflowError
-from .opening import open_cached
 from .requirements import require_rate
 from .run_folder import session
 
@@ -39,8 +38,6 @@ def train(
     config: Config | Path | str | None = None,
     settings: Overrides = (),
     resume: bool = False,
-    cache: str | Path | None = None,
-    cache_gb: int = 50,
 ) -> Summary:
     """Train a model on pairs and leave checkpoints, metrics and how it was made in a folder.
 
@@ -54,7 +51,6 @@ def train(
             defaults. Its section `shard` gives way to what the dataset says of itself.
         settings: what wins over it: {"train.steps": 100} or ["train.steps=100"].
         resume: go on from the newest checkpoint, if there is one.
-        cache, cache_gb: folder to keep what comes from a remote store, and its size at most.
 
     Returns:
         The last step with its loss and accuracy, None where no step was left to do, and its checkpoint.
@@ -84,7 +80,7 @@ def train(
         free = _FREE_ON_RESUME + (("train.steps",) if chosen.train.schedule != "cosine" else ())
         require_same_config(start, chosen.model_dump(), free=free)
         logger.info("going on at step %d of %d", start.step, chosen.train.steps)
-    opened = Dataset(open_cached(shards, cache, cache_gb))
+    opened = Dataset(shards)
     first_step = start.step if start else 0
     dataset = PairDataset(
         opened.store, chosen.pairs, batch_size=chosen.train.batch_size, seed=chosen.train.seed,

@@ -9,6 +9,8 @@ from avcorr.retrieval.answer import Answer, ask
 from avcorr.retrieval.embeddings import EmbeddingFolder
 from avcorr.retrieval.query import Query, clip_query, file_query
 from avcorr.retrieval.search import Searcher
+from avcorr.shards.dataset import Dataset
+from avcorr.shards.store import Root
 
 from .errors import WorkflowError
 
@@ -25,6 +27,8 @@ def search(
     labels: Collection[str] = (),
     splits: Collection[str] = (),
     duplicates: bool = False,
+    sheet: str | Path | None = None,
+    shards: Root | None = None,
 ) -> Answer:
     """Find clips by a picture, a sound, a video or another clip.
 
@@ -38,6 +42,8 @@ def search(
         top: how many clips at most.
         labels, splits: which clips may be found; empty: all.
         duplicates: show a recording as often as it is there.
+        sheet: a picture (.png) or a page (.html) to draw what was found on.
+        shards: where they lie, for the sheet; None: where they were embedded from.
 
     Returns:
         The answer; its `hits` have `key`, `label`, `split`, `time` in seconds and `cosine`, the nearest first.
@@ -54,7 +60,10 @@ def search(
     """
     searcher = index if isinstance(index, Searcher) else Searcher(EmbeddingFolder(Path(index)))
     asked = _file_query(Path(query), searcher, run, best) if Path(query).exists() else clip_query(searcher, str(query))
-    return ask(searcher, asked, by=by, to=to, top=top, labels=labels, splits=splits, duplicates=duplicates)
+    answer = ask(searcher, asked, by=by, to=to, top=top, labels=labels, splits=splits, duplicates=duplicates)
+    if sheet:
+        _draw(answer, searcher, Dataset(shards or searcher.embeddings.shards), Path(sheet))
+    return answer
 
 
 def _file_query(path: Path, searcher: Searcher, run: str | Path | None, best: bool) -> Query:
@@ -67,3 +76,16 @@ def _file_query(path: Path, searcher: Searcher, run: str | Path | None, best: bo
     folder = searcher.embeddings.folder
     require_own(embedder, searcher, folder, Path(run), "embed again into another folder,")
     return file_query(path, embedder)
+
+
+def _draw(answer: Answer, searcher: Searcher, dataset: Dataset, out: Path) -> None:
+    """Draw the clips that were found, with the moments that are nearest to the query."""
+    from .drawing import draw
+
+    if not answer.hits:
+        raise WorkflowError("nothing was found, so there is nothing to draw")
+    parts = {searcher.embeddings.part_of(hit.clip) for hit in answer.hits}
+    clips = dataset.read(dataset.clips(shards=parts).find([hit.key for hit in answer.hits]))
+    notes = [f"cosine {hit.cosine:.3f} at {hit.time:.2f} s" for hit in answer.hits]
+    title = f"clips whose {answer.to} is nearest to the {answer.by} of {answer.query.name}"
+    draw(clips, out, title, [hit.time for hit in answer.hits], notes)

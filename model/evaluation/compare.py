@@ -52,12 +52,18 @@ def read_evaluation(run: Path) -> dict[str, Any]:
     return metrics
 
 
-def compare(runs: Sequence[Path]) -> dict[str, Any]:
+def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
     """Return the paper's rows, a row for each run, and notes on what cannot be compared: what --json prints.
 
     Raises EvaluationError when a run has no evaluation, or one of another format.
+
+    Example:
+        >>> import avcorr
+        >>> metrics = avcorr.evaluate("runs/a", "data/shards").metrics
+        >>> avcorr.compare(["runs/a"])["runs"][0]["accuracy"] == metrics["avc"]["accuracy"]
+        True
     """
-    rows = [_row(run, read_evaluation(run)) for run in runs]
+    rows = [_row(Path(run), read_evaluation(Path(run))) for run in runs]
     notes = [PAPER_NOTE]
     kinds = {"protocol": "protocols", "gallery_sha256": "galleries", "seeds": "seeds", "decoders": "decoders"}
     for key, name in kinds.items():

@@ -45,6 +45,7 @@ def serve(application: Any, host: str, port: int, limit: int, ready: Callable[[s
             ready(address(host, listening.getsockname()[1]))
             server.run()  # ends with Ctrl-C, which it keeps to itself
         finally:
+            server.close()
             stop_all()
     raise KeyboardInterrupt
 

@@ -25,12 +25,18 @@ from .training import curves, read_history
 logger = logging.getLogger(__name__)
 
 
-def write_report(run: Path) -> Path:
+def write_report(run: str | Path) -> Path:
     """Write RUN/report.html and return its path.
 
     Raises EvaluationError when the folder holds neither training metrics nor an evaluation, or when a file in it is
     not what it should be.
+
+    Example:
+        >>> import avcorr
+        >>> avcorr.report("runs/a").name
+        'report.html'
     """
+    run = Path(run)
     history = read_history(run / "metrics.jsonl")
     # metrics.json is written last: without it, the other files are of an evaluation that did not finish.
     evaluated = (run / "eval" / "metrics.json").exists()

@@ -12,6 +12,9 @@
     avcorr.embed("runs/a", "data/shards", "embedded")   embed a dataset
     avcorr.search("embedded", "dog.jpg", run="runs/a")  search it
 
+and, as on the command line, `info`, `inspect`, `repair`, `check_leakage`, `bench_data`, `probe`, `compare`, `export`,
+`report`, `explore` and `settings`.
+
 All that goes wrong for a reason outside the program is an `Error`, whose text says what, where and the way out. Each
 name is imported when it is first used: `import avcorr` loads neither numpy nor torch. Nothing is printed; at the level
 INFO the logger `avcorr` has what goes on, and bars show on a terminal.
@@ -23,35 +26,58 @@ from typing import TYPE_CHECKING, Any
 from .errors import Error
 
 if TYPE_CHECKING:
+    from .configs.reference import setting_rows as settings
     from .model import load
+    from .model.evaluation.compare import compare
+    from .pages.report.report import write_report as report
+    from .shards.summary import summarise as info
+    from .workflows.classifying import probe, probe_esc50
+    from .workflows.drawing import inspect
     from .workflows.embedding import embed
     from .workflows.evaluating import evaluate
+    from .workflows.exploring import explore
+    from .workflows.exporting import export
     from .workflows.fitting import train
+    from .workflows.measuring import bench_data, check_leakage
     from .workflows.opening import open_dataset as open
+    from .workflows.repairing import repair
     from .workflows.searching import search
     from .workflows.sharding import estimate, shard
     from .workflows.streaming import pairs
     from .workflows.verifying import verify
 
 __version__ = "0.2.0"
-__all__ = [
-    "Error", "__version__", "embed", "estimate", "evaluate", "load", "open", "pairs", "search", "shard", "train",
-    "verify",
-]  # fmt: skip
-
 _LAZY = {
+    "bench_data": ("workflows.measuring", "bench_data"),
+    "check_leakage": ("workflows.measuring", "check_leakage"),
+    "compare": ("model.evaluation.compare", "compare"),
     "embed": ("workflows.embedding", "embed"),
     "estimate": ("workflows.sharding", "estimate"),
     "evaluate": ("workflows.evaluating", "evaluate"),
+    "explore": ("workflows.exploring", "explore"),
+    "export": ("workflows.exporting", "export"),
+    "info": ("shards.summary", "summarise"),
+    "inspect": ("workflows.drawing", "inspect"),
     "load": ("model", "load"),
     "open": ("workflows.opening", "open_dataset"),
     "pairs": ("workflows.streaming", "pairs"),
+    "probe": ("workflows.classifying", "probe"),
+    "probe_esc50": ("workflows.classifying", "probe_esc50"),
+    "repair": ("workflows.repairing", "repair"),
+    "report": ("pages.report.report", "write_report"),
     "search": ("workflows.searching", "search"),
+    "settings": ("configs.reference", "setting_rows"),
     "shard": ("workflows.sharding", "shard"),
     "train": ("workflows.fitting", "train"),
     "verify": ("workflows.verifying", "verify"),
 }
 """Where each name comes from; the names for type checkers above are the same."""
+
+__all__ = [
+    "Error", "__version__", "bench_data", "check_leakage", "compare", "embed", "estimate", "evaluate", "explore",
+    "export", "info", "inspect", "load", "open", "pairs", "probe", "probe_esc50", "repair", "report", "search",
+    "settings", "shard", "train", "verify",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

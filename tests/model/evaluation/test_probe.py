@@ -1,12 +1,10 @@
 """Probes: classifiers on frozen embeddings of clips and of an ESC-50-like folder; and several runs side by side."""
 
-import csv
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 from sklearn.metrics import average_precision_score, roc_auc_score, top_k_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -17,6 +15,7 @@ from avcorr.model.evaluation.probing import Items, classify, commonest, figures,
 from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.sources.find import find_sources
 from tests.conftest import SMALL, MakeVideo
+from tests.support.esc50 import write_esc50
 
 TINY = [
     "pairs.frame_size=32", "pairs.workers=0", "pairs.aligned=true", "pairs.block_clips=0", "model.width=8",
@@ -127,29 +126,10 @@ def test_probe_of_shards(labelled: tuple[Path, Path], capsys: pytest.CaptureFixt
     assert "8 source videos of the split 'train'" in capsys.readouterr().err
 
 
-def esc50(folder: Path, count: int = 20) -> Path:
-    """Sounds of two classes, hum and hiss, of five seconds at 44.1 kHz, in five folds."""
-    generator = np.random.default_rng(0)
-    (folder / "audio").mkdir(parents=True)
-    (folder / "meta").mkdir()
-    with (folder / "meta" / "esc50.csv").open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(["filename", "fold", "target", "category", "esc10", "src_file", "take"])
-        for number in range(count):
-            kind = number // 5 % 2
-            seconds = np.arange(5 * 44100) / 44100
-            hum = np.sin(2 * np.pi * generator.uniform(100, 300) * seconds)
-            hiss = generator.normal(size=len(seconds))
-            name = f"{number % 5 + 1}-{number}-A-{kind}.wav"
-            soundfile.write(folder / "audio" / name, 0.2 * (hiss if kind else hum), 44100)
-            table.writerow([name, number % 5 + 1, kind, "hiss" if kind else "hum", False, number // 2, "A"])
-    return folder
-
-
 def test_probe_of_a_folder_like_esc50(
     labelled: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = esc50(tmp_path / "esc")
+    folder = write_esc50(tmp_path / "esc")
     assert command("probe", "--run", labelled[1], "--esc50", folder) == 0
     result = json.loads((labelled[1] / "eval" / "probe-esc50.json").read_text())
     row = result["results"]["audio"]["linear"]

@@ -8,7 +8,6 @@ from typing import Any
 
 CONFIG_HELP = "YAML file or name of a recipe: vggsound is the paper's run, quickstart the demo's"
 ROOT_HELP = "where the dataset lies: a folder, s3://, gs://, az:// or https:// (docs/streaming.md)"
-Add = Callable[[str, str], argparse.ArgumentParser]
 
 
 def add_model(added: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -21,24 +20,45 @@ def add_cache(added: argparse.ArgumentParser) -> None:
     added.add_argument("--cache-gb", type=positive, default=50, metavar="N", help="its size at most (default 50)")
 
 
+def opened(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a command with, in place of ROOT and a cache, the store that they name."""
+    from avcorr.workflows.opening import open_cached
+
+    root = "shards" if "shards" in options else "root"
+    cache, size = options.pop("cache"), options.pop("cache_gb")
+    return {**options, root: open_cached(options[root], cache, size) if options[root] else None}
+
+
 def add_config(added: argparse.ArgumentParser) -> None:
     added.add_argument("--config", metavar="FILE_OR_NAME", help=CONFIG_HELP)
     add_overrides(added)
 
 
 def add_overrides(added: argparse.ArgumentParser) -> None:
-    added.add_argument("--set", action="append", default=[], metavar="a.b=c", help="override one setting; repeatable")
+    words = "override one setting; repeatable"
+    added.add_argument("--set", dest="settings", action="append", default=[], metavar="a.b=c", help=words)
 
 
 def add_best(added: argparse.ArgumentParser) -> None:
     added.add_argument("--best", action="store_true", help="the best checkpoint's model instead of the newest's")
 
 
+def add_json(added: argparse.ArgumentParser, what: str = "print one JSON object") -> None:
+    added.add_argument("--json", dest="as_json", action="store_true", help=what)
+
+
+def add_only(added: argparse.ArgumentParser, *names: str) -> None:
+    """Add --NAME for each name, of which only clips are wanted; their values come as a list, NAMEs."""
+    for name in names:
+        what = f"only this {name}; repeatable"
+        added.add_argument(f"--{name}", dest=f"{name}s", action="append", default=[], metavar="X", help=what)
+
+
 def add_workers(added: argparse.ArgumentParser, what: str) -> None:
     added.add_argument("--workers", type=positive, default=os.cpu_count() or 1, metavar="W", help=what)
 
 
-def setting(name: str) -> Any:
+def setting(name: str) -> Callable[[str], str]:
     """Return what turns an option's value into an override of a setting."""
 
     def override(text: str) -> str:
@@ -54,22 +74,17 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
-def positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be 1 or more, not {value}")
-    return value
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """Return what reads a whole number in a range."""
+
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least or most is not None and value > most:
+            bounds = f"{least} or more" if most is None else f"from {least} to {most}"
+            raise argparse.ArgumentTypeError(f"must be {bounds}, not {value}")
+        return value
+
+    return number
 
 
-def natural(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must be 0 or more, not {value}")
-    return value
-
-
-def port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, not {value}")
-    return value
+positive, natural, port = whole(1), whole(0), whole(0, 65535)

@@ -1,0 +1,97 @@
+"""A run's model in files for others: safetensors with a card, ONNX, torch.export."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from avcorr.configs.load import load_config
+from avcorr.model.saving.checkpoint import load_model
+from avcorr.model.saving.export import export_onnx, export_programs
+from avcorr.model.saving.weights import write_weights
+from avcorr.pipeline.galleries.gallery import Gallery
+from avcorr.shards.store import Root
+
+from .requirements import require_rate
+from .run_folder import saved_config, trained_videos
+from .versions import version_of
+
+
+class Exported(NamedTuple):
+    """What was written."""
+
+    weights: Path
+    """Folder of safetensors, configuration and card."""
+    step: int
+    differences: dict[Path, float]
+    """Of each ONNX or torch.export file: by how much, at most, what it gives differs from what the model gives."""
+    compared_on: str
+
+
+def export(
+    run: str | Path,
+    out: str | Path | None = None,
+    *,
+    onnx: str | Path | None = None,
+    programs: str | Path | None = None,
+    shards: Root | None = None,
+    best: bool = False,
+) -> Exported:
+    """Write weights and a card; on request the towers and the pair's probability as ONNX or torch.export, compared.
+
+    Args:
+        run: folder of a trained run.
+        out: folder for safetensors and card; None: RUN/model.
+        onnx: folder for image.onnx, audio.onnx and pair.onnx; None: none.
+        programs: folder for the same as torch.export programs; None: none.
+        shards: dataset on whose clips they are compared with the model; None: on noise.
+        best: the best checkpoint's model instead of the newest's.
+
+    Raises:
+        Error: when there is no model, a package is missing, or an exported file differs from the model.
+
+    Example:
+        >>> import avcorr
+        >>> avcorr.export("runs/a", "exported").step
+        6
+        >>> avcorr.load("exported").step
+        6
+    """
+    folder = Path(run)
+    config = load_config(saved_config(folder))
+    model, saved, step = load_model(folder, torch.device("cpu"), best=best)
+    weights = write_weights(Path(out or folder / "model"), model, saved, _facts(folder, step))
+    if shards:
+        gallery = Gallery(
+            shards, config.eval.split, views_per_clip=1, seed=config.eval.seed,
+            frame_size=config.pairs.frame_size, window_seconds=config.pairs.window_seconds,
+        )  # fmt: skip
+        require_rate(gallery.sample_rate, config)
+        views = next(iter(gallery.batches(8)))
+        frames, audio, what = views.frames, views.audio, f"{len(views.frames)} clips"
+    else:
+        generator = torch.Generator().manual_seed(0)
+        size, samples = config.pairs.frame_size, round(config.pairs.window_seconds * config.shard.sample_rate)
+        frames = torch.randint(256, (4, size, size, 3), generator=generator, dtype=torch.uint8)
+        audio = torch.randint(-9000, 9000, (4, samples), generator=generator, dtype=torch.int16)
+        what = "noise; --shards compares on clips"
+    differences = {
+        Path(place) / name: difference
+        for place, write in ((onnx, export_onnx), (programs, export_programs)) if place
+        for name, difference in write(model, Path(place), frames, audio).items()
+    }  # fmt: skip
+    return Exported(weights, step, differences, what)
+
+
+def _facts(run: Path, step: int) -> dict[str, Any]:
+    """Return what a model card tells of a run; what was evaluated at another step is left out."""
+    facts: dict[str, Any] = {"step": step, "versions": {name: version_of(name) for name in ("torch", "torchvision")}}
+    measured = run / "eval" / "metrics.json"
+    if measured.is_file():
+        evaluation = json.loads(measured.read_bytes())
+        if evaluation["step"] == step:
+            facts |= {"evaluation": evaluation, "dataset": evaluation["run"].get("dataset", "unknown")}
+    if (run / "videos.json").is_file():
+        facts["train_videos"] = len(trained_videos(run))
+    return facts

@@ -1,0 +1,53 @@
+"""A damaged dataset, as it was recorded."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from avcorr.pipeline.packing.prepare import read_sources
+from avcorr.pipeline.packing.repair import Repair, recall_sources, repair_settings
+from avcorr.pipeline.packing.repair import repair as mend
+
+logger = logging.getLogger(__name__)
+
+
+def repair(
+    root: str | Path,
+    source: Sequence[str | Path] = (),
+    *,
+    videos: str | Path | None = None,
+    ffmpeg: str = "",
+    delete_extra: bool = False,
+    workers: int | None = None,
+) -> Repair:
+    """Make again what `verify` finds damaged, byte for byte as it was recorded.
+
+    Args:
+        root: folder of the dataset.
+        source: the sources, where they lie elsewhere now; empty: where they lay.
+        videos: as for `shard`, with `source`.
+        ffmpeg: path of an ffmpeg of the recorded version; "": the one that imageio-ffmpeg ships.
+        delete_extra: delete tars that are not of the dataset.
+        workers: shards checked and videos decoded at once; None: one a core.
+
+    Returns:
+        What is sound again and how, what is not and why; a failure is no exception.
+
+    Raises:
+        Error: when there is no dataset, or what it is cannot be read.
+
+    Example:
+        >>> import avcorr
+        >>> avcorr.repair("data/shards").failed
+        {}
+    """
+    root, threads = Path(root), workers or os.cpu_count() or 1
+    given, lookup = ([Path(path) for path in source], videos) if source else recall_sources(root)
+    settings = repair_settings(root, ffmpeg)
+    sources = None
+    if given and all(path.exists() for path in given):
+        sources = read_sources(given, root, settings, videos=Path(lookup) if lookup else None, workers=threads)
+    elif given:
+        logger.warning("the source %s is not there; only what needs no source is repaired", given[0])
+    return mend(root, sources, settings, workers=threads, delete_extra=delete_extra)
