@@ -1,10 +1,10 @@
 """AVE-Net (Arandjelovic and Zisserman, Objects that Sound, 2018): two VGG-like subnets to a space of unit vectors."""
 
-from torch import Tensor, nn
+from torch import nn
 
 from ..settings import ModelSettings
-from .distance import TwoWayHead, unit_distance
-from .network import CorrespondenceModel
+from .distance import TwoWayHead
+from .network import DistanceModel
 from .vgg import GlobalMaxPool, VggSubnet
 
 
@@ -16,22 +16,11 @@ def embedding_tower(input_channels: int, width: int, outputs: int) -> nn.Sequent
     )
 
 
-class AveNet(CorrespondenceModel):
+class AveNet(DistanceModel):
     """Embeddings of length 1, their Euclidean distance, and a linear layer on it (figure 2c of the paper)."""
-
-    head: TwoWayHead
 
     def __init__(self, settings: ModelSettings) -> None:
         super().__init__(settings)
         self.image_tower = embedding_tower(3, settings.width, settings.embedding_size)
         self.audio_tower = embedding_tower(1, settings.width, settings.embedding_size)
         self.head = TwoWayHead()
-
-    def logits(self, image: Tensor, audio: Tensor) -> Tensor:
-        """Return the logits (B,) of "image b and audio b correspond" for unit vectors (B, D)."""
-        logits: Tensor = self.head(unit_distance(image, audio))
-        return logits
-
-    def distance_coefficients(self) -> tuple[float, float]:
-        """Return (slope, bias) of logit = bias - slope * distance."""
-        return self.head.coefficients()

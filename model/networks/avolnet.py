@@ -11,7 +11,7 @@ from .vgg import VggSubnet
 
 
 class LocationHead(nn.Module):
-    """conv7, a 1 x 1 convolution of one channel: the scalar product at each position to a logit.
+    """conv7, a 1 x 1 convolution of one channel, from the scalar product at each position to a logit.
 
     It begins with a positive weight, for the reason for which AVE-Net's fc3 does: alike means "corresponds".
     """
@@ -28,7 +28,7 @@ class LocationHead(nn.Module):
 
 
 class AvolNet(CorrespondenceModel):
-    """The frame keeps a map of vectors, the sound is one vector; the best place decides (figure 6 of the paper).
+    """The frame keeps a map of vectors, the sound is one vector; the best position decides (figure 6 of the paper).
 
     The image subnet has no pool4; conv5 and conv6 (1 x 1) stand for fc1 and fc2. Nothing is scaled to unit length. A
     logit for each position, sigmoid on it and the largest of the frame is the v2 text's form; v1 has another softmax.
@@ -62,6 +62,3 @@ class AvolNet(CorrespondenceModel):
         The mean over places is for retrieval alone, of which the paper reports none for this network.
         """
         return unit(features.mean(dim=(2, 3)) if features.ndim == 4 else features)
-
-    def _finish(self, outputs: Tensor) -> Tensor:
-        return outputs.float()

@@ -4,17 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from ..settings import ModelSettings
-from .distance import unit, without_autocast
+from .distance import without_autocast
 from .network import CorrespondenceModel
 from .vgg import GlobalMaxPool, VggSubnet
 
 
 class ConcatenationHead(nn.Module):
-    """fc1 with ReLU and fc2 on both features side by side; softmax over two classes is p("they correspond").
-
-    Softmax over two classes is the sigmoid of their difference, which is what `forward` returns; no softmax is taken
-    before the loss.
-    """
+    """fc1 with ReLU and fc2 on both features side by side, to two classes, as `distance.TwoWayHead` has them."""
 
     def __init__(self, features: int, hidden: int) -> None:
         super().__init__()
@@ -48,10 +44,3 @@ class L3Net(CorrespondenceModel):
         """Return the logits (B,) of "image b and audio b correspond" for features (B, 8 * width)."""
         logits: Tensor = self.head(image, audio)
         return logits
-
-    def to_embeddings(self, features: Tensor) -> Tensor:
-        """Return the features (B, 8 * width) scaled to unit length."""
-        return unit(features)
-
-    def _finish(self, outputs: Tensor) -> Tensor:
-        return outputs.float()

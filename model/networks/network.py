@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from ..errors import ModelError
 from ..settings import ModelSettings
-from .distance import unit
+from .distance import DistanceHead, TwoWayHead, unit, unit_distance
 from .spectrogram import Spectrogram
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -80,8 +80,30 @@ class CorrespondenceModel(nn.Module, ABC):
 
     def to_embeddings(self, features: Tensor) -> Tensor:
         """Return unit vectors (B, D) float32 for features of either tower."""
-        return features
+        return unit(features)
 
     def _finish(self, outputs: Tensor) -> Tensor:
         """Turn a tower's outputs into features."""
+        return outputs.float()
+
+
+class DistanceModel(CorrespondenceModel):
+    """A model whose features are unit vectors of one space, compared by their distance."""
+
+    head: DistanceHead | TwoWayHead
+
+    def logits(self, image: Tensor, audio: Tensor) -> Tensor:
+        """Return the logits (B,) of "image b and audio b correspond" for unit vectors (B, D)."""
+        logits: Tensor = self.head(unit_distance(image, audio))
+        return logits
+
+    def distance_coefficients(self) -> tuple[float, float]:
+        """Return (slope, bias) of logit = bias - slope * distance."""
+        return self.head.coefficients()
+
+    def to_embeddings(self, features: Tensor) -> Tensor:
+        """Return the features, which are unit vectors already."""
+        return features
+
+    def _finish(self, outputs: Tensor) -> Tensor:
         return unit(outputs)

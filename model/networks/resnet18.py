@@ -25,8 +25,8 @@ class ResNet18(nn.Module):
         self.layer4 = _stage(4 * width, 8 * width, stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(8 * width, outputs)
-        _first_block(self.layer2).conv1 = Convolution(width, 2 * width, stride=2)
-        _first_block(self.layer3).conv1 = Convolution(2 * width, 4 * width, stride=2)
+        self.layer2[0].conv1 = Convolution(width, 2 * width, stride=2)
+        self.layer3[0].conv1 = Convolution(2 * width, 4 * width, stride=2)
         for number, block in enumerate(self.layer4.children()):
             block.conv1 = LateConvolution(4 * width if number == 0 else 8 * width, 8 * width, 2 if number == 0 else 1)
             block.conv2 = LateConvolution(8 * width, 8 * width)
@@ -49,8 +49,3 @@ def _stage(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     if stride != 1 or inputs != outputs:
         shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs))
     return nn.Sequential(BasicBlock(inputs, outputs, stride, shortcut), BasicBlock(outputs, outputs))
-
-
-def _first_block(stage: nn.Sequential) -> BasicBlock:
-    block: BasicBlock = stage[0]
-    return block

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..evaluation.table import versions
 from ..networks.network import CorrespondenceModel
 from ..objectives.objectives import OBJECTIVES
 
@@ -50,7 +51,6 @@ def model_card(model: CorrespondenceModel, config: Mapping[str, Any], facts: Map
     spectrogram = settings.spectrogram
     size, seconds = pairs["frame_size"], pairs["window_seconds"]
     bins = f"{spectrogram.bins} {'mel bands' if spectrogram.mel_bins else 'bins'}"
-    versions = ", ".join(f"{package} {version}" for package, version in facts.get("versions", {}).items())
     rows = {
         "parameters": f"{sum(parameter.numel() for parameter in model.parameters()):,}",
         "image": f"RGB, {size} x {size} pixels",
@@ -60,7 +60,7 @@ def model_card(model: CorrespondenceModel, config: Mapping[str, Any], facts: Map
         "objective": OBJECTIVES[train["objective"]].words,
         "steps": f"{facts.get('step', 'unknown')} of {train['batch_size']} pairs",
         "rate, seed": f"{train['learning_rate']:g}, {train['seed']}",
-        "made with": versions or "unknown",
+        "made with": versions(facts.get("versions")),
     }
     described = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     return CARD.format(name=settings.network.words, rows=described, measured="\n".join(_measured(facts)))

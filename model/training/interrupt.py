@@ -12,10 +12,7 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 ENDING = (signal.SIGINT, signal.SIGTERM)
-DEFERRED = (
-    *ENDING,
-    *([signal.SIGCHLD] if hasattr(signal, "SIGCHLD") else []),
-)  # a DataLoader raises when a worker dies
+OF_WORKERS = (signal.SIGCHLD,) if hasattr(signal, "SIGCHLD") else ()  # a DataLoader raises when a worker dies
 REPEAT_SECONDS = 3.0  # torchrun passes on a Ctrl-C that its processes have received already, so a second comes soon
 
 Handler = Callable[[int, Any], Any]
@@ -35,11 +32,8 @@ def terminable() -> Iterator[None]:
 
     Only the main thread receives signals, so elsewhere this does nothing; nor does it where somebody else handles them.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
     before = signal.getsignal(signal.SIGTERM)
-    if before is not signal.SIG_DFL:
+    if threading.current_thread() is not threading.main_thread() or before is not signal.SIG_DFL:
         yield
         return
     signal.signal(signal.SIGTERM, _terminate)
@@ -90,7 +84,7 @@ class DeferredSignals:
 
     def dismiss_workers(self) -> None:
         """Watch no more over worker processes, which may have died of the signal that ended the training."""
-        for number in set(DEFERRED) - set(ENDING):
+        for number in OF_WORKERS:
             self._handlers.pop(number, None)
             if threading.current_thread() is threading.main_thread():
                 signal.signal(number, signal.SIG_DFL)
@@ -115,7 +109,7 @@ def _handlers() -> dict[int, Handler]:
     """Return who handles the signals that are deferred, where Python does. Only the main thread receives any."""
     if threading.current_thread() is not threading.main_thread():
         return {}
-    found = {number: signal.getsignal(number) for number in DEFERRED}
+    found = {number: signal.getsignal(number) for number in (*ENDING, *OF_WORKERS)}
     return {number: handler for number, handler in found.items() if callable(handler)}
 
 

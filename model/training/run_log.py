@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -95,7 +94,7 @@ class Interval:
 
 
 class Progress:
-    """Writes one line of metrics at a time; a context manager.
+    """Writes one line of metrics at a time, until it is closed.
 
     Opened at step k > 0, as by a resumed run, it removes the lines of later steps, so that no step appears twice.
     """
@@ -110,12 +109,8 @@ class Progress:
         hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: where stderr is no terminal
         self._bar = tqdm(initial=step, total=steps, unit="step", disable=hidden)
 
-    def __enter__(self) -> "Progress":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End the bar and close the files."""
         self._bar.close()
         self._tensorboard.close()
         self._file.close()

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,7 +80,7 @@ def fit(
     if settings.compile:
         compile_towers(stepper.model, device)
     with terminable(), deferred_signals() as deferred, tuned_convolutions(device), ExitStack() as stack:
-        progress = stack.enter_context(_progress(stepper, run, config)) if processes.is_first else None
+        progress = stack.enter_context(closing(_progress(stepper, run, config))) if processes.is_first else None
         loop = _Loop(stepper, progress, run, config, deferred, batches if isinstance(batches, Reporter) else None)
         try:
             metrics = loop.run(iter(batches))

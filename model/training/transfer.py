@@ -7,23 +7,20 @@ from torch import Tensor
 
 
 class Batch(Protocol):
-    """What a step reads of a batch: B pairs of a frame and a sound, this process's part of the step's pairs."""
+    """What a step reads of a batch: B pairs of a frame and a sound, this process's part of the step's pairs.
+
+    RGB frames uint8 (B, H, W, 3); mono PCM int16 (B, N); matches bool (B,), whether the sound is the frame's own;
+    identities of the frames' source videos int64 (B,).
+    """
 
     @property
-    def frames(self) -> Tensor:
-        """RGB frames, uint8 (B, H, W, 3)."""
-
+    def frames(self) -> Tensor: ...
     @property
-    def audio(self) -> Tensor:
-        """Mono PCM, int16 (B, N)."""
-
+    def audio(self) -> Tensor: ...
     @property
-    def matches(self) -> Tensor:
-        """True where the sound is the frame's own, bool (B,)."""
-
+    def matches(self) -> Tensor: ...
     @property
-    def videos(self) -> Tensor:
-        """Identity of the frame's source video, int64 (B,)."""
+    def videos(self) -> Tensor: ...
 
 
 class Moved(NamedTuple):
