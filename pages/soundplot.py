@@ -15,8 +15,7 @@ Picture = NDArray[np.uint8]
 def waveform(wave: NDArray[np.float32], width: int, height: int) -> Picture:
     """Return (height, width, 3): from the least to the largest sample of each column; 1 fills the height.
 
-    Args:
-        wave: (N,) in [-1, 1]; fewer samples than columns repeat.
+    wave: (N,) in [-1, 1]; fewer samples than columns repeat.
     """
     picture = np.full((height, width, 3), PAPER, np.uint8)
     middle = (height - 1) / 2
@@ -34,9 +33,7 @@ def waveform(wave: NDArray[np.float32], width: int, height: int) -> Picture:
 def spectrogram(wave: NDArray[np.float32], rate: int, width: int, height: int) -> Picture:
     """Return (height, width, 3): decibels below a full-scale tone, low tones at the bottom, on the mel scale.
 
-    Args:
-        wave: (N,) in [-1, 1].
-        rate: of its samples, Hz.
+    wave: (N,) in [-1, 1], of `rate` Hz. Mels are 2595 log10(1 + f / 700).
     """
     padded = np.pad(wave, (WINDOW // 2, WINDOW))
     starts = (np.arange(width) * len(wave) / width).astype(int)
@@ -44,19 +41,9 @@ def spectrogram(wave: NDArray[np.float32], rate: int, width: int, height: int) -
     power = np.abs(np.fft.rfft(pieces, axis=1)) * 4 / WINDOW  # a full-scale tone gives 1
     decibels = 20 * np.log10(np.maximum(power, 1e-9)).T
     rows = (np.arange(height * FINE)[::-1] + 0.5) / FINE
-    bins = mel_to_hertz(rows / height * hertz_to_mel(rate / 2)) * WINDOW / rate
+    hertz = 700 * ((1 + rate / 2 / 700) ** (rows / height) - 1)
+    bins = hertz * WINDOW / rate
     low = np.minimum(bins.astype(int), len(decibels) - 2)
     share = (bins - low)[:, None]
     shown = ((1 - share) * decibels[low] + share * decibels[low + 1]).reshape(height, FINE, width).max(axis=1)
     return heat(1 - shown / FLOOR_DB).astype(np.uint8)
-
-
-def hertz_to_mel(hertz: float) -> float:
-    """Return the pitch in mel."""
-    return float(2595 * np.log10(1 + hertz / 700))
-
-
-def mel_to_hertz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return frequencies in Hz."""
-    hertz: NDArray[np.float64] = 700 * (10 ** (mel / 2595) - 1)
-    return hertz

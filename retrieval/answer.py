@@ -19,7 +19,7 @@ class Answer:
     by: str
     """What was compared: `image` or `audio`."""
     to: str
-    """What was looked for: `image` or `audio`."""
+    """What was looked for."""
     hits: Sequence[Hit]
 
     def to_json(self) -> dict[str, Any]:
@@ -54,14 +54,8 @@ def ask(
     A clip does not find its own source video among what it is compared with like for like; a frame may well find its
     own sound, and where it stands is worth seeing.
 
-    Args:
-        searcher: where.
-        query: what is asked with.
-        by, to: `image` or `audio`; None: see Query.choose.
-        top, labels, splits, duplicates: as of Searcher.search.
-
-    Raises:
-        RetrievalError: when the query lacks what is asked by, or the model cannot compare the two.
+    by, to: `image` or `audio`; None: see Query.choose. top, labels, splits, duplicates: as of Searcher.search.
+    Raises RetrievalError when the query lacks what is asked by, or the model cannot compare the two.
     """
     by, to = query.choose(by, to)
     if by != to and not searcher.embeddings.has_shared_space:

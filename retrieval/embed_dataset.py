@@ -15,7 +15,7 @@ from avcorr.model.embedding.embed import embed
 from avcorr.model.embedding.embedder import Embedder
 from avcorr.pipeline.galleries.gallery import Gallery, ViewBatch
 from avcorr.shards.index.shard_list import read_manifest
-from avcorr.shards.store import Root, Store
+from avcorr.shards.store import Root
 from avcorr.shards.stores.open import open_store
 
 from .embeddings import EmbeddedClip, Parts
@@ -24,7 +24,7 @@ from .near_duplicates import picture_hashes
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
+SEED = 0  # of the times of the views
 
 
 def embed_dataset(
@@ -34,21 +34,17 @@ def embed_dataset(
     *,
     splits: Sequence[str] = (),
     views: int,
-    seed: int = 0,
     batch_size: int = 128,
     threads: int = 2,
-    progress: Progress = lambda rows, more: None,
+    progress: Callable[[int, int], None] = lambda rows, more: None,
 ) -> tuple[int, int]:
     """Write the embeddings of all clips of some splits into a folder; run again, it goes on where it ended.
 
     Args:
         root: where the dataset lies.
-        embedder: the model.
-        out: the folder.
         splits: which splits; empty: all.
-        views: frames with their sound that are taken of each clip, at times that its key and the seed decide.
-        seed: of those times.
-        batch_size: views that the towers see together.
+        views: frames with their sound that are taken of each clip, at times that its key decides.
+        batch_size: views that are read together.
         threads: that read and decode ahead.
         progress: called with the rows that have come and the rows there will be.
 
@@ -67,7 +63,7 @@ def embed_dataset(
             store,
             split,
             views_per_clip=views,
-            seed=seed,
+            seed=SEED,
             frame_size=embedder.frame_size,
             window_seconds=embedder.seconds,
         )
@@ -81,7 +77,7 @@ def embed_dataset(
             )
     parts = Parts(out, {
         "model": digest_of(embedder.model), "precision": str(embedder.precision).removeprefix("torch."),
-        "views": views, "seed": seed, "frame_size": embedder.frame_size, "window_seconds": embedder.seconds,
+        "views": views, "seed": SEED, "frame_size": embedder.frame_size, "window_seconds": embedder.seconds,
     })  # fmt: skip
     total = sum(gallery.views_of(shard) for gallery in galleries.values() for shard in range(len(gallery.shards)))
     done, written = 0, list[str]()
@@ -114,7 +110,8 @@ def embed_dataset(
             done += len(found)
             progress(done, total)
     shared = embedder.model.has_shared_space
-    parts.finish(written, {"step": embedder.step, "shared_space": shared, "shards": _lasting(store)})
+    url = str(Path(store.url).absolute()) if store.is_local else store.url  # the same from another working directory
+    parts.finish(written, {"step": embedder.step, "shared_space": shared, "shards": url})
     return sum(len(gallery.clips) for gallery in galleries.values()), total
 
 
@@ -123,11 +120,6 @@ def _hashed(batches: Iterable[tuple[int, ViewBatch]], hashes: list[NDArray[np.ui
     for _, batch in batches:
         hashes.append(picture_hashes(batch.frames.numpy()))
         yield batch
-
-
-def _lasting(store: Store) -> str:
-    """Return an address that means the same from another working directory."""
-    return str(Path(store.url).absolute()) if store.is_local else store.url
 
 
 def digest_of(model: nn.Module) -> str:

@@ -46,12 +46,8 @@ class EmbeddedClip:
 class Parts:
     """The writing side: which parts are there, and new ones.
 
-    Args:
-        folder: where to; made if it is not there.
-        identity: what the vectors depend on besides the clips: model, views, seed, sizes. JSON-able.
-
-    Raises:
-        RetrievalError: when the folder holds embeddings of another identity.
+    identity: what the vectors depend on besides the clips: model, views, seed, sizes. JSON-able.
+    Raises RetrievalError when the folder holds embeddings of another identity.
     """
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
@@ -127,10 +123,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 
 class EmbeddingFolder:
-    """The reading side: all clips, and any rows of the vectors.
-
-    Args:
-        folder: what `avcorr embed` wrote.
+    """The reading side of what `avcorr embed` wrote: all clips, and any rows of the vectors.
 
     Attributes:
         identity: what the vectors depend on: `model` is the digest of its weights.

@@ -30,12 +30,7 @@ def picture_hashes(frames: Bytes) -> Bytes:
 
 
 def alike(hashes: Bytes, sounds: Floats, other_hashes: Bytes, other_sounds: Floats) -> NDArray[np.bool_]:
-    """Return (V, W): whether view v looks and sounds like the other view w.
-
-    Args:
-        hashes, other_hashes: (V, 32) and (W, 32), of the pictures.
-        sounds, other_sounds: (V, D) and (W, D), unit vectors of the sounds.
-    """
+    """Return (V, W): whether view v looks and sounds like the other view w; hashes (V, 32), unit vectors (V, D)."""
     bits = np.bitwise_count(hashes[:, None] ^ other_hashes[None]).sum(axis=-1, dtype=np.int64)
     similar: NDArray[np.bool_] = (bits <= BITS) & (sounds @ other_sounds.T >= COSINE)
     return similar

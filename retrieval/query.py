@@ -18,6 +18,7 @@ from .search import Searcher
 
 FILE_SECONDS = 60.0
 """Of a file, no more is listened to and looked at."""
+VIEWS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,24 +60,18 @@ def clip_query(searcher: Searcher, key: str) -> Query:
     return Query(key, "clip", image, audio, int(searcher.embeddings.video[clip]))
 
 
-def file_query(path: Path, embedder: Any, *, views: int = 10) -> Query:
-    """Return the query of a file: of a sound or a video, the mean over as many moments as `views` says at most.
+def file_query(path: Path, embedder: Any) -> Query:
+    """Return the query of a picture, a sound or a video: the mean over at most VIEWS moments, spread evenly.
 
-    Args:
-        path: a picture, a sound or a video.
-        embedder: the model.Embedder that made the embeddings.
-        views: moments of a sound or a video, spread evenly.
-
-    Raises:
-        MediaError: when it cannot be decoded.
-        RetrievalError: when the only thing it has is a sound shorter than the model's window.
+    embedder: the model.Embedder that made the embeddings. Raises MediaError when the file cannot be decoded,
+    RetrievalError when the only thing it has is a sound shorter than the model's window.
     """
     values = embedder.config["shard"] | {
         "clip_seconds": FILE_SECONDS, "short_side": embedder.short_side, "sample_rate": embedder.sample_rate,
         "ffmpeg": "", "decoder": "ffmpeg", "skip_nonref": False, "timeout_seconds": FILE_SECONDS,
     }  # fmt: skip
     media = read_media(path, ShardSettings.model_validate(values), Ffmpeg(find_ffmpeg()))
-    frames, sounds = _frames(media, embedder.frame_size, views), _sounds(media, embedder.samples, views)
+    frames, sounds = _frames(media, embedder.frame_size), _sounds(media, embedder.samples)
     image = _mean(embedder.embed_images(frames).numpy()) if len(frames) else None
     audio = _mean(embedder.embed_audio(sounds).numpy()) if len(sounds) else None
     if image is None and audio is None:
@@ -84,21 +79,21 @@ def file_query(path: Path, embedder: Any, *, views: int = 10) -> Query:
     return Query(str(path), media.kind, image, audio)
 
 
-def _frames(media: Media, size: int, views: int) -> NDArray[np.uint8]:
+def _frames(media: Media, size: int) -> NDArray[np.uint8]:
     """Return frames (B, S, S, 3), spread evenly, cropped as those of the embeddings are."""
-    chosen = _spread(len(media.jpegs), views)
+    chosen = _spread(len(media.jpegs), VIEWS)
     out = np.empty((len(chosen), size, size, 3), np.uint8)
     decode_frames([media.jpegs[number] for number in chosen], np.full((len(chosen), 2), 0.5), out)
     return out
 
 
-def _sounds(media: Media, window: int, views: int) -> NDArray[np.int16]:
+def _sounds(media: Media, window: int) -> NDArray[np.int16]:
     """Return windows of sound (B, N), spread evenly; none where all of it is shorter than one."""
     wave = np.frombuffer(media.pcm, "<i2")
     room = len(wave) - window + 1
     if room <= 0:
         return np.empty((0, window), np.int16)
-    starts = _spread(room, min(views, 1 + 2 * (room - 1) // window))
+    starts = _spread(room, min(VIEWS, 1 + 2 * (room - 1) // window))
     return np.stack([wave[start : start + window] for start in starts]).astype(np.int16)
 
 

@@ -40,16 +40,10 @@ Kind = Literal["exact", "ivf"]
 logger = logging.getLogger(__name__)
 
 
-def build_index(folder: Path, kind: Kind | None = None, *, seed: int = 0) -> Kind:
+def build_index(folder: Path, kind: Kind | None = None) -> Kind:
     """Write the index of the embeddings in a folder, and return its kind.
 
-    Args:
-        folder: what `avcorr embed` wrote.
-        kind: None: `exact` up to EXACT_ROWS rows, else `ivf`.
-        seed: of k-means.
-
-    Raises:
-        RetrievalError: when the embeddings are not whole.
+    kind: None is `exact` up to EXACT_ROWS rows, else `ivf`. Raises RetrievalError when the embeddings are not whole.
     """
     embeddings = EmbeddingFolder(folder)
     kind = kind or ("exact" if len(embeddings) <= EXACT_ROWS else "ivf")
@@ -61,7 +55,7 @@ def build_index(folder: Path, kind: Kind | None = None, *, seed: int = 0) -> Kin
     (folder / INDEX).unlink(missing_ok=True)
     for modality in MODALITIES:
         logger.info("indexing %d %s embeddings: %s", len(embeddings), modality, kind)
-        index = _make(embeddings, modality, clusters, seed)
+        index = _make(embeddings, modality, clusters)
         partial = folder / f".partial-{modality}.faiss"
         faiss.write_index(index, str(partial))
         partial.replace(folder / f"{modality}.faiss")
@@ -78,13 +72,13 @@ def clusters_for(rows: int) -> int:
     return max(1, min(1 << round(log2(1.4 * sqrt(max(rows, 1)))), rows // TRAINING_ROWS))
 
 
-def _make(embeddings: EmbeddingFolder, modality: str, clusters: int, seed: int) -> Any:
+def _make(embeddings: EmbeddingFolder, modality: str, clusters: int) -> Any:
     size = next(embeddings.blocks(modality)).shape[1]
     index: Any = faiss.index_factory(size, f"IVF{clusters},Flat" if clusters else "Flat", faiss.METRIC_INNER_PRODUCT)
     if clusters:
         share = min(1.0, clusters * TRAINING_ROWS / len(embeddings))
-        rng = np.random.default_rng(seed)
-        index.cp.seed = seed + 1
+        rng = np.random.default_rng(0)
+        index.cp.seed = 1
         index.train(np.concatenate([rows[rng.random(len(rows)) <= share] for rows in embeddings.blocks(modality)]))
     for rows in embeddings.blocks(modality):
         index.add(rows)
@@ -111,10 +105,7 @@ def _read(folder: Path) -> dict[str, Any] | None:
 
 
 class VectorIndex:
-    """The index of one folder, opened without reading it: the files are mapped into memory.
-
-    Args:
-        embeddings: whose index it is.
+    """The index of embeddings, opened without reading it: the files are mapped into memory.
 
     Attributes:
         kind: `exact` or `ivf`.
@@ -163,11 +154,7 @@ class VectorIndex:
     ) -> tuple[NDArray[np.int64], Floats]:
         """Return the rows nearest to a unit vector (D,), the nearest first, and their cosines; maybe fewer than count.
 
-        Args:
-            modality: `image` or `audio`: what is looked through.
-            vector: what it is compared with.
-            count: how many at most.
-            allowed: which rows may be found; None: all.
+        modality: `image` or `audio`: what is looked through. allowed: which rows may be found; None: all.
         """
         if allowed is not None and len(allowed) <= FEW_ROWS:
             query = vector.astype(np.float32)

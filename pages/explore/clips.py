@@ -1,7 +1,7 @@
 """Clips of embeddings, read from their shards: only the bytes that are asked for."""
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,11 @@ OPEN_SHARDS = 64
 """Shards whose tables are kept in memory."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Timeline:
-    """Times of a clip's frames, and the length of its sound."""
+class Timeline(NamedTuple):
+    """Times of a clip's frames (F,), seconds from its start; the sample rate of its sound, Hz, and its length."""
 
     times: NDArray[np.float64]
-    """(F,), seconds from the start of the clip."""
     rate: int
-    """Sample rate of the sound, Hz."""
     samples: int
 
     @property
@@ -41,13 +38,7 @@ class Timeline:
 class Clips:
     """The clips of embeddings, by their keys; threads may share it.
 
-    Args:
-        store: the dataset.
-        embeddings: of its clips.
-
-    Raises:
-        ExploreError: when the embeddings are of other shards.
-        ShardError: when the dataset cannot be read.
+    Raises ExploreError when the embeddings are of other shards than the store's, ShardError when it cannot be read.
     """
 
     def __init__(self, store: Store, embeddings: EmbeddingFolder) -> None:

@@ -34,9 +34,6 @@ class Explorer:
 
     Args:
         name: of the run, for people.
-        searcher: the embeddings and their index.
-        clips: the dataset.
-        embedder: the model.
         limit: bytes that an uploaded file may have.
     """
 
@@ -93,11 +90,9 @@ class Explorer:
         splits: Collection[str] = (),
         duplicates: bool = False,
     ) -> dict[str, Any]:
-        """Return the clips nearest to a clip, by its key, or to an uploaded file.
+        """Return the clips nearest to a clip, by its key, or to an uploaded file, as `retrieval.answer.ask` finds them.
 
-        Raises:
-            UnknownError: when there is neither.
-            RetrievalError: as retrieval.answer.ask raises it.
+        Raises UnknownError when there is neither, and what `ask` raises.
         """
         if asked.startswith(MARK):
             query = self.uploads.get(asked)
@@ -115,10 +110,7 @@ class Explorer:
     def pair(self, frame_of: str, frame: int, sound_of: str, start: float) -> dict[str, Any]:
         """Return the probability that a frame of one clip and the seconds of a clip from `start` on belong together.
 
-        Raises:
-            UnknownError: when there is no such clip or frame.
-            ExploreError: when the sound is too short for the model.
-            ShardError: when a shard is damaged.
+        Raises UnknownError for an unknown clip or frame, ExploreError where the sound is too short, ShardError.
         """
         jpeg, line = self.clips.frame(frame_of, frame), self.clips.timeline(sound_of)
         first = self.first_sample(line, start, sound_of)

@@ -17,11 +17,10 @@ THREADS = 16
 
 
 def serve(application: Any, host: str, port: int, limit: int, ready: Callable[[str], None]) -> None:
-    """Answer requests until Ctrl-C, which is raised again as KeyboardInterrupt.
+    """Answer requests to a WSGI application until Ctrl-C, which is raised again as KeyboardInterrupt.
 
     Args:
-        application: a WSGI application.
-        host: where to listen: an address or a name of this machine.
+        host: an address or a name of this machine.
         port: 0 takes any that is free.
         limit: bytes that a request may have; a larger one is refused before it is read.
         ready: called with the address once it is answered.

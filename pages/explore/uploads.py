@@ -31,11 +31,7 @@ class Uploads:
     """The files that were dropped; threads may share it.
 
     A file never gets a name on a disk: it lies in memory as long as it is decoded, in ffmpeg's own process with limits
-    on its memory and its time, and of it remain the vectors.
-
-    Args:
-        embedder: the model.
-        limit: bytes that a file may have.
+    on its memory and its time, and of it remain the vectors. limit: bytes that a file may have.
     """
 
     def __init__(self, embedder: Embedder, limit: int) -> None:
@@ -47,13 +43,7 @@ class Uploads:
     def add(self, body: BinaryIO, name: str) -> tuple[str, Query]:
         """Decode a file and return the id that it can be asked with, and the query.
 
-        Args:
-            body: the file.
-            name: what people call it.
-
-        Raises:
-            ExploreError: when it is empty, too large, or cannot be decoded.
-            BusyError: when too many others are being decoded.
+        Raises ExploreError when it is empty, too large, or cannot be decoded, BusyError when too many others are.
         """
         with self._turn():
             file, digest = self._receive(body)

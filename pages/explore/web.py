@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 from PIL import Image
 from werkzeug.exceptions import BadRequest, Forbidden, HTTPException, NotFound, UnsupportedMediaType
 from werkzeug.routing import Map, Rule
@@ -55,9 +56,7 @@ logger = logging.getLogger(__name__)
 class Application:
     """Answers requests; threads may share it.
 
-    Args:
-        explorer: what is asked.
-        hosts: names under which the server may be addressed, so that no other name can be pointed at it; empty: any.
+    hosts: names under which the server may be addressed, so that no other name can be pointed at it; empty: any.
     """
 
     def __init__(self, explorer: Explorer, hosts: Iterable[str] = LOCAL) -> None:
@@ -155,17 +154,19 @@ class Application:
         if "start" in request.args:
             wave, rate = self._explorer.window(key, _number(request, "start", least=-60))
         else:
-            line = self._explorer.clips.timeline(key)
-            wave, rate = self._explorer.clips.sound(key, 0, line.samples), line.rate
+            wave, rate = self._whole(key)
         data = io.BytesIO()
         soundfile.write(data, wave, rate, format="WAV", subtype="PCM_16")
         return _media(request, data.getvalue(), "audio/wav")
 
-    def _spectrum(self, request: Request, key: str) -> Response:
+    def _whole(self, key: str) -> tuple[NDArray[np.int16], int]:
         line = self._explorer.clips.timeline(key)
-        wave = self._explorer.clips.sound(key, 0, line.samples).astype(np.float32) / np.float32(32768)
+        return self._explorer.clips.sound(key, 0, line.samples), line.rate
+
+    def _spectrum(self, request: Request, key: str) -> Response:
+        wave, rate = self._whole(key)
         data = io.BytesIO()
-        Image.fromarray(spectrogram(wave, line.rate, *SPECTRUM)).save(data, "PNG")
+        Image.fromarray(spectrogram(wave.astype(np.float32) / np.float32(32768), rate, *SPECTRUM)).save(data, "PNG")
         return _media(request, data.getvalue(), "image/png")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from avcorr.model.evaluation.retrieval import RANKS
-from avcorr.model.evaluation.table import NAMES, share
+from avcorr.model.evaluation.table import NAMES, share, versions
 
 TITLES = {"mrr": "MRR", "map": "mAP", "first_rank": "Median rank of the first"}
 CLASSES_SHOWN = 12  # the worst and the best; of more classes the others are behind a click
@@ -29,9 +29,9 @@ class Headline(NamedTuple):
     of: str
 
 
-def percent(value: float, digits: int = 1) -> str:
-    """Write a share in per cent; small ones, such as chance in a large gallery, keep two digits."""
-    return f"{100 * value:.2g} %" if 0 < value < 0.001 else f"{100 * value:.{digits}f} %"
+def percent(value: float) -> str:
+    """Write a share in per cent, with the sign."""
+    return f"{share(value)} %"
 
 
 def headlines(metrics: Metrics) -> list[Headline]:
@@ -53,12 +53,11 @@ def headlines(metrics: Metrics) -> list[Headline]:
 
 def provenance(metrics: Metrics) -> list[tuple[str, str]]:
     """Name what every figure of the page depends on: protocol, gallery, seeds, decoders."""
-    decoders = (metrics.get("run") or {}).get("decoders") or {}
     return [
         ("Protocol", metrics["protocol"]["name"]),
         ("Gallery", metrics["gallery_sha256"][:12]),
         ("Seeds", ", ".join(map(str, metrics["seeds"]))),
-        ("Decoded by", ", ".join(f"{name} {version}" for name, version in decoders.items()) or "not recorded"),
+        ("Decoded by", versions((metrics.get("run") or {}).get("decoders"))),
     ]
 
 
@@ -142,14 +141,13 @@ def facts(history: Sequence[Mapping[str, Any]], metrics: Metrics | None) -> list
         found.append(("Last training step", history[-1]["step"]))
     if metrics is not None:
         run = dict(metrics.get("run") or {})
-        versions = run.pop("versions", None) or {}
-        decoders = run.pop("decoders", None) or {}
+        packages, decoders = (run.pop(name, None) or {} for name in ("versions", "decoders"))
         found += [("Evaluated step", metrics["step"]), ("Protocol", metrics["protocol"]["name"])]
         found.append(("Evaluation seeds", ", ".join(map(str, metrics["seeds"]))))
         found.append(("Gallery (SHA-256 of its keys)", metrics["gallery_sha256"]))
         found += [(key.replace("_", " ").capitalize(), value) for key, value in run.items() if key != "step"]
         found += [(f"Decoded by {name}", version) for name, version in decoders.items()]
-        found += [(f"Version of {name}", version) for name, version in versions.items()]
+        found += [(f"Version of {name}", version) for name, version in packages.items()]
     return [
         (term, f"{value:,}" if isinstance(value, int) else str(value)) for term, value in found if value is not None
     ]

@@ -82,15 +82,11 @@ def histogram(edges: Sequence[float], counts: dict[str, Sequence[int]], rule: tu
     place_x = _scale(edges[0], edges[-1], LEFT, WIDTH - RIGHT)
     place_y = _scale(0.0, max(y_ticks[-1], highest), HEIGHT - BOTTOM, TOP)
     x = np.repeat(place_x(np.asarray(edges)), 2)
-    paths = {
-        name: _path(x, place_y(np.concatenate([[0], np.repeat(np.asarray(row), 2), [0]])))
-        for name, row in counts.items()
-    }
     inside = edges[0] <= rule[0] <= edges[-1]
     return Chart(
         x_ticks=[Tick(place_x(tick), compact(tick)) for tick in ticks(edges[0], edges[-1], 5)],
         y_ticks=[Tick(place_y(tick), compact(tick)) for tick in y_ticks],
-        paths=paths,
+        paths={name: _path(x, place_y(np.array([0, *np.repeat(row, 2), 0]))) for name, row in counts.items()},
         rules=[Tick(place_x(rule[0]), rule[1])] if inside else [],
     )
 
@@ -106,7 +102,7 @@ def scatter(points: Sequence[Sequence[float]], labels: Sequence[int], classes: i
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Give about `most` round numbers (1, 2 or 5 times a power of ten) that cover [low, high]."""
+    """Return about `most` round numbers (1, 2 or 5 times a power of ten) that cover [low, high]."""
     span = high - low
     if span <= 0:
         span = abs(high) or 1.0
@@ -134,11 +130,8 @@ def compact(value: float) -> str:
 
 def _moving_average(values: np.ndarray, reach: int) -> np.ndarray:
     """Average over a centred window of 2 reach + 1 values, cut off at the ends."""
-    total = np.concatenate([[0.0], np.cumsum(values)])
-    places = np.arange(len(values))
-    start, stop = np.maximum(places - reach, 0), np.minimum(places + reach + 1, len(values))
-    average: np.ndarray = (total[stop] - total[start]) / (stop - start)
-    return average
+    window = np.ones(2 * reach + 1)
+    return np.convolve(values, window, "same") / np.convolve(np.ones_like(values), window, "same")
 
 
 def _scale(low: float, high: float, start: float, stop: float) -> Callable[[Any], Any]:

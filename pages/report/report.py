@@ -137,7 +137,7 @@ def _read_json(path: Path) -> Any:
 
 
 def _config(path: Path) -> str | None:
-    """Give the run's resolved configuration as YAML text, checked to be plain data."""
+    """Return the run's resolved configuration as YAML text, checked to be plain data."""
     if not path.exists():
         return None
     text = path.read_text(encoding="utf-8")

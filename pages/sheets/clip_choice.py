@@ -6,15 +6,10 @@ from avcorr.shards.errors import DatasetMismatchError
 
 
 def choose_clips(labels: Sequence[str], count: int, only: Collection[str] = ()) -> list[int]:
-    """Return the numbers of clips that show as many classes as can be, each class spread over the dataset.
+    """Return the numbers of `count` clips that show as many classes as can be, each class spread over the dataset.
 
-    Args:
-        labels: of all clips.
-        count: how many at most.
-        only: only clips with one of these labels; empty: all.
-
-    Raises:
-        DatasetMismatchError: where no clip has one of the labels.
+    labels: of all clips. only: only clips with one of these labels; empty: all.
+    Raises DatasetMismatchError where no clip has one of the labels.
     """
     by_label: dict[str, list[int]] = {}
     for number, label in enumerate(labels):

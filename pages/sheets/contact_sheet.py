@@ -16,7 +16,7 @@ from .strip import Style, draw_strip, font
 
 MARGIN, GAP, HEAD = 20, 14, 58
 CLIP = Style()
-ROW = Style(width=1200, cells=8, wave=36, spectrum=44)
+ROW = Style(width=1200, columns=8, wave=36, spectrum=44)
 NAMES = 250
 LONGEST_LINES = 12
 """Lines of a clip at most; frames that do not fit are left out evenly."""
@@ -30,30 +30,30 @@ class Line(NamedTuple):
     seconds: float
 
 
-def clip_lines(clip: Clip, style: Style = CLIP, mark: float | None = None) -> list[Line]:
+def clip_lines(clip: Clip, mark: float | None = None) -> list[Line]:
     """Draw all frames of a clip, ten in a line over their own seconds; of very many, evenly chosen ones."""
     times, count = clip.metadata.frame_times, clip.metadata.frame_count
-    kept = np.unique(np.linspace(0, count - 1, min(count, LONGEST_LINES * style.cells)).astype(int)).tolist()
-    groups = [kept[first : first + style.cells] for first in range(0, len(kept), style.cells)]
+    kept = np.unique(np.linspace(0, count - 1, min(count, LONGEST_LINES * CLIP.columns)).astype(int)).tolist()
+    groups = [kept[first : first + CLIP.columns] for first in range(0, len(kept), CLIP.columns)]
     starts = [0.0, *(times[group[0]] for group in groups[1:])]
     ends = [*starts[1:], max(clip.metadata.duration, times[-1])]
     # All lines have one scale, that of the longest; a last line that is not full is shorter on paper, too.
-    whole = ends[:-1] if len(groups) > 1 and len(groups[-1]) < style.cells else ends
+    whole = ends[:-1] if len(groups) > 1 and len(groups[-1]) < CLIP.columns else ends
     seconds = max(end - start for start, end in zip(starts, whole, strict=False))
     seconds = max(seconds, ends[-1] - starts[-1], 1e-3)
     return [
-        Line(draw_strip(clip, group, start, seconds, style, _inside(mark, start, end)), start, seconds)
+        Line(
+            draw_strip(clip, group, start, seconds, CLIP, mark if start <= (mark or 0.0) < end else None),
+            start,
+            seconds,
+        )
         for group, start, end in zip(groups, starts, ends, strict=True)
     ]
 
 
-def _inside(mark: float | None, start: float, end: float) -> float | None:
-    return mark if mark is not None and start <= mark < end else None
-
-
 def clip_sheet(clip: Clip, mark: float | None = None) -> Image.Image:
     """Draw one clip: what it is, and all its frames over their sound."""
-    lines = clip_lines(clip, mark=mark)
+    lines = clip_lines(clip, mark)
     height = HEAD + sum(line.picture.height + GAP for line in lines) + MARGIN
     sheet = Image.new("RGB", (CLIP.width + 2 * MARGIN, height), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -70,7 +70,7 @@ def clip_sheet(clip: Clip, mark: float | None = None) -> Image.Image:
 def clip_row(clip: Clip, mark: float | None = None) -> Line:
     """Draw a clip in one strip: eight frames, evenly chosen, over the whole of its sound."""
     count, end = clip.metadata.frame_count, max(clip.metadata.duration, clip.metadata.frame_times[-1])
-    wanted = np.arange(ROW.cells) * end / ROW.cells  # the frame that is seen at the beginning of each cell
+    wanted = np.arange(ROW.columns) * end / ROW.columns  # the frame that is seen at the beginning of each column
     numbers = np.unique(np.searchsorted(clip.metadata.frame_times, wanted, side="left").clip(0, count - 1)).tolist()
     return Line(draw_strip(clip, numbers, 0.0, end, ROW, mark), 0.0, end)
 
@@ -78,14 +78,7 @@ def clip_row(clip: Clip, mark: float | None = None) -> Line:
 def rows_sheet(
     clips: Sequence[Clip], title: str, marks: Sequence[float | None] = (), notes: Sequence[str] = ()
 ) -> Image.Image:
-    """Draw many clips, one in a row.
-
-    Args:
-        clips: in their order.
-        title: stands above.
-        marks: a moment of each to be marked.
-        notes: a line about each.
-    """
+    """Draw many clips, one in a row; marks: a moment of each to be marked, seconds; notes: a line about each."""
     strips = [clip_row(clip, marks[place] if marks else None).picture for place, clip in enumerate(clips)]
     height = 48 + sum(strip.height + GAP for strip in strips) + MARGIN
     sheet = Image.new("RGB", (NAMES + ROW.width + 2 * MARGIN, height), PAPER)

@@ -23,18 +23,13 @@ def write_page(
 ) -> None:
     """Write a page of clips, whole or not at all: one clip with all of its frames, several with a strip each.
 
-    Args:
-        clips: in their order.
-        path: of the page.
-        title: stands above, unless there is one clip alone.
-        marks: a moment of each to be marked, seconds.
-        notes: a line about each.
+    title: stands above, unless there is one clip alone. marks, notes: as of `contact_sheet.rows_sheet`.
     """
     one = len(clips) == 1
     rows = []
     for place, clip in enumerate(clips):
         mark = marks[place] if marks else None
-        lines = clip_lines(clip, mark=mark) if one else [clip_row(clip, mark)]
+        lines = clip_lines(clip, mark) if one else [clip_row(clip, mark)]
         heading, facts = describe(clip)
         rows.append({
             "title": heading, "facts": facts, "note": notes[place] if notes else "", "key": clip.key,

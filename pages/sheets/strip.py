@@ -1,6 +1,6 @@
 """A strip: frames with their times over the waveform and the spectrogram of the same seconds.
 
-+------+------+------+------+   cells of one width, in the order of their times
++------+------+------+------+   columns of one width, in the order of their times
 | 0.00 | 0.25 | 0.50 | 0.75 |
 +------+------+------+------+
 |      |       \\     |          a line from each frame to its moment
@@ -38,12 +38,10 @@ class Style:
     """Sizes in pixels."""
 
     width: int = 1600
-    cells: int = 10
+    columns: int = 10
     """Frames side by side."""
     wave: int = 64
     spectrum: int = 120
-    times: bool = True
-    """Draw its time on each frame."""
 
 
 @cache
@@ -57,28 +55,20 @@ def wave_of(clip: Clip) -> NDArray[np.float32]:
     return np.frombuffer(clip.wav, "<i2", offset=WAV_HEADER_BYTES).astype(np.float32) / np.float32(32768)
 
 
-def _loudest(wave: NDArray[np.float32]) -> float:
-    """Return the amplitude that is drawn as high as the strip; almost silent sounds stay flat."""
-    return max(float(np.abs(wave).max(initial=0.0)), 0.01)
-
-
 def draw_strip(
     clip: Clip, frames: Sequence[int], start: float, seconds: float, style: Style, mark: float | None = None
 ) -> Image.Image:
     """Draw frames over the seconds [start, start + seconds) of the sound; what lies behind its end is left blank.
 
     Args:
-        clip: what is drawn.
-        frames: numbers of its frames, at most `style.cells`, ascending.
-        start, seconds: which part of the sound.
-        style: sizes.
+        frames: numbers of frames of the clip, at most `style.columns`, ascending.
         mark: a moment to mark across the sound, seconds.
 
     Raises:
         SheetError: when a frame is no JPEG.
     """
-    metadata, cell = clip.metadata, style.width / style.cells
-    tall = max(1, round(cell * metadata.height / metadata.width))
+    metadata, column = clip.metadata, style.width / style.columns
+    tall = max(1, round(column * metadata.height / metadata.width))
     sheet = Image.new("RGB", (style.width, tall + CONNECT + style.wave + style.spectrum + RULER), PAPER)
     draw = ImageDraw.Draw(sheet)
     sound_top, bottom = tall + CONNECT, tall + CONNECT + style.wave + style.spectrum
@@ -90,19 +80,18 @@ def draw_strip(
     rate = metadata.sample_rate
     whole = wave_of(clip)
     wave = whole[round(start * rate) : round(min(start + seconds, metadata.duration) * rate)]
-    sheet.paste(Image.fromarray(waveform(wave / _loudest(whole), covered, style.wave)), (0, sound_top))
+    loudest = max(float(np.abs(whole).max(initial=0.0)), 0.01)  # as high as the strip; near-silence stays flat
+    sheet.paste(Image.fromarray(waveform(wave / loudest, covered, style.wave)), (0, sound_top))
     sheet.paste(Image.fromarray(spectrogram(wave, rate, covered, style.spectrum)), (0, sound_top + style.wave))
     for place, number in enumerate(frames):
-        left, time = round(place * cell), metadata.frame_times[number]
-        width = round((place + 1) * cell) - left - 2
+        left, time = round(place * column), metadata.frame_times[number]
+        width = round((place + 1) * column) - left - 2
         picture = _frame(clip, number).resize((width, tall - 2), Image.Resampling.LANCZOS)
         sheet.paste(picture, (left, 0))
         moment = min(max(across(time), 0), style.width - 1)
-        draw.line(
-            [(left, tall - 2), (left, tall), (moment, sound_top - 2), (moment, sound_top + 5)], fill=MARK, width=2
-        )
-        if style.times:
-            _caption(draw, (left + 3, tall - 20), f"{time:.2f}")
+        line = [(left, tall - 2), (left, tall), (moment, sound_top - 2), (moment, sound_top + 5)]
+        draw.line(line, fill=MARK, width=2)
+        _caption(draw, (left + 3, tall - 20), f"{time:.2f}")
     if mark is not None:
         draw.line([(across(mark), sound_top), (across(mark), bottom)], fill=MARK, width=2)
     _ruler(draw, start, seconds, style.width, bottom)

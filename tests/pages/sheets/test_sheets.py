@@ -93,7 +93,7 @@ def test_every_frame_is_drawn_over_its_moment(clips: list[Clip]) -> None:
     assert [line.start for line in lines] == [0.0, clip.metadata.frame_times[10]]
     assert len({line.seconds for line in lines}) == 1
     sheet = np.asarray(clip_sheet(clip))
-    cell, tall = CLIP.width // CLIP.cells, round(CLIP.width / CLIP.cells * 48 / 64)
+    cell, tall = CLIP.width // CLIP.columns, round(CLIP.width / CLIP.columns * 48 / 64)
     for place in range(10):
         frame = Image.open(io.BytesIO(clip.frame(place))).convert("RGB")
         left = MARGIN + place * cell
