@@ -104,8 +104,7 @@ class TrainSettings(Settings):
     warmup_steps: int = Field(0, ge=0, description="first steps, over which the rate rises linearly from 0")
     weight_decay: float = Field(0.0, ge=0, description="decay of convolution and linear weights, of nothing else")
     decay: Literal["decoupled", "l2"] = Field(
-        "decoupled",
-        description="decoupled: beside Adam's scaling, times the rate (AdamW); l2: added to the gradient",
+        "decoupled", description="decoupled: beside Adam's scaling, times the rate (AdamW); l2: added to the gradient"
     )
     gradient_clip: float = Field(0.0, ge=0, description="largest norm of the gradient; 0 is off")
     batch_norm: Literal["per_device", "synchronised"] = Field(

@@ -18,9 +18,7 @@ from ..embedding.embed import Embeddings
 from ..errors import EvaluationError
 from ..settings import EvalSettings
 from .avc import PairScorer, correspondence, score_pairs
-from .examples import examples
-from .heat import Locator, heat_maps
-from .mistakes import mistakes
+from .examples import Locator, examples, heat_maps, mistakes
 from .pairing import APART_SECONDS, Derange
 from .projection import project
 from .relevance import Ontology, Relevance, SameLabel
@@ -188,10 +186,7 @@ def pool(embeddings: Embeddings, pooled: np.ndarray) -> Embeddings:
 
 
 def write_evaluation(
-    evaluation: Evaluation,
-    run: Path,
-    media: Mapping[View, tuple[bytes, bytes]],
-    crops: Mapping[View, bytes],
+    evaluation: Evaluation, run: Path, media: Mapping[View, tuple[bytes, bytes]], crops: Mapping[View, bytes]
 ) -> Path:
     """Write RUN/eval and return its metrics.json, which is written last: its presence means complete.
 

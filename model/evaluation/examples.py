@@ -1,16 +1,21 @@
-"""Choose what the report shows: queries drawn at random, and the nearest clips to each, as in Figure 2 of the paper."""
+"""Choose what the report shows beside figures: retrieved clips, the surest mistakes, maps of where the sound is."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from ..embedding.embed import Embeddings
+from .avc import PairScorer, ScoredPairs
+from .pairing import Pairs
 from .retrieval import DIRECTIONS, modalities, nearest
 from .shown import ClipRecord, Shown
 
 EXAMPLE_QUERIES = 4
 EXAMPLE_RESULTS = 5
+MISTAKES = 6
+"""Of each kind that are shown."""
+HEAT_MAPS = 8
 
 
 def examples(
@@ -51,3 +56,85 @@ def _relation(query: ClipRecord, result: ClipRecord) -> dict[str, bool | None]:
     """Compare two clips; same_label is None where a label is unknown."""
     known = bool(query.label and result.label)
     return {"same_label": query.label == result.label if known else None, "same_clip": query.key == result.key}
+
+
+def mistakes(
+    scored: ScoredPairs, embeddings: Embeddings, clips: Sequence[ClipRecord], scorer: PairScorer, shown: Shown
+) -> dict[str, Any]:
+    """Choose the surest mistakes among pairs, and return what goes into mistakes.json.
+
+    A false alarm is a negative pair that the model calls a match, a miss a positive pair that it does not. As two
+    videos of a label may well sound alike, false alarms of two labels are listed once more. A source video's frame is
+    shown once in each list.
+
+    Returns:
+        {"false_alarms": {"count", "pairs", "rows": [{"frame", "sound", "probability", "same_label"}, ...]},
+        "of_two_labels": the same, "misses": the same}.
+    """
+    pairs = scored.pairs
+    labels = np.array([clip.label for clip in clips])[embeddings.clips]
+    one, other = labels[pairs.frames], labels[pairs.sounds]
+    apart = (one != "") & (other != "") & (one != other)
+    found: dict[str, Any] = {}
+    for name, logits, sounds, counted in (
+        ("false_alarms", scorer.bias - scorer.slope * scored.negative, pairs.sounds, np.ones(len(apart), bool)),
+        ("of_two_labels", scorer.bias - scorer.slope * scored.negative, pairs.sounds, apart),
+        ("misses", scorer.bias - scorer.slope * scored.positive, pairs.frames, np.ones(len(apart), bool)),
+    ):
+        wrong = np.flatnonzero(counted & ((logits > 0) != (name == "misses")))
+        order = wrong[np.argsort(-np.abs(logits[wrong]), kind="stable")]
+        rows, seen = list[dict[str, Any]](), set[str]()
+        for pair in order.tolist():
+            frame, sound = int(pairs.frames[pair]), int(sounds[pair])
+            video = clips[embeddings.clips[frame]].video
+            if video in seen:
+                continue
+            if len(rows) == MISTAKES:
+                break
+            seen.add(video)
+            rows.append(
+                {
+                    "frame": shown.item(embeddings, frame),
+                    "sound": shown.item(embeddings, sound),
+                    "probability": round(float(np.exp(-np.logaddexp(0.0, -logits[pair]))), 6),
+                    "same_label": bool(labels[frame] == labels[sound]) if labels[frame] and labels[sound] else None,
+                }
+            )
+        found[name] = {"count": len(wrong), "pairs": int(counted.sum()), "rows": rows}
+    return found
+
+
+@runtime_checkable
+class Locator(Protocol):
+    """A scorer that says where the sound is."""
+
+    def heat_maps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Return the probability (M, H', W') that sound i comes from each place of frame i: features of M each."""
+
+
+def heat_maps(
+    embeddings: Embeddings, negatives: Pairs, scorer: Locator, seed: int, shown: Shown
+) -> list[dict[str, Any]]:
+    """Draw negatives of another video, and say where in the frame its own and the other sound are.
+
+    Returns:
+        What goes into heat_maps.json: [{"frame", "own", "other": {"sound", "places", "probability"}}, ...], where
+        "own" has no sound, as it is the frame's; places: H' rows of W' probabilities from the top left of the centre
+        crop; probability: the largest of them, by which the model decides.
+    """
+    rows = np.random.default_rng([seed, 5]).permutation(len(negatives.frames))[:HEAT_MAPS]
+    image, audio = embeddings.head_inputs
+    frames, sounds = negatives.frames[rows], negatives.sounds[rows]
+    own, other = scorer.heat_maps(image[frames], audio[frames]), scorer.heat_maps(image[frames], audio[sounds])
+
+    def described(places: np.ndarray) -> dict[str, Any]:
+        return {"places": places.round(3).tolist(), "probability": round(float(places.max()), 4)}
+
+    return [
+        {
+            "frame": shown.item(embeddings, frame),
+            "own": described(own[row]),
+            "other": {"sound": shown.item(embeddings, sound), **described(other[row])},
+        }
+        for row, (frame, sound) in enumerate(zip(frames.tolist(), sounds.tolist(), strict=True))
+    ]

@@ -26,10 +26,7 @@ def show_pairs(writer: SummaryWriter, samples: Samples, step: int, sample_rate: 
 
 
 def map_embeddings(folder: Path, samples: Samples, step: int) -> None:
-    """Write the images' and the sounds' vectors into a folder that TensorBoard's projector reads, over the last ones.
-
-    Both sides stand in one map. Each vector is named by its side, its pair and its video.
-    """
+    """Write the vectors of images and sounds, as one map, into a folder for TensorBoard's projector."""
     shutil.rmtree(folder, ignore_errors=True)
     rows = [[side, pair, video] for side in ("image", "sound") for pair, video in enumerate(samples.videos.tolist())]
     vectors = cat([samples.images, samples.audio])

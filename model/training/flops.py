@@ -34,7 +34,7 @@ class Cost(NamedTuple):
 
     @property
     def training(self) -> float:
-        """Operations of a training step for each pair."""
+        """What a pair costs in a training step."""
         return self.forward * (1 + BACKWARD_TO_FORWARD)
 
     def utilisation(self, pairs_per_second: float) -> dict[str, float]:
@@ -50,26 +50,25 @@ def pair_cost(
 
 
 def forward_flops(model: CorrespondenceModel, frame_size: int, samples: int) -> int:
-    """Return the floating-point operations of judging one pair; a multiply-add counts as two.
+    """Return the floating-point operations of deciding one pair; a multiply-add counts as two.
 
     Counts convolutions and matrix products of both towers and the head, which is nearly all: a second's spectrogram
-    takes a few million more. Nothing is computed. frame_size in pixels, samples of sound.
+    takes a few million more. Nothing is computed.
     """
     settings = model.settings.spectrogram
     windows = 1 + (samples - settings.window) // settings.hop
-    shadow = copy.deepcopy(model).to("meta").eval()
+    copied = copy.deepcopy(model).to("meta").eval()
     frames = torch.zeros(1, frame_size, frame_size, 3, device="meta")
     spectrogram = torch.zeros(1, 1, settings.bins, windows, device="meta")
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        shadow.logits(shadow.image_features(frames), shadow.spectrogram_features(spectrogram))
+        copied.logits(copied.image_features(frames), copied.spectrogram_features(spectrogram))
     return int(counter.get_total_flops())
 
 
 def peak_flops(device: torch.device, precision: torch.dtype) -> float | None:
     """Return the device's operations a second in this format, or None where it is not known."""
-    if device.type != "cuda" or precision != torch.bfloat16:
-        return None
-    return peak_by_name(torch.cuda.get_device_name(device))
+    known = device.type == "cuda" and precision == torch.bfloat16
+    return peak_by_name(torch.cuda.get_device_name(device)) if known else None
 
 
 def peak_by_name(name: str) -> float | None:

@@ -115,10 +115,7 @@ def _handlers() -> dict[int, Handler]:
 
 @contextmanager
 def deferred_signals() -> Iterator[DeferredSignals]:
-    """Let the block end before a signal takes effect, so that no state is left half changed and no lock taken.
-
-    Yields the deferred signals, for a block that can end earlier when one has come.
-    """
+    """Let the block end before a signal takes effect, so that no state is left half changed and no lock taken."""
     deferred = DeferredSignals()
     try:
         yield deferred

@@ -23,6 +23,7 @@ from .tracking import Tracking
 
 METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
+FAULTS = {"read_retries": "retries", "decode_errors": "decode errors", "bad_shards": "bad shards"}
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +33,10 @@ class Reporter(Protocol):
     """What a stream of batches may have, to tell how they come about."""
 
     def report(self) -> Mapping[str, float]:
-        """Return figures of the time since the last call, by names that begin with `data_`.
+        """Return figures of the time since the last call for the line of metrics, by names that begin with `data_`.
 
-        All of them go into the line of metrics. The progress bar shows those named `data_queue` (batches that were
-        ready, on average), `data_read_retries`, `data_decode_errors` and `data_bad_shards`.
+        The progress bar shows `data_queue` (batches that were ready, on average), `data_read_retries`,
+        `data_decode_errors` and `data_bad_shards`.
         """
 
 
@@ -44,10 +45,8 @@ class Interval:
 
     def __init__(self, processes: Processes = ALONE) -> None:
         self._processes = processes
-        self._began = time.perf_counter()
-        self._waited = 0.0
-        self._pairs = 0
-        self._steps = 0
+        self._began, self._waited = time.perf_counter(), 0.0
+        self._pairs = self._steps = 0
         self._last: Losses | None = None
         self._sums: Tensor | None = None
 
@@ -134,7 +133,10 @@ class Progress:
             f"loss {metrics['loss_mean']:.4f}, accuracy {metrics['accuracy']:.3f}, "
             f"{metrics['pairs_per_second']:.0f} pairs/s, {metrics['data_wait']:.0%} waiting for data"
         )
-        text += _data_text(metrics)
+        text += f" ({metrics['data_queue']:.1f} batches ready)" if "data_queue" in metrics else ""
+        for name, what in FAULTS.items():
+            if count := metrics.get(f"data_{name}"):
+                text += f", {count:.0f} {what}"
         if "flop_utilisation" in metrics:
             text += f", {metrics['flop_utilisation']:.0%} of the device's peak"
         if self._bar.disable:
@@ -147,15 +149,6 @@ class Progress:
         map_embeddings(self._run / TENSORBOARD / MAP, samples, step)
         if self._tracking:
             self._tracking.show(samples, step)
-
-
-def _data_text(metrics: Mapping[str, Any]) -> str:
-    """Return what a Reporter tells of how full the queue is and of what went wrong."""
-    text = f" ({metrics['data_queue']:.1f} batches ready)" if "data_queue" in metrics else ""
-    for name, what in (("read_retries", "retries"), ("decode_errors", "decode errors"), ("bad_shards", "bad shards")):
-        if count := metrics.get(f"data_{name}"):
-            text += f", {count:.0f} {what}"
-    return text
 
 
 def truncate_metrics(path: Path, step: int) -> None:

@@ -30,9 +30,8 @@ class Samples(NamedTuple):
     probabilities: Tensor
     """float32 (P,): the model's, that they correspond."""
     images: Tensor
-    """float32 (N, D), length 1."""
     audio: Tensor
-    """float32 (N, D), length 1."""
+    """float32 (N, D) both, length 1."""
     thumbnails: Tensor
     """float32 (2 N, 3, T, T) in [0, 1]: the frames, then the spectrograms."""
     videos: Tensor

@@ -42,12 +42,9 @@ class TrainingLoss(nn.Module):
         derange: Derange,
     ) -> None:
         super().__init__()
-        self.model = model
-        self.settings = settings
-        self.device = device
+        self.model, self.settings, self.derange = model, settings, derange
+        self.device, self.processes = device, processes
         self.precision = resolve_precision(settings.precision, device)
-        self.processes = processes
-        self.derange = derange
         self.transfer = Transfer(device)
         self.objective = settings.chosen_objective
         self.compute = self.objective.load()
@@ -86,9 +83,7 @@ class Stepper:
         derange: Derange,
     ) -> None:
         self.model = model.to(device).to(memory_format=torch.channels_last).train()
-        self.settings = settings
-        self.device = device
-        self.processes = processes
+        self.settings, self.device, self.processes = settings, device, processes
         self.done = 0
         if processes.ranks > 1 and settings.batch_norm == "synchronised":
             synchronise(self.model, device)

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,13 +61,11 @@ def fit(
         model: trained in place, moved to the device.
         batches: this process's part of each batch, from step `start.step` on (0 without start). Where they are a
             Reporter, each line of metrics has its figures, too.
-        settings: of the training.
         run: folder of the run.
         config: stored in each checkpoint, JSON-able.
         start: the checkpoint to go on from.
-        device: where to compute.
         processes: those that train together.
-        derange: chooses the mismatching sounds inside a batch, from video ids and a generator.
+        derange: chooses the mismatching sounds inside a batch.
 
     Raises:
         TrainingDiverged: if the loss is not finite.
@@ -81,7 +80,8 @@ def fit(
         compile_towers(stepper.model, device)
     with terminable(), deferred_signals() as deferred, tuned_convolutions(device), ExitStack() as stack:
         progress = stack.enter_context(closing(_progress(stepper, run, config))) if processes.is_first else None
-        loop = _Loop(stepper, progress, run, config, deferred, batches if isinstance(batches, Reporter) else None)
+        reporter = batches if isinstance(batches, Reporter) else None
+        loop = _Loop(stepper, progress, run, config, deferred, reporter, Watch(settings, stepper.done))
         try:
             metrics = loop.run(iter(batches))
         except KeyboardInterrupt:
@@ -97,21 +97,18 @@ def fit(
     return Summary(stepper.done, metrics.get("loss"), metrics.get("accuracy"), time.perf_counter() - began, path)
 
 
+@dataclass
 class _Loop:
     """The steps of one call of `fit`."""
 
-    def __init__(
-        self, stepper: Stepper, progress: Progress | None, run: Path, config: dict[str, Any], deferred: DeferredSignals,
-        reporter: Reporter | None,
-    ) -> None:  # fmt: skip
-        self.stepper = stepper
-        self.deferred = deferred
-        self.progress = progress
-        self.folder = run
-        self.config = config
-        self.reporter = reporter
-        self.watch = Watch(stepper.settings, stepper.done)
-        self.cost: Cost | None = None
+    stepper: Stepper
+    progress: Progress | None
+    folder: Path
+    config: dict[str, Any]
+    deferred: DeferredSignals
+    reporter: Reporter | None
+    watch: Watch
+    cost: Cost | None = None
 
     def run(self, batches: Iterator[Batch]) -> dict[str, Any]:
         """Do the steps that are left and return the last line of metrics; raise KeyboardInterrupt after a signal."""
@@ -127,11 +124,9 @@ class _Loop:
             if error is not None:
                 raise error
             if batch is None:
-                raise ModelError(
-                    f"the batches ended after step {stepper.done} of {settings.steps}; give an endless stream"
-                )
-            if self.cost is None:
-                self.cost = _cost(stepper, batch)
+                done = f"{stepper.done} of {settings.steps}"
+                raise ModelError(f"the batches ended after step {done}; give an endless stream")
+            self.cost = self.cost or _cost(stepper, batch)
             if stepper.done == 0:
                 stepper.calibrate(batch)
             interval.add(stepper.step(batch), pairs=len(batch.frames))
@@ -190,16 +185,14 @@ def _progress(stepper: Stepper, run: Path, config: dict[str, Any]) -> Progress:
 
 
 def _cost(stepper: Stepper, batch: Batch) -> Cost:
-    """Return what a pair of this batch costs, and say it."""
+    """Return what a pair of this batch costs; the first process logs it."""
     cost = pair_cost(stepper.model, batch.frames.shape[1], batch.audio.shape[1], stepper.device, stepper.precision)
-    if not stepper.processes.is_first:
-        return cost
-    logger.info(
-        "%s, %s: a pair costs %.2f GFLOP forward, %.2f in training; share of the peak: %s",
-        stepper.device.type, "bfloat16" if stepper.precision == torch.bfloat16 else "float32",
-        cost.forward / 1e9, cost.training / 1e9,
-        f"of {cost.peak / 1e12:.0f} TFLOP/s" if cost.peak else "not known for this device",
-    )  # fmt: skip
+    if stepper.processes.is_first:
+        logger.info(
+            "%s, %s: a pair costs %.2f GFLOP forward, %.2f in training; share of the peak: %s",
+            stepper.device.type, str(stepper.precision).removeprefix("torch."), cost.forward / 1e9, cost.training / 1e9,
+            f"of {cost.peak / 1e12:.0f} TFLOP/s" if cost.peak else "not known for this device",
+        )  # fmt: skip
     return cost
 
 

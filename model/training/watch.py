@@ -17,11 +17,9 @@ class Watch:
     """Follows the lines of metrics of one call of `fit`, which after a resume begins anew."""
 
     def __init__(self, settings: TrainSettings, step: int) -> None:
-        self.settings = settings
-        self.objective = settings.chosen_objective
+        self.settings, self.objective = settings, settings.chosen_objective
         self.chance = self.objective.chance_loss(settings.batch_size)
-        self._begun = step
-        self._next_plateau = settings.plateau_steps
+        self._begun, self._next_plateau = step, settings.plateau_steps
         self._first: float | None = None
         self._best = math.inf  # mean of RECENT lines
         self._recent: deque[float] = deque(maxlen=RECENT)

@@ -14,8 +14,7 @@ from avcorr.model.errors import EvaluationError
 from avcorr.model.evaluation import projection
 from avcorr.model.evaluation.avc import DistanceScorer, ScoredPairs
 from avcorr.model.evaluation.evaluate import Plan, evaluate
-from avcorr.model.evaluation.heat import HEAT_MAPS
-from avcorr.model.evaluation.mistakes import MISTAKES, mistakes
+from avcorr.model.evaluation.examples import HEAT_MAPS, MISTAKES, mistakes
 from avcorr.model.evaluation.network_scorer import scorer_of
 from avcorr.model.evaluation.pairing import Pairs
 from avcorr.model.evaluation.shown import Shown

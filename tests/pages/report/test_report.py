@@ -7,7 +7,7 @@ import pytest
 
 from avcorr.model.errors import EvaluationError, ModelError
 from avcorr.model.evaluation.evaluate import write_evaluation
-from avcorr.model.evaluation.mistakes import MISTAKES
+from avcorr.model.evaluation.examples import MISTAKES
 from avcorr.model.evaluation.retrieval import RANKS
 from avcorr.model.evaluation.sanity import Check
 from avcorr.model.evaluation.table import share
