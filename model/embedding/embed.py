@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..device import tower_autocast
 from ..errors import EvaluationError
+from ..networks.network import CorrespondenceModel
 
 
 class Views(Protocol):
@@ -23,19 +24,7 @@ class Views(Protocol):
     def clips(self) -> Tensor: ...
     @property
     def times(self) -> Tensor: ...
-
-
-class Towers(Protocol):
-    """Part of a model that embeds: features for its head, and from them unit vectors (B, D)."""
-
-    training: bool
-
-    @property
-    def has_shared_space(self) -> bool: ...
-    def image_features(self, frames: Tensor) -> Tensor: ...
-    def audio_features(self, audio: Tensor) -> Tensor: ...
-    def to_embeddings(self, features: Tensor) -> Tensor: ...
-    def train(self, mode: bool = True) -> object: ...
+    def _replace(self, *, frames: Tensor, audio: Tensor) -> "Views": ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +61,7 @@ AT_ONCE = 32
 
 
 def embed(
-    model: Towers,
+    model: CorrespondenceModel,
     views: Iterable[Views],
     device: torch.device,
     precision: torch.dtype = torch.float32,
@@ -82,19 +71,12 @@ def embed(
     """Run both towers over every view, in evaluation mode and without gradients.
 
     The model keeps its mode and is expected on `device` already. Batch normalisation uses its running statistics, and
-    the towers always see `AT_ONCE` views, so the size of the batches does not change a digit.
+    the towers always see `AT_ONCE` views, so the size of the batches does not change a digit. head_inputs: whether to
+    keep what the head compares, where that is not the embeddings.
 
-    Args:
-        model: the towers.
-        views: batches of them.
-        device: where to compute.
-        precision: the towers' number format.
-        head_inputs: whether to keep what the head compares, where that is not the embeddings.
-
-    Raises:
-        EvaluationError: when there is no view, or when a tower returns NaN or infinity.
+    Raises EvaluationError when there is no view, or when a tower returns NaN or infinity.
     """
-    columns: list[tuple[np.ndarray, ...]] = []
+    columns: list[list[np.ndarray]] = []
     was_training = model.training
     model.train(False)
     try:
@@ -102,12 +84,11 @@ def embed(
             for frames, audio, clips, times in _regroup(views):
                 image = model.image_features(_filled(frames).to(device, non_blocking=True))[: len(clips)]
                 sound = model.audio_features(_filled(audio).to(device, non_blocking=True))[: len(clips)]
-                column: tuple[np.ndarray, ...] = (clips.cpu().numpy(), times.cpu().numpy())
-                column += (_array(model.to_embeddings(image)), _array(model.to_embeddings(sound)))
+                found = [clips, times, model.to_embeddings(image).float(), model.to_embeddings(sound).float()]
                 if head_inputs and not model.has_shared_space:
                     # A map of AVOL-Net has 25,088 numbers, so that half of the memory matters.
-                    column += (_array(image).astype(np.float16), _array(sound).astype(np.float16))
-                columns.append(column)
+                    found += [image.half(), sound.half()]
+                columns.append([column.cpu().numpy() for column in found])
     finally:
         model.train(was_training)
     if not columns:
@@ -140,7 +121,3 @@ def _regroup(views: Iterable[Views]) -> Iterator[list[Tensor]]:
 def _filled(column: Tensor) -> Tensor:
     """Repeat the last row until there are `AT_ONCE`."""
     return torch.cat([column, column[-1:].expand(AT_ONCE - len(column), *column.shape[1:])])
-
-
-def _array(vectors: Tensor) -> np.ndarray:
-    return vectors.float().cpu().numpy()

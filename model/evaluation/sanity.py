@@ -5,12 +5,12 @@ themselves. Each check fails where that has happened, and the table says so abov
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from ..embedding.embed import AT_ONCE, Embeddings, Towers, Views, embed
+from ..embedding.embed import AT_ONCE, Embeddings, Views, embed
+from ..networks.network import CorrespondenceModel
 from .avc import PairScorer
 from .pairing import Derange, Pairs
 from .retrieval import own_ranks
@@ -70,16 +70,7 @@ def shuffled_retrieval(image: np.ndarray, audio: np.ndarray, seed: int) -> Check
     return Check("shuffled retrieval", bool(abs(mean - expected) <= DEVIATIONS * error), detail)
 
 
-class _Altered(NamedTuple):
-    """A batch with other frames and sounds."""
-
-    frames: torch.Tensor
-    audio: torch.Tensor
-    clips: torch.Tensor
-    times: torch.Tensor
-
-
-def constant_inputs(model: Towers, batch: Views, scorer: PairScorer, device: torch.device) -> list[Check]:
+def constant_inputs(model: CorrespondenceModel, batch: Views, scorer: PairScorer, device: torch.device) -> list[Check]:
     """Check that silence always gives one embedding, and black frames too, whatever is beside them in the batch.
 
     Then no pair with them can tell a match from a mismatch. Says how many of them the model takes for a match.
@@ -87,7 +78,7 @@ def constant_inputs(model: Towers, batch: Views, scorer: PairScorer, device: tor
     half = max(1, len(batch.clips) // 2)
     frames, audio = batch.frames.clone(), batch.audio.clone()
     frames[:half], audio[-half:] = 0, 0
-    views = embed(model, [_Altered(frames, audio, batch.clips, batch.times)], device)
+    views = embed(model, [batch._replace(frames=frames, audio=audio)], device)
     called = scorer.bias - scorer.slope * scorer.gaps(*views.head_inputs) > 0
     checks = []
     for name, vectors, calls in (
@@ -101,7 +92,7 @@ def constant_inputs(model: Towers, batch: Views, scorer: PairScorer, device: tor
     return checks
 
 
-def batch_invariance(model: Towers, batch: Views, embeddings: Embeddings, device: torch.device) -> Check:
+def batch_invariance(model: CorrespondenceModel, batch: Views, embeddings: Embeddings, device: torch.device) -> Check:
     """Check that a view has the same embedding alone in a batch and among others; row i of both is the same view."""
     count, worst = min(VIEWS_ALONE, len(batch.clips)), 0.0
     was_training = model.training
@@ -120,7 +111,7 @@ def batch_invariance(model: Towers, batch: Views, embeddings: Embeddings, device
 
 
 def check_all(
-    model: Towers,
+    model: CorrespondenceModel,
     batch: Views,
     embeddings: Embeddings,
     negatives: Pairs,

@@ -5,7 +5,7 @@ such that the mean over the processes is the loss of one process with the whole 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,8 +47,5 @@ class Losses(NamedTuple):
     """Cross-entropy of those pairs, nats: ln 2 = 0.693 for a guess."""
 
 
-class LossFunction(Protocol):
-    """The function `losses` of an objective's file."""
-
-    def __call__(self, model: CorrespondenceModel, pairs: EncodedPairs, settings: TrainSettings) -> Losses:
-        """Return the objective's value on a batch."""
+LossFunction = Callable[[CorrespondenceModel, EncodedPairs, TrainSettings], Losses]
+"""The function `losses` of an objective's file: returns the objective's value on a batch."""

@@ -31,11 +31,11 @@ logger = logging.getLogger(__name__)
 
 
 class Checkpoint(NamedTuple):
-    """State of a training run after `step` optimiser steps."""
+    """State of a training run after `step` optimiser steps; state dicts of the model and the optimiser."""
 
     step: int
-    model: dict[str, Any]  # state dict
-    optimizer: dict[str, Any]  # state dict
+    model: dict[str, Any]
+    optimizer: dict[str, Any]
     config: dict[str, Any]  # the whole configuration of the run, JSON-able
     facts: dict[str, Any] = {}  # what the training was like, JSON-able; "pair_loss" decides which is the best
 
@@ -81,12 +81,11 @@ def best_checkpoint(run: Path) -> Checkpoint:
 def _read_best(run: Path) -> dict[str, Any] | None:
     """Return what best.json says, or None where it is missing, damaged, or names a checkpoint that has gone."""
     try:
-        best = json.loads((run / FOLDER / BEST).read_bytes())
-        if NAME.fullmatch(best["file"]) and isinstance(best["pair_loss"], float):
-            return best if (run / FOLDER / best["file"]).is_file() else None
+        best: dict[str, Any] = json.loads((run / FOLDER / BEST).read_bytes())
+        sound = NAME.fullmatch(best["file"]) and isinstance(best["pair_loss"], float)
     except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return None
+        return None
+    return best if sound and (run / FOLDER / best["file"]).is_file() else None
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -25,8 +25,8 @@ def write_weights(
 ) -> Path:
     """Write model.safetensors, config.json and README.md; return the folder.
 
-    config is the run's whole configuration. facts are what the card tells besides, JSON-able: step, dataset, and what
-    an evaluation found. The weights come last, so their presence means complete.
+    config is the run's whole configuration, facts are as of `model_card`. The weights come last, so their presence
+    means complete.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / WEIGHTS).unlink(missing_ok=True)
