@@ -1,18 +1,15 @@
 """Measure how fast pairs come from where a dataset lies, and say what is slow."""
 
-import argparse
 import json
 import sys
 from typing import Any
 
 import avcorr
 
-from .options import ROOT_HELP, add_cache, add_config, add_json, opened, positive
-
-EXAMPLE = "bench-data s3://bucket/vggsound --set pairs.workers=8"
+from .options import ROOT_HELP, Parser, add_cache, add_config, add_json, opened, positive
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("root", metavar="ROOT", help=ROOT_HELP)
     add_cache(added)
     amount = added.add_mutually_exclusive_group()

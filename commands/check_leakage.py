@@ -1,18 +1,15 @@
 """Try to tell matching pairs by the sound or the frame alone; exit with 1 if that works."""
 
-import argparse
 import json
 from dataclasses import asdict
 from typing import Any
 
 import avcorr
 
-from .options import ROOT_HELP, add_cache, add_config, add_json, opened, positive
-
-EXAMPLE = "check-leakage data/shards --pairs 20000"
+from .options import ROOT_HELP, Parser, add_cache, add_config, add_json, opened, positive
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("root", metavar="ROOT", help=ROOT_HELP)
     add_cache(added)
     pairs = "pairs to draw, half to learn from and half to judge (default 10000)"

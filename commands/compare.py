@@ -1,17 +1,14 @@
 """Put the evaluations of several runs side by side, below the paper's Table I."""
 
-import argparse
 import json
 from pathlib import Path
 
 import avcorr
 
-from .options import add_json
-
-EXAMPLE = "compare runs/a runs/b"
+from .options import Parser, add_json
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of evaluated runs")
     add_json(added)
 

@@ -1,14 +1,11 @@
 """Render a procedural corpus of videos with sound."""
 
-import argparse
 from pathlib import Path
 
-from .options import add_workers, natural, positive
-
-EXAMPLE = "corpus --out data/corpus --clips 100 --seed 0"
+from .options import Parser, add_workers, natural, positive
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the videos and corpus.csv")
     added.add_argument("--clips", type=positive, required=True, metavar="N", help="number of ten-second clips")
     added.add_argument("--seed", type=natural, default=0, metavar="S", help="decides every clip (default 0)")

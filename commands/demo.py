@@ -1,15 +1,13 @@
 """Do all of it on a corpus rendered for the purpose."""
 
-import argparse
 from pathlib import Path
 
-from .errors import CommandError
-from .options import add_overrides, add_workers, natural, positive
+from avcorr.errors import Error
 
-EXAMPLE = "demo --out data/demo"
+from .options import Parser, add_overrides, add_workers, natural, positive
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("--out", type=Path, default=Path("data/demo"), metavar="DIR", help="default: data/demo")
     added.add_argument("--clips", type=positive, default=800, metavar="N", help="clips to render (default 800)")
     added.add_argument("--seed", type=natural, default=0, metavar="S", help="seed of the corpus (default 0)")
@@ -36,5 +34,5 @@ def run(out: Path, clips: int, seed: int, settings: list[str], workers: int) -> 
         words = [str(word) for word in step]
         print(f"[{number}/{len(steps)}] avcorr {' '.join(words)}", flush=True)
         if call(parse(words)):
-            raise CommandError(f"the demo stopped at {words[0]}")
+            raise Error(f"the demo stopped at {words[0]}")
     print(f"open {folder / 'report.html'} in a browser")

@@ -1,17 +1,14 @@
 """Write the embeddings of all clips, and an index to search them by."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import avcorr
 
-from .options import ROOT_HELP, add_cache, add_model, add_only, add_workers, folder, opened, positive
-
-EXAMPLE = "embed --run runs/a --shards data/shards --out data/embeddings"
+from .options import ROOT_HELP, Parser, add_cache, add_model, add_only, add_workers, folder, opened, positive
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     add_model(added)
     added.add_argument("--shards", required=True, metavar="ROOT", help=ROOT_HELP)
     add_cache(added)

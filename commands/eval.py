@@ -1,6 +1,5 @@
 """Measure accuracy and retrieval on held-out clips."""
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -8,12 +7,10 @@ from typing import Any
 
 import avcorr
 
-from .options import ROOT_HELP, add_best, add_cache, add_overrides, opened
-
-EXAMPLE = "eval --run runs/a --shards data/shards --protocol full/mean10"
+from .options import ROOT_HELP, Parser, add_best, add_cache, add_overrides, opened
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a trained run")
     added.add_argument("--shards", required=True, metavar="ROOT", help=ROOT_HELP)
     add_cache(added)

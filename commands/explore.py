@@ -1,22 +1,16 @@
 """Show a run in a browser: search by a file, walk from clip to clip, try any pair."""
 
-import argparse
 import logging
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import avcorr
 
-from .options import add_cache, add_model, add_workers, folder, port, positive
-
-if TYPE_CHECKING:
-    from avcorr.workflows.exploring import Server
-
-EXAMPLE = "explore --run runs/a --shards data/shards"
+from .options import Parser, add_cache, add_model, add_workers, folder, port, positive
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     add_model(added)
     index = "what avcorr embed wrote; made where it is not there (default: RUN/embeddings)"
     added.add_argument("--index", type=folder, metavar="DIR", help=index)
@@ -33,7 +27,7 @@ def add_options(added: argparse.ArgumentParser) -> None:
 
 
 def run(run: Path, open: bool, **options: Any) -> None:
-    def ready(server: "Server") -> None:
+    def ready(server: Any) -> None:
         print(f"{run} at step {server.step}, {server.clips} clips: {server.address}", flush=True)
         logging.getLogger(__name__).info("Ctrl-C ends it")
         if open:

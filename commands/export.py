@@ -1,17 +1,14 @@
 """Write a model for others: safetensors with a card, ONNX, torch.export."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import avcorr
 
-from .options import add_best, add_cache, opened
-
-EXAMPLE = "export --run runs/a --onnx exported --shards data/shards"
+from .options import Parser, add_best, add_cache, opened
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a trained run")
     added.add_argument("--out", type=Path, metavar="DIR", help="folder for safetensors and card; default: RUN/model")
     added.add_argument("--onnx", type=Path, metavar="DIR", help="folder for image.onnx, audio.onnx and pair.onnx")

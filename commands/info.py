@@ -1,16 +1,13 @@
 """Describe a dataset."""
 
-import argparse
 import json
 
 import avcorr
 
-from .options import ROOT_HELP, add_json
-
-EXAMPLE = "info data/shards --json"
+from .options import ROOT_HELP, Parser, add_json
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("root", metavar="ROOT", help=ROOT_HELP)
     add_json(added)
 

@@ -1,17 +1,14 @@
 """Draw a contact sheet of a clip, a shard or a dataset: frames over their sound."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import avcorr
 
-from .options import ROOT_HELP, add_only, folder, positive
-
-EXAMPLE = "inspect data/shards --key v3f2Xk_000030 --out clip.html"
+from .options import ROOT_HELP, Parser, add_only, folder, positive
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("root", metavar="ROOT", help=ROOT_HELP)
     added.add_argument("--key", dest="keys", action="append", default=[], metavar="K", help="this clip; repeatable")
     one = "only this shard: train-000000; repeatable"

@@ -6,16 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+Parser = argparse.ArgumentParser
 CONFIG_HELP = "YAML file or name of a recipe: vggsound is the paper's run, quickstart the demo's"
 ROOT_HELP = "where the dataset lies: a folder, s3://, gs://, az:// or https:// (docs/streaming.md)"
 
 
-def add_model(added: argparse.ArgumentParser, *, required: bool = True) -> None:
+def add_model(added: Parser, *, required: bool = True) -> None:
     added.add_argument("--run", type=Path, required=required, metavar="RUN", help="folder of a run or exported model")
     add_best(added)
 
 
-def add_cache(added: argparse.ArgumentParser) -> None:
+def add_cache(added: Parser) -> None:
     added.add_argument("--cache", type=folder, metavar="DIR", help="folder to keep what comes from a remote ROOT")
     added.add_argument("--cache-gb", type=positive, default=50, metavar="N", help="its size at most (default 50)")
 
@@ -29,32 +30,32 @@ def opened(options: dict[str, Any]) -> dict[str, Any]:
     return {**options, root: open_cached(options[root], cache, size) if options[root] else None}
 
 
-def add_config(added: argparse.ArgumentParser) -> None:
+def add_config(added: Parser) -> None:
     added.add_argument("--config", metavar="FILE_OR_NAME", help=CONFIG_HELP)
     add_overrides(added)
 
 
-def add_overrides(added: argparse.ArgumentParser) -> None:
+def add_overrides(added: Parser) -> None:
     words = "override one setting; repeatable"
     added.add_argument("--set", dest="settings", action="append", default=[], metavar="a.b=c", help=words)
 
 
-def add_best(added: argparse.ArgumentParser) -> None:
+def add_best(added: Parser) -> None:
     added.add_argument("--best", action="store_true", help="the best checkpoint's model instead of the newest's")
 
 
-def add_json(added: argparse.ArgumentParser, what: str = "print one JSON object") -> None:
+def add_json(added: Parser, what: str = "print one JSON object") -> None:
     added.add_argument("--json", dest="as_json", action="store_true", help=what)
 
 
-def add_only(added: argparse.ArgumentParser, *names: str) -> None:
+def add_only(added: Parser, *names: str) -> None:
     """Add --NAME for each name, of which only clips are wanted; their values come as a list, NAMEs."""
     for name in names:
         what = f"only this {name}; repeatable"
         added.add_argument(f"--{name}", dest=f"{name}s", action="append", default=[], metavar="X", help=what)
 
 
-def add_workers(added: argparse.ArgumentParser, what: str) -> None:
+def add_workers(added: Parser, what: str) -> None:
     added.add_argument("--workers", type=positive, default=os.cpu_count() or 1, metavar="W", help=what)
 
 

@@ -7,12 +7,29 @@ from typing import Any
 
 from avcorr import __version__
 
-COMMANDS = (
-    "corpus", "shard", "verify", "repair", "info", "inspect", "check-leakage", "bench-data", "train", "eval", "probe",
-    "compare", "export", "embed", "search", "explore", "report", "settings", "demo",
-)  # fmt: skip
-"""commands/NAME.py, with _ for -, says in its first line what it does, and has EXAMPLE, `add_options` and `run`, which
-takes the options by name."""
+COMMANDS = {
+    "corpus": "--out data/corpus --clips 100 --seed 0",
+    "shard": "--source videos/ --out data/shards",
+    "verify": "data/shards --full",
+    "repair": "data/shards --source videos/",
+    "info": "data/shards --json",
+    "inspect": "data/shards --key v3f2Xk_000030 --out clip.html",
+    "check-leakage": "data/shards --pairs 20000",
+    "bench-data": "s3://bucket/vggsound --set pairs.workers=8",
+    "train": "--shards data/shards --run runs/a --config vggsound",
+    "eval": "--run runs/a --shards data/shards --protocol full/mean10",
+    "probe": "--run runs/a --shards data/shards",
+    "compare": "runs/a runs/b",
+    "export": "--run runs/a --onnx exported --shards data/shards",
+    "embed": "--run runs/a --shards data/shards --out data/embeddings",
+    "search": "--run runs/a --index data/embeddings dog.jpg --to audio --top 5",
+    "explore": "--run runs/a --shards data/shards",
+    "report": "--run runs/a",
+    "settings": "train.steps pairs",
+    "demo": "--out data/demo",
+}
+"""What follows each command in an example. commands/NAME.py, with _ for -, says in its first line what it does, and has
+`add_options` and `run`, which takes the options by name."""
 
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
@@ -57,11 +74,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"avcorr {__version__}")
     group = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
+    for name, example in COMMANDS.items():
         command = import_module(f"{__package__}.{name.replace('-', '_')}")
         summary = (command.__doc__ or "").partition("\n")[0]
-        example = f"example: avcorr {command.EXAMPLE}"
-        added = group.add_parser(name, help=summary, description=summary, epilog=example)
+        epilog = f"example: avcorr {name} {example}"
+        added = group.add_parser(name, help=summary, description=summary, epilog=epilog)
         added.add_argument("--debug", action="store_true", help="show the traceback of an error, and a fuller log")
         command.add_options(added)
         added.set_defaults(call=command.run)

@@ -1,20 +1,14 @@
 """Classify frozen embeddings by label: clips of the shards, or ESC-50's sounds."""
 
-import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import avcorr
 
-from .options import ROOT_HELP, add_best, add_cache, add_overrides, opened
-
-if TYPE_CHECKING:
-    from avcorr.pipeline.galleries.gallery import Pooling
-
-EXAMPLE = "probe --run runs/a --shards data/shards"
+from .options import ROOT_HELP, Parser, add_best, add_cache, add_overrides, opened
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a trained run")
     what = added.add_mutually_exclusive_group(required=True)
     what.add_argument("--shards", metavar="ROOT", help="classify the clips of its splits; " + ROOT_HELP)
@@ -26,7 +20,7 @@ def add_options(added: argparse.ArgumentParser) -> None:
     add_overrides(added)
 
 
-def run(run: Path, esc50: Path | None, pooling: "Pooling | None", **options: Any) -> None:
+def run(run: Path, esc50: Path | None, pooling: Any, **options: Any) -> None:
     from avcorr.model.evaluation.probing import table
 
     if esc50:

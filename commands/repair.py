@@ -1,18 +1,14 @@
 """Make again what verify finds damaged, byte for byte as it was recorded."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import avcorr
 
-from .errors import CommandError
-from .options import add_workers, folder
-
-EXAMPLE = "repair data/shards --source videos/"
+from .options import Parser, add_workers, folder
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("root", type=folder, metavar="ROOT", help="folder of the dataset")
     sources = "the sources, where they lie elsewhere now"
     added.add_argument(
@@ -31,5 +27,5 @@ def run(root: Path, **options: Any) -> None:
     for path, why in done.failed.items():
         print(f"not repaired: {path}: {why}")
     if done.failed:
-        raise CommandError(f"{len(done.failed)} things could not be repaired in {root}")
+        raise avcorr.Error(f"{len(done.failed)} things could not be repaired in {root}")
     print(f"all well: {len(done.repaired)} repaired")

@@ -1,14 +1,13 @@
 """Write one self-contained page about a run."""
 
-import argparse
 from pathlib import Path
 
 import avcorr
 
-EXAMPLE = "report --run runs/a"
+from .options import Parser
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a trained run")
 
 

@@ -1,18 +1,15 @@
 """Find clips by a picture, a sound, a video or another clip."""
 
-import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 import avcorr
 
-from .options import add_json, add_model, add_only, folder, positive
-
-EXAMPLE = "search --run runs/a --index data/embeddings dog.jpg --to audio --top 5"
+from .options import Parser, add_json, add_model, add_only, folder, positive
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("query", metavar="QUERY", help="a picture, a sound, a video, or the key of a clip")
     add_model(added, required=False)
     added.add_argument("--index", type=folder, required=True, metavar="DIR", help="what avcorr embed wrote")

@@ -1,13 +1,11 @@
 """List every setting with its type, default, range and meaning."""
 
-import argparse
-
 import avcorr
 
-EXAMPLE = "settings train.steps pairs"
+from .options import Parser
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("names", nargs="*", metavar="NAME", help="only this setting or section; repeatable")
     added.add_argument("--markdown", action="store_true", help="print the page docs/settings.md")
 

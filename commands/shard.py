@@ -1,18 +1,14 @@
 """Decode videos into shards."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import avcorr
 
-from .errors import CommandError
-from .options import add_config, add_workers, folder, setting
-
-EXAMPLE = "shard --source videos/ --out data/shards"
+from .options import Parser, add_config, add_workers, folder, setting
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     sources = (
         "folder of videos or of tars, one or more .tar, .tar.gz or .tgz, VGGSound's CSV, "
         "or a CSV with the header path,label,split,start,duration"
@@ -57,9 +53,9 @@ def run(out: str, dry_run: bool, strict: bool, **options: Any) -> None:
         print(f"  {code}: {count}")
     print(f"{done.shards} shards, {done.size / 1e6:.1f} MB, in {done.seconds:.1f} s: {out}")
     if not done.packed:
-        raise CommandError(f"nothing could be packed; {out}/{LEDGER} says why for each input")
+        raise avcorr.Error(f"nothing could be packed; {out}/{LEDGER} says why for each input")
     if strict and done.failed:
-        raise CommandError(f"{done.failed} inputs failed and --strict was given; the ledger says why")
+        raise avcorr.Error(f"{done.failed} inputs failed and --strict was given; the ledger says why")
 
 
 def _codes(text: str) -> list[str]:

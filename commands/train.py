@@ -1,18 +1,15 @@
 """Train the correspondence model on a stream of pairs."""
 
-import argparse
 import logging
 from pathlib import Path
 from typing import Any
 
 import avcorr
 
-from .options import ROOT_HELP, add_cache, add_config, opened
-
-EXAMPLE = "train --shards data/shards --run runs/a --config vggsound"
+from .options import ROOT_HELP, Parser, add_cache, add_config, opened
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("--shards", required=True, metavar="ROOT", help=ROOT_HELP)
     add_cache(added)
     added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder for checkpoints and metrics")

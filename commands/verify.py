@@ -1,23 +1,15 @@
 """Check shards against their index and their format."""
 
-import argparse
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import Any
 
 import avcorr
 
-from .errors import CommandError
-from .options import ROOT_HELP, add_json, add_workers
-
-if TYPE_CHECKING:
-    from avcorr.shards.checks.dataset_check import Audit
-    from avcorr.shards.checks.problem import Problem
-
-EXAMPLE = "verify data/shards --full"
+from .options import ROOT_HELP, Parser, add_json, add_workers
 
 
-def add_options(added: argparse.ArgumentParser) -> None:
+def add_options(added: Parser) -> None:
     added.add_argument("root", metavar="ROOT", help=ROOT_HELP)
     added.add_argument("--full", action="store_true", help="read every byte and check every member")
     add_json(added, "print one JSON object a problem, then one with the counts")
@@ -30,14 +22,14 @@ def run(root: str, full: bool, as_json: bool, workers: int) -> None:
     problems = 0
     with tqdm(unit="B", unit_scale=True, disable=None, desc="verify") as bar:
 
-        def tell(problem: "Problem") -> None:
+        def tell(problem: Any) -> None:
             nonlocal problems
             problems += problem.is_failure
             with bar.external_write_mode(file=sys.stdout):
                 text = f"{problem.where}: {problem.code}: {problem.message}"
                 print(json.dumps(problem.to_json()) if as_json else text)
 
-        def advance(audit: "Audit") -> None:
+        def advance(audit: Any) -> None:
             bar.update(audit.size)
             bar.set_postfix(problems=problems, refresh=False)
 
@@ -45,7 +37,7 @@ def run(root: str, full: bool, as_json: bool, workers: int) -> None:
     if as_json:
         print(json.dumps({"summary": found.to_json() | {"root": root}}))
     if not found.ok:
-        raise CommandError(f"{problems} problems in {root}; docs/verify.md explains each code, "
+        raise avcorr.Error(f"{problems} problems in {root}; docs/verify.md explains each code, "
                            "and avcorr repair mends what can be mended")  # fmt: skip
     if not as_json:
         depth = "every byte" if full else "sizes, ends and index; --full reads every byte"

@@ -22,6 +22,8 @@ class ConfigError(Error):
     """A configuration that cannot be used; the message has one line a problem, with its dotted path."""
 
 
+Recipe = Config | Path | str | None
+"""A configuration, the path of a YAML file, the name of a shipped recipe; None for the defaults."""
 Overrides = Mapping[str, object] | Sequence[str]
 """Settings by dotted name, such as {"train.steps": 100}, or words as of --set: ["train.steps=100"]."""
 
@@ -35,11 +37,11 @@ class Override(NamedTuple):
     """How the user said it, for errors."""
 
 
-def load_config(source: Config | Path | str | None = None, *overrides: Overrides) -> Config:
+def load_config(source: Recipe = None, *overrides: Overrides) -> Config:
     """Return the configuration of a file, a recipe or another configuration, with settings of its own.
 
     Args:
-        source: path of a YAML file, name of a shipped recipe, a configuration; None for defaults alone.
+        source: what it begins with.
         overrides: settings that win over it; the later one wins. Words are read as YAML.
 
     Raises:
@@ -56,16 +58,20 @@ def load_config(source: Config | Path | str | None = None, *overrides: Overrides
     for override in chain.from_iterable(map(_read_overrides, overrides)):
         _apply(values, override)
         given[override.name] = override
-    return _validate(values, origin, given.values())
+    return check_config(values, origin, given.values())
 
 
-def check_config(values: Mapping[str, Any], origin: str) -> Config:
+def check_config(values: Mapping[str, Any], origin: str, overrides: Collection[Override] = ()) -> Config:
     """Return values, as a file or a checkpoint holds them, as a configuration; what they do not name is the default.
 
     Raises:
-        ConfigError: on an unknown key, a wrong type or a value out of range; each line begins with origin.
+        ConfigError: on an unknown key, a wrong type or a value out of range; each line begins with origin, or with the
+            override that is to blame.
     """
-    return _validate(values, origin, ())
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(error, origin, overrides))) from error
 
 
 def recipes() -> list[str]:
@@ -85,13 +91,6 @@ def find_recipe(source: Path | str) -> Path:
     if source not in recipes() and not path.is_file():
         raise ConfigError(f"there is no recipe {source!r}; the recipes are {', '.join(recipes())}, or give a YAML file")
     return _FOLDER / f"{source}.yaml" if source in recipes() else path
-
-
-def _validate(values: Mapping[str, Any], origin: str, overrides: Collection[Override]) -> Config:
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(error, origin, overrides))) from error
 
 
 def dump_config(config: Config) -> str:

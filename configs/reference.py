@@ -34,7 +34,6 @@ def setting_rows(names: Collection[str] = ()) -> list[SettingRow]:
         ConfigError: when a name is that of no setting and no section.
 
     Example:
-        >>> import avcorr
         >>> [row] = avcorr.settings(["train.steps"])
         >>> row.default, row.range
         ('400000', '>= 1')

@@ -26,7 +26,6 @@ def load(source: str | Path, *, best: bool = False, device: str = "auto") -> "Em
         CheckpointError: if there is no model that can be read.
 
     Example:
-        >>> import avcorr
         >>> import numpy
         >>> model = avcorr.load("runs/a", device="cpu")
         >>> model.embed_images([numpy.zeros((48, 64, 3), numpy.uint8)]).shape[0]

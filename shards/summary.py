@@ -16,7 +16,6 @@ def summarise(root: Root) -> dict[str, Any]:
         ShardError: when `root` is no dataset, or cannot be read.
 
     Example:
-        >>> import avcorr
         >>> avcorr.info("data/shards")["clips"]
         12
     """

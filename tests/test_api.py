@@ -76,7 +76,9 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_an_example_runs(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
-    example = doctest.DocTestParser().get_doctest(getattr(avcorr, name).__doc__ or "", {}, name, None, None)
+    example = doctest.DocTestParser().get_doctest(
+        getattr(avcorr, name).__doc__ or "", {"avcorr": avcorr}, name, None, None
+    )
     assert example.examples
     said: list[str] = []
     result = doctest.DocTestRunner(verbose=False).run(example, out=said.append)

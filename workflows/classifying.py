@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from avcorr.configs.load import Overrides, load_config
+from avcorr.errors import Error
 from avcorr.model.device import resolve_device
 from avcorr.model.embedding.embed import embed
 from avcorr.model.embedding.embedder import Embedder
@@ -23,40 +24,21 @@ from avcorr.shards.index.layout import write_json
 from avcorr.shards.store import Root
 from avcorr.shards.stores.open import open_store
 
-from .errors import WorkflowError
-from .requirements import decoders, refuse_trained, require_rate
+from .requirements import decoders, refuse_trained, require_rate, version_of
 from .run_folder import saved_config, trained_videos
-from .versions import version_of
 
 logger = logging.getLogger(__name__)
 
 
 def probe(
-    run: str | Path,
-    shards: Root,
-    *,
-    pooling: Pooling = "center",
-    settings: Overrides = (),
-    best: bool = False,
+    run: str | Path, shards: Root, *, pooling: Pooling = "center", settings: Overrides = (), best: bool = False
 ) -> dict[str, Any]:
-    """Classify embeddings of the clips of `eval.split` by label, as learnt from those of `pairs.split`.
+    """Classify clips of `eval.split` by label, as learnt from those of `pairs.split`; write RUN/eval/probe-shards.json.
 
-    Args:
-        run: folder of a trained run.
-        shards: a folder, an address or an opened store.
-        pooling: a clip's view: the one in its middle, or the mean of ten.
-        settings: what wins over the run's configuration.
-        best: the best checkpoint's model instead of the newest's.
-
-    Returns:
-        What RUN/eval/probe-shards.json holds: the accuracy of each classifier and more.
-
-    Raises:
-        Error: when run or dataset cannot be read or do not fit, when a video is on both sides or was trained on, or
-            with fewer than two labels.
+    Each is judged by the view in its middle or by the mean of ten. Returns what the file holds. Raises Error when run
+    and dataset do not fit, when a video is on both sides or was trained on, or with fewer than two labels.
 
     Example:
-        >>> import avcorr
         >>> avcorr.probe("runs/a", "data/labelled")["protocol"]
         'shards/center'
     """
@@ -76,7 +58,7 @@ def probe(
     refuse_trained(judged, trained_videos(Path(run)), chosen.split, store.url)
     shared = {clip.video for clip in judged.clips} & {clip.video for clip in learnt.clips}
     if shared:
-        raise WorkflowError(
+        raise Error(
             f"{len(shared)} source videos are both in {chosen.split!r} and in {config.pairs.split!r} of "
             f"{store.url}; a probe judges clips of videos that it did not learn from"
         )
@@ -99,20 +81,11 @@ def probe(
 def probe_esc50(
     run: str | Path, folder: str | Path, *, pooling: Pooling = "mean10", settings: Overrides = (), best: bool = False
 ) -> dict[str, Any]:
-    """Classify the sounds of ESC-50, or of a folder laid out like it, each fold as learnt from the others.
+    """Classify the sounds of ESC-50, each fold as learnt from the others; write RUN/eval/probe-esc50.json.
 
-    Args:
-        folder: has meta/esc50.csv and audio/.
-        run, pooling, settings, best: as of `probe`.
-
-    Returns:
-        What RUN/eval/probe-esc50.json holds.
-
-    Raises:
-        Error: when run or folder cannot be read.
+    The folder has meta/esc50.csv and audio/. Returns what the file holds. Raises Error when it cannot be read.
 
     Example:
-        >>> import avcorr
         >>> avcorr.probe_esc50("runs/a", "esc50")["protocol"]
         'esc50/mean10'
     """

@@ -3,14 +3,13 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from avcorr.errors import Error
 from avcorr.pages.sheets.clip_choice import choose_clips
 from avcorr.pages.sheets.contact_sheet import clip_sheet, rows_sheet, write_picture
 from avcorr.pages.sheets.sheet_page import write_page
 from avcorr.shards.dataset import Dataset
 from avcorr.shards.format.clip import Clip
 from avcorr.shards.store import Root
-
-from .errors import WorkflowError
 
 
 def inspect(
@@ -26,20 +25,15 @@ def inspect(
     """Draw a contact sheet of a clip, a shard or a dataset: frames over their sound.
 
     Args:
-        root: a folder, an address or an opened store.
-        out: a picture (.png), or a page with sound (.html).
+        out: a picture (.png), or a page with sound (.html); returned.
         keys: these clips; empty: some of as many classes as can be.
         shards, splits, labels: only clips of these; empty: of all.
         clips: how many at most.
-
-    Returns:
-        The path of what was drawn.
 
     Raises:
         Error: where there is no such clip, shard, split or label, or `out` is neither.
 
     Example:
-        >>> import avcorr
         >>> avcorr.inspect("data/shards", "clips.html", clips=2).name
         'clips.html'
     """
@@ -57,7 +51,7 @@ def draw(clips: Sequence[Clip], out: Path, title: str, marks: Sequence[float] = 
     if out.suffix.lower() in (".html", ".htm"):
         write_page(clips, out, clips[0].key if len(clips) == 1 else title, marks, notes)
     elif out.suffix.lower() != ".png":
-        raise WorkflowError(f"{out}: what is drawn is .png or .html")
+        raise Error(f"{out}: what is drawn is .png or .html")
     elif len(clips) == 1 and not notes:
         write_picture(clip_sheet(clips[0]), out)
     else:

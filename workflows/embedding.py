@@ -7,13 +7,12 @@ from typing import Literal, NamedTuple
 
 from tqdm import tqdm
 
+from avcorr.errors import Error
 from avcorr.model.embedding.embedder import Embedder, load_embedder
 from avcorr.retrieval.embed_dataset import digest_of, embed_dataset
 from avcorr.retrieval.search import Searcher
 from avcorr.retrieval.vectors import build_index
 from avcorr.shards.store import Root
-
-from .errors import WorkflowError
 
 logger = logging.getLogger(__name__)
 
@@ -43,20 +42,16 @@ def embed(
     """Write the embeddings of all clips, and an index to search them by; run again, it goes on where it ended.
 
     Args:
-        run: folder of a run or an exported model, or a loaded model.
-        shards: a folder, an address or an opened store.
+        run: folder of a run or an exported model; or a model that `load` gave.
         out: folder for embeddings and index.
-        best: the best checkpoint's model instead of the newest's.
         splits: only these; empty: all.
         views: views of each clip: a frame and the sound around it.
-        workers: threads that read and decode.
         index: how it is searched; None: exact for up to 250,000 views, else ivf.
 
     Raises:
         Error: when the model or the dataset cannot be read or do not fit, or the folder holds other embeddings.
 
     Example:
-        >>> import avcorr
         >>> done = avcorr.embed("runs/a", "data/shards", "data/embedded", views=2)
         >>> done.clips, done.views
         (12, 24)
@@ -78,7 +73,7 @@ def embed(
 def require_own(embedder: Embedder, searcher: Searcher, folder: Path, run: Path, way_out: str) -> None:
     """Refuse embeddings of another model, and say what to do besides giving the run that made them."""
     if digest_of(embedder.model) != searcher.embeddings.identity["model"]:
-        raise WorkflowError(
+        raise Error(
             f"{folder} was made by another model than {run} (step {embedder.step}) is now; {way_out} or give the run, "
             "and --best, that it was made with"
         )

@@ -24,36 +24,20 @@ from avcorr.shards.index.facts import require_dataset
 from avcorr.shards.store import Root
 from avcorr.shards.stores.open import open_store
 
-from .requirements import decoders, refuse_trained, require_rate
+from .requirements import decoders, refuse_trained, require_rate, version_of
 from .run_folder import saved_config, trained_videos
-from .versions import version_of
 
 logger = logging.getLogger(__name__)
 
 
-def evaluate(
-    run: str | Path,
-    shards: Root,
-    *,
-    settings: Overrides = (),
-    best: bool = False,
-) -> Evaluation:
+def evaluate(run: str | Path, shards: Root, *, settings: Overrides = (), best: bool = False) -> Evaluation:
     """Measure correspondence and retrieval on held-out clips, and write RUN/eval.
 
-    Args:
-        run: folder of a trained run.
-        shards: a folder, an address or an opened store.
-        settings: what wins over the run's configuration: {"eval.protocol": "full/mean10"} (docs/evaluation.md).
-        best: the best checkpoint's model instead of the newest's.
-
-    Returns:
-        The evaluation; its `metrics` are what RUN/eval/metrics.json holds, and it prints as a table.
-
-    Raises:
-        Error: when run or dataset cannot be read or do not fit, or when the model was trained on a clip's video.
+    The protocol is a setting: {"eval.protocol": "full/mean10"} (docs/evaluation.md). Returns the evaluation, whose
+    `metrics` are what RUN/eval/metrics.json holds, and which prints as a table. Raises Error when run and dataset
+    cannot be read or do not fit, or when the model was trained on a clip's video.
 
     Example:
-        >>> import avcorr
         >>> found = avcorr.evaluate("runs/a", "data/shards")
         >>> found.metrics["split"], found.metrics["clips"], 0 <= found.metrics["avc"]["accuracy"] <= 1
         ('test', 4, True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from avcorr import model
+from avcorr.errors import Error
 from avcorr.model.embedding.embedder import Embedder
 from avcorr.pages.explore.clips import Clips
 from avcorr.pages.explore.explorer import Explorer
@@ -18,7 +19,6 @@ from avcorr.retrieval.vectors import build_index
 from avcorr.shards.store import Root, Store
 
 from .embedding import embed, require_own
-from .errors import WorkflowError
 from .opening import open_cached
 
 logger = logging.getLogger(__name__)
@@ -50,10 +50,8 @@ def explore(
     """Show a run in a browser until Ctrl-C: search by a file, walk from clip to clip, try any pair.
 
     Args:
-        run: folder of a run or an exported model.
         shards: where the shards lie; None: where the embeddings were made from.
         index: what `embed` wrote; None: RUN/embeddings. Made where it is not there.
-        best: the best checkpoint's model instead of the newest's.
         host: address to listen at; another than this machine's own lets others in.
         port: 0: any that is free.
         upload_mb: largest file that may be dropped.
@@ -66,7 +64,6 @@ def explore(
         KeyboardInterrupt: at the end.
 
     Example:
-        >>> import avcorr
         >>> def ready(server):
         ...     print(server.clips, "clips at", server.address.partition(":")[0])
         ...     raise KeyboardInterrupt  # as Ctrl-C does
@@ -103,7 +100,7 @@ def _make_embeddings(embedder: Embedder, folder: Path, shards: Store | None, wor
         if (folder / MANIFEST).exists():
             raise
     if shards is None:
-        raise WorkflowError(
+        raise Error(
             f"{folder} holds no embeddings yet; say of which dataset to make them with --shards ROOT, or which there "
             "are with --index DIR"
         )

@@ -13,9 +13,8 @@ from avcorr.model.saving.weights import write_weights
 from avcorr.pipeline.galleries.gallery import Gallery
 from avcorr.shards.store import Root
 
-from .requirements import require_rate
+from .requirements import require_rate, version_of
 from .run_folder import saved_config, trained_videos
-from .versions import version_of
 
 
 class Exported(NamedTuple):
@@ -38,21 +37,16 @@ def export(
     shards: Root | None = None,
     best: bool = False,
 ) -> Exported:
-    """Write weights and a card; on request the towers and the pair's probability as ONNX or torch.export, compared.
+    """Write weights and a card into a folder, by default RUN/model, and what else has a folder.
+
+    Raises Error when there is no model, a package is missing, or an exported file differs from the model.
 
     Args:
-        run: folder of a trained run.
-        out: folder for safetensors and card; None: RUN/model.
-        onnx: folder for image.onnx, audio.onnx and pair.onnx; None: none.
-        programs: folder for the same as torch.export programs; None: none.
+        onnx: folder for image.onnx, audio.onnx and pair.onnx.
+        programs: folder for the same as torch.export programs.
         shards: dataset on whose clips they are compared with the model; None: on noise.
-        best: the best checkpoint's model instead of the newest's.
-
-    Raises:
-        Error: when there is no model, a package is missing, or an exported file differs from the model.
 
     Example:
-        >>> import avcorr
         >>> avcorr.export("runs/a", "exported").step
         6
         >>> avcorr.load("exported").step

@@ -4,8 +4,9 @@ import json
 import logging
 from pathlib import Path
 
-from avcorr.configs.load import ConfigError, Overrides, check_config, dump_config, load_config
+from avcorr.configs.load import ConfigError, Overrides, Recipe, check_config, dump_config, load_config
 from avcorr.configs.schema import Config
+from avcorr.errors import Error
 from avcorr.model.correspondence import build_model
 from avcorr.model.device import resolve_device
 from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
@@ -18,7 +19,6 @@ from avcorr.shards.dataset import Dataset
 from avcorr.shards.index.layout import write_atomically
 from avcorr.shards.store import Root
 
-from .errors import WorkflowError
 from .requirements import require_rate
 from .run_folder import session
 
@@ -32,12 +32,7 @@ _FREE_ON_RESUME = (
 
 
 def train(
-    shards: Root,
-    run: str | Path,
-    *,
-    config: Config | Path | str | None = None,
-    settings: Overrides = (),
-    resume: bool = False,
+    shards: Root, run: str | Path, *, config: Recipe = None, settings: Overrides = (), resume: bool = False
 ) -> Summary:
     """Train a model on pairs and leave checkpoints, metrics and how it was made in a folder.
 
@@ -45,11 +40,8 @@ def train(
     hand, which is saved, with a KeyboardInterrupt.
 
     Args:
-        shards: a folder, an address or an opened store.
         run: the folder; a new one unless `resume` is given.
-        config: a YAML file, the name of a recipe, a configuration; None for that of the run that goes on, or the
-            defaults. Its section `shard` gives way to what the dataset says of itself.
-        settings: what wins over it: {"train.steps": 100} or ["train.steps=100"].
+        config: None for that of a run that goes on. Its section `shard` gives way to the dataset's own settings.
         resume: go on from the newest checkpoint, if there is one.
 
     Returns:
@@ -59,7 +51,6 @@ def train(
         Error: for settings or a dataset that cannot be used or do not fit the run, or a loss that is not finite.
 
     Example:
-        >>> import avcorr
         >>> done = avcorr.train("data/shards", "runs/new", config="tiny.yaml", settings={"train.steps": 2})
         >>> done.step, done.checkpoint.name
         (2, 'step-00000002.pt')
@@ -67,9 +58,7 @@ def train(
     folder, processes = Path(run), named()
     checkpoints = list_checkpoints(folder)
     if checkpoints and not resume:
-        raise WorkflowError(
-            f"{folder} holds checkpoints of an earlier training; go on with --resume or give another --run"
-        )
+        raise Error(f"{folder} holds checkpoints of an earlier training; go on with --resume or give another --run")
     saved = folder / "config.yaml"
     chosen = load_config(saved if resume and config is None and saved.exists() else config, settings)
     start = latest_checkpoint(folder) if checkpoints else None

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
 
-from avcorr.configs.load import Overrides, load_config
-from avcorr.configs.schema import Config
+from avcorr.configs.load import Overrides, Recipe, load_config
 from avcorr.model.device import resolve_device
 from avcorr.pipeline.correspondence.leakage import Leakage, find_leakage
 from avcorr.pipeline.correspondence.pairs import PairDataset
@@ -17,31 +15,25 @@ from avcorr.shards.store import Root
 def bench_data(
     root: Root,
     *,
-    config: Config | Path | str | None = None,
+    config: Recipe = None,
     settings: Overrides = (),
     seconds: float = 10,
     pairs: int | None = None,
     rate: float | None = None,
     on_pairs: Callable[[int], object] = lambda count: None,
 ) -> Speed:
-    """Measure how fast pairs come from where a dataset lies.
+    """Measure how fast pairs come from where a dataset lies, and where the time goes.
 
     Args:
-        root: a folder, an address or an opened store.
-        config, settings: as of `pairs`.
         seconds: for how long.
         pairs: how many instead.
         rate: take so many pairs a second, as a model would; None: all that come.
         on_pairs: called with the number of pairs of each batch.
 
-    Returns:
-        Pairs a second and where the time went; printed, it also says what is slow.
-
     Raises:
         Error: for settings or a dataset that cannot be used.
 
     Example:
-        >>> import avcorr
         >>> small = {"pairs.frame_size": 32, "pairs.workers": 0, "train.batch_size": 4}
         >>> avcorr.bench_data("data/shards", settings=small, pairs=8).pairs
         8
@@ -52,27 +44,13 @@ def bench_data(
     return measure_speed(dataset, seconds=seconds, pairs=pairs, rate=rate, device=device, progress=on_pairs)
 
 
-def check_leakage(
-    root: Root,
-    *,
-    config: Config | Path | str | None = None,
-    settings: Overrides = (),
-    pairs: int = 10_000,
-) -> Leakage:
+def check_leakage(root: Root, *, config: Recipe = None, settings: Overrides = (), pairs: int = 10_000) -> Leakage:
     """Try to tell matching pairs from others by the sound or the frame alone.
 
-    Args:
-        root, config, settings: as of `bench_data`.
-        pairs: to draw, half to learn from and half to judge.
-
-    Returns:
-        What either classifier reached; its `leaks` says whether one is better than chance.
-
-    Raises:
-        Error: for settings or a dataset that cannot be used, or fewer than 100 pairs.
+    Half of the pairs are learnt from, half are judged; the result's `leaks` says whether that is better than chance.
+    Raises Error for settings or a dataset that cannot be used, or fewer than 100 pairs.
 
     Example:
-        >>> import avcorr
         >>> found = avcorr.check_leakage("data/shards", settings={"pairs.frame_size": 32}, pairs=1000)
         >>> [attempt.side for attempt in found.attempts]
         ['sound', 'picture']

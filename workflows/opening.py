@@ -25,7 +25,6 @@ def open_dataset(root: Root, *, cache: str | Path | None = None, cache_gb: int =
         Error: when there is no finished dataset, or its index cannot be read.
 
     Example:
-        >>> import avcorr
         >>> dataset = avcorr.open("data/shards")
         >>> sorted(dataset.splits)
         ['test', 'train']

@@ -23,22 +23,14 @@ def repair(
 ) -> Repair:
     """Make again what `verify` finds damaged, byte for byte as it was recorded.
 
+    Returns what is sound again and how, what is not and why. Raises Error when there is no dataset in the folder.
+
     Args:
-        root: folder of the dataset.
-        source: the sources, where they lie elsewhere now; empty: where they lay.
-        videos: as for `shard`, with `source`.
+        source, videos: as for `shard`, where they lie elsewhere now.
         ffmpeg: path of an ffmpeg of the recorded version; "": the one that imageio-ffmpeg ships.
         delete_extra: delete tars that are not of the dataset.
-        workers: shards checked and videos decoded at once; None: one a core.
-
-    Returns:
-        What is sound again and how, what is not and why; a failure is no exception.
-
-    Raises:
-        Error: when there is no dataset, or what it is cannot be read.
 
     Example:
-        >>> import avcorr
         >>> avcorr.repair("data/shards").failed
         {}
     """

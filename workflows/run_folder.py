@@ -10,28 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from avcorr import __version__
+from avcorr.errors import Error
 from avcorr.model.saving.checkpoint import list_checkpoints
 from avcorr.shards.index.layout import write_atomically
 
-from .errors import WorkflowError
-from .versions import version_of
+from .requirements import version_of
 
 
 def saved_config(run: Path) -> Path:
-    """Return the path of a run's configuration. Raises WorkflowError where there is none."""
+    """Return the path of a run's configuration. Raises Error where there is none."""
     path = run / "config.yaml"
     if not path.exists():
-        raise WorkflowError(f"{run} is no run folder (no config.yaml); make one with: avcorr train --run {run}")
+        raise Error(f"{run} is no run folder (no config.yaml); make one with: avcorr train --run {run}")
     return path
 
 
 def trained_videos(run: Path) -> set[str]:
-    """Return the source videos that a run was trained on. Raises WorkflowError where the list cannot be read."""
+    """Return the source videos that a run was trained on. Raises Error where the list cannot be read."""
     path = run / "videos.json"
     try:
         return set(json.loads(path.read_bytes()))
     except (OSError, ValueError) as error:
-        raise WorkflowError(f"{path} cannot be read, so clips that were trained on cannot be told: {error}") from error
+        raise Error(f"{path} cannot be read, so clips that were trained on cannot be told: {error}") from error
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
+from avcorr.errors import Error
 from avcorr.model import load
 from avcorr.retrieval.answer import Answer, ask
 from avcorr.retrieval.embeddings import EmbeddingFolder
@@ -11,8 +12,6 @@ from avcorr.retrieval.query import Query, clip_query, file_query
 from avcorr.retrieval.search import Searcher
 from avcorr.shards.dataset import Dataset
 from avcorr.shards.store import Root
-
-from .errors import WorkflowError
 
 
 def search(
@@ -36,7 +35,6 @@ def search(
         index: the folder that `embed` wrote.
         query: a file, or the key of a clip.
         run: the model that made the index, which a file needs and a key does not.
-        best: the best checkpoint's model instead of the newest's.
         by: which side of a video or a clip is asked by; None: what the query has, the image where it has both.
         to: what is looked for; None: the other than what is asked by.
         top: how many clips at most.
@@ -52,7 +50,6 @@ def search(
         Error: when the query cannot be read, was made by another model, or the model cannot compare the two.
 
     Example:
-        >>> import avcorr
         >>> key = avcorr.open("data/shards").clips()[0].key
         >>> answer = avcorr.search("data/embeddings", key, to="audio", top=3)
         >>> answer.by, answer.to, len(answer.hits) <= 3
@@ -69,7 +66,7 @@ def search(
 def _file_query(path: Path, searcher: Searcher, run: str | Path | None, best: bool) -> Query:
     """Return the query of a file, which needs the model that made the index."""
     if run is None:
-        raise WorkflowError(f"{path} is a file: give the model that made the index, too, with --run RUN")
+        raise Error(f"{path} is a file: give the model that made the index, too, with --run RUN")
     from .embedding import require_own  # torch takes seconds, and a clip's key does not need it
 
     embedder = load(run, best=best)
@@ -83,7 +80,7 @@ def _draw(answer: Answer, searcher: Searcher, dataset: Dataset, out: Path) -> No
     from .drawing import draw
 
     if not answer.hits:
-        raise WorkflowError("nothing was found, so there is nothing to draw")
+        raise Error("nothing was found, so there is nothing to draw")
     parts = {searcher.embeddings.part_of(hit.clip) for hit in answer.hits}
     clips = dataset.read(dataset.clips(shards=parts).find([hit.key for hit in answer.hits]))
     notes = [f"cosine {hit.cosine:.3f} at {hit.time:.2f} s" for hit in answer.hits]

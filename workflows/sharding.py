@@ -5,8 +5,8 @@ import os
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from avcorr.configs.load import Overrides, load_config
-from avcorr.configs.schema import Config
+from avcorr.configs.load import Overrides, Recipe, load_config
+from avcorr.errors import Error
 from avcorr.pipeline.errors import REASONS
 from avcorr.pipeline.packing.output import open_output
 from avcorr.pipeline.packing.pack import PackSummary, pack
@@ -19,8 +19,6 @@ from avcorr.pipeline.sources.source import SourceList
 from avcorr.shards.exports.dali import write_dali
 from avcorr.shards.exports.energon import write_energon
 
-from .errors import WorkflowError
-
 logger = logging.getLogger(__name__)
 Sources = str | Path | Sequence[str | Path]
 
@@ -29,7 +27,7 @@ def shard(
     source: Sources,
     out: str | Path,
     *,
-    config: Config | Path | str | None = None,
+    config: Recipe = None,
     settings: Overrides = (),
     videos: str | Path | None = None,
     work: str | Path | None = None,
@@ -43,30 +41,26 @@ def shard(
     Args:
         source: a folder of videos or tars, one or more tars, VGGSound's CSV, or a CSV of paths (docs/sharding.md).
         out: folder of the dataset, or s3://, gs:// or az://.
-        config: a YAML file, the name of a recipe, a configuration; None for the defaults.
-        settings: what wins over it: {"shard.clip_seconds": 5.0} or ["shard.clip_seconds=5"].
         videos: folder that the names of VGGSound's CSV are looked up in.
         work: folder in which shards for a bucket are made; None: one below the user's cache folder.
         retry: reason codes; inputs that failed so in an earlier call are tried again.
         energon, dali: write what Megatron Energon or NVIDIA DALI read beside the tars, too.
-        workers: clips decoded at once; None: one a core.
 
     Returns:
-        How many inputs were packed, failed or were skipped; the ledger says why, and a failed input is no exception.
+        How many inputs were packed, failed or were skipped; a failed input is no exception, the ledger says why.
 
     Raises:
         Error: for settings or sources that cannot be understood, or when `out` holds something else or cannot be
             written to.
 
     Example:
-        >>> import avcorr
         >>> done = avcorr.shard("videos", "data/new", settings={"shard.clip_seconds": 3.0})
         >>> done.inputs, done.packed, done.shards
         (12, 12, 2)
     """
     chosen = load_config(config, settings).shard
     for code in sorted(set(retry) - set(REASONS)):
-        raise WorkflowError(f"--retry {code}: there is no such reason code; the codes are {', '.join(REASONS)}")
+        raise Error(f"--retry {code}: there is no such reason code; the codes are {', '.join(REASONS)}")
     given, paths, threads = Path(videos) if videos else None, _paths(source), workers or os.cpu_count() or 1
     with open_output(out, work) as output:
         root = output.root
@@ -85,18 +79,14 @@ def shard(
 def estimate(
     source: Sources,
     *,
-    config: Config | Path | str | None = None,
+    config: Recipe = None,
     settings: Overrides = (),
     videos: str | Path | None = None,
     workers: int | None = None,
 ) -> Estimate:
     """Say what `shard` would make of the same arguments: clips, hours, bytes, shards. Nothing is written.
 
-    Raises:
-        Error: for settings or sources that cannot be understood.
-
     Example:
-        >>> import avcorr
         >>> plan = avcorr.estimate("videos", settings={"shard.clips_per_shard": 4})
         >>> plan.inputs, plan.shards
         (12, 3)

@@ -1,9 +1,6 @@
 """Pairs from shards, in batches."""
 
-from pathlib import Path
-
-from avcorr.configs.load import Overrides, load_config
-from avcorr.configs.schema import Config
+from avcorr.configs.load import Overrides, Recipe, load_config
 from avcorr.pipeline.correspondence.pairs import PairBatch, PairDataset
 from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.shards.store import Root
@@ -12,7 +9,7 @@ from avcorr.shards.store import Root
 def pairs(
     root: Root,
     *,
-    config: Config | Path | str | None = None,
+    config: Recipe = None,
     settings: Overrides = (),
     batch_size: int | None = None,
     seed: int | None = None,
@@ -26,9 +23,6 @@ def pairs(
     `if __name__ == "__main__":` line. The loader's `state_dict` and `load_state_dict` go on where a run ended.
 
     Args:
-        root: a folder, an address or an opened store.
-        config: a YAML file, the name of a recipe, a configuration; None for the defaults.
-        settings: what wins over it: {"pairs.workers": 0} or ["pairs.workers=0"].
         batch_size: pairs of all ranks together; None: `train.batch_size`.
         seed: of the order and the draws; None: `train.seed`.
         rank, ranks: which share of each batch this process takes.
@@ -42,7 +36,6 @@ def pairs(
         Error: for settings or a dataset that cannot be used; while it is read, when a shard is damaged.
 
     Example:
-        >>> import avcorr
         >>> loader = avcorr.pairs("data/shards", settings={"pairs.frame_size": 32, "pairs.workers": 0}, batch_size=4)
         >>> batch = next(iter(loader))
         >>> batch.frames.shape, batch.matches.shape

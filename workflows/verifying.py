@@ -55,7 +55,6 @@ def verify(
     """Check shards against their index and their format.
 
     Args:
-        root: a folder, an address or an opened store.
         full: read every byte and check every member; else only sizes, ends and the index.
         workers: shards checked at once; with more than one, the full check runs in processes of their own.
         on_problem: called with each problem when it is found.
@@ -68,7 +67,6 @@ def verify(
         Error: when there is no index to check against, or the dataset cannot be read at all.
 
     Example:
-        >>> import avcorr
         >>> found = avcorr.verify("data/shards", full=True)
         >>> found.ok, found.clips, found.problems
         (True, 12, ())

@@ -58,7 +58,6 @@ def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
     Raises EvaluationError when a run has no evaluation, or one of another format.
 
     Example:
-        >>> import avcorr
         >>> metrics = avcorr.evaluate("runs/a", "data/shards").metrics
         >>> avcorr.compare(["runs/a"])["runs"][0]["accuracy"] == metrics["avc"]["accuracy"]
         True

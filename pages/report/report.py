@@ -32,7 +32,6 @@ def write_report(run: str | Path) -> Path:
     not what it should be.
 
     Example:
-        >>> import avcorr
         >>> avcorr.report("runs/a").name
         'report.html'
     """

@@ -15,6 +15,11 @@
 and, as on the command line, `info`, `inspect`, `repair`, `check_leakage`, `bench_data`, `probe`, `compare`, `export`,
 `report`, `explore` and `settings`.
 
+What the arguments mean that many of them have: `root` and `shards` are a folder, an address or a store, such as that of
+`avcorr.open(address, cache=FOLDER)`; `run` is the folder of a run; `config` is a YAML file, the name of a recipe or a
+configuration, None the defaults; `settings` win over it or over the run's own, {"train.steps": 100} or
+["train.steps=100"]; `best` takes the best checkpoint in place of the newest; `workers` is how many work at once.
+
 All that goes wrong for a reason outside the program is an `Error`, whose text says what, where and the way out. Each
 name is imported when it is first used: `import avcorr` loads neither numpy nor torch. Nothing is printed; at the level
 INFO the logger `avcorr` has what goes on, and bars show on a terminal.

@@ -99,6 +99,8 @@ def test_one_process_saves_at_sigterm(tmp_path: Path, shards: Path, workers: int
     else:
         os.killpg(process.pid, signal.SIGTERM)
     assert process.wait(60) == 143, log.read_text()
+    assert log.read_text().splitlines()[-1].startswith("interrupted; to go on: avcorr train ")
+    assert log.read_text().splitlines()[-1].endswith(" --resume")  # without it, the same command is refused
     assert time.monotonic() - began < 30
     saved = latest_checkpoint(run)
     assert saved.step >= max(losses(run))

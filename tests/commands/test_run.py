@@ -222,6 +222,12 @@ def test_debug_shows_the_traceback() -> None:
         command("verify", "/nowhere", "--debug")
 
 
+def test_a_dataset_that_says_only_its_format_is_described(capsys: pytest.CaptureFixture[str]) -> None:
+    golden = CONFIGS.parent / "tests" / "golden" / "v1"
+    assert command("info", golden) == 0
+    assert "made with ffmpeg unknown, format 1" in capsys.readouterr().out
+
+
 def test_one_shard_is_counted_as_one(one_shard: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("verify", one_shard) == 0
     assert capsys.readouterr().out.startswith("all well: 1 shards, 4 clips")
