@@ -100,6 +100,12 @@ def test_objectives_and_networks_are_asked_and_not_named() -> None:
                     assert not {word.id for word in ast.walk(node) if isinstance(word, ast.Name)} & networks, path
 
 
+def test_only_commands_know_the_words_of_the_command_line() -> None:
+    for room in ALLOWED.keys() - {"commands"}:
+        for path in (ROOT / room).rglob("*.py"):
+            assert "argparse" not in imported_packages(path), path
+
+
 def test_ffmpeg_is_started_in_one_place_of_the_pipeline() -> None:
     files = (ROOT / "pipeline").rglob("*.py")
     starters = {path.name for path in files if "subprocess" in imported_packages(path)}

@@ -1,5 +1,6 @@
 """What the command line makes of its words."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -7,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+import avcorr
 from avcorr import __version__
 from avcorr.commands import main as program
-from avcorr.commands.parser import parse
+from avcorr.commands.parser import call, parse
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,6 +50,49 @@ def test_folders_given_one_by_one_are_refused(tmp_path: Path, capsys: pytest.Cap
     words = ["shard", "--source", str(tmp_path), "--source", str(tmp_path), "--out", str(tmp_path / "o")]
     assert program.main(words) == 1
     assert "only archives may be given several at once" in capsys.readouterr().err
+
+
+class ReachedError(Exception):
+    """The function was reached."""
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["shard", "--source", "a", "--out", "b"], "shard"),
+        (["shard", "--source", "a", "--out", "b", "--dry-run"], "estimate"),
+        (["verify", "a"], "verify"),
+        (["repair", "a"], "repair"),
+        (["info", "a"], "info"),
+        (["inspect", "a"], "inspect"),
+        (["check-leakage", "a"], "check_leakage"),
+        (["bench-data", "a"], "bench_data"),
+        (["train", "--shards", "a", "--run", "b"], "train"),
+        (["eval", "--run", "b", "--shards", "a"], "evaluate"),
+        (["probe", "--run", "b", "--shards", "a"], "probe"),
+        (["probe", "--run", "b", "--esc50", "a"], "probe_esc50"),
+        (["compare", "b"], "compare"),
+        (["export", "--run", "b"], "export"),
+        (["embed", "--run", "b", "--shards", "a", "--out", "c"], "embed"),
+        (["search", "q", "--index", "c"], "search"),
+        (["explore", "--run", "b"], "explore"),
+        (["report", "--run", "b"], "report"),
+        (["settings"], "settings"),
+    ],
+)
+def test_a_command_calls_a_function_of_the_package(
+    words: list[str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its options are arguments of the function, which no type checker can see."""
+    signature = inspect.signature(getattr(avcorr, name))
+
+    def called(*arguments: object, **named: object) -> None:
+        signature.bind(*arguments, **named)
+        raise ReachedError
+
+    monkeypatch.setattr(avcorr, name, called)
+    with pytest.raises(ReachedError):
+        call(parse(words))
 
 
 def test_a_parser_is_used_more_than_once() -> None:
