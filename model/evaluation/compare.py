@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from ..errors import EvaluationError
 from .evaluate import FORMAT_VERSION
-from .table import aligned, bounded, versions
+from .figures import bounded, versions
+from .table import aligned
 
 
 class Published(NamedTuple):
@@ -115,10 +116,10 @@ def _row(run: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
 def table(comparison: Mapping[str, Any]) -> str:
     """Lay out a comparison as text: Table I with the runs below, then their retrieval and protocols."""
     runs = comparison["runs"]
-    first = [["", "data", "videos", "classes", "AVC, % [95 %] (chance)", "pairs", "seeds"]]
+    first = [["", "data", "videos", "classes", "AVC [95 %] (chance)", "pairs", "seeds"]]
     first += [[*row.values(), "unknown", "unknown"] for row in comparison["paper"]]
     first += [_correspondence(row) for row in runs]
-    second = [["retrieval, % [95 %] (chance)", *SHOWN.values(), "clips", "protocol", "gallery"]]
+    second = [["retrieval [95 %] (chance)", *SHOWN.values(), "clips", "protocol", "gallery"]]
     second += [_retrieval(row) for row in runs]
     decoded = dict.fromkeys(versions(row["decoders"]) for row in runs)
     lines = [*_ruled(first), "", *_ruled(second), "", f"decoded by {'; '.join(decoded)}"]
@@ -136,12 +137,12 @@ def _name(row: Mapping[str, Any]) -> str:
 
 def _correspondence(row: Mapping[str, Any]) -> list[str]:
     videos = "unknown" if row["train_videos"] is None else f"{row['train_videos']:,}"
-    accuracy = bounded(row["accuracy"], row["interval"], row["chance"])
+    accuracy = str(bounded(row["accuracy"], row["interval"], row["chance"]))
     seeds = ", ".join(map(str, row["seeds"]))
     return [_name(row), row["data"] or "unknown", videos, str(row["classes"]), accuracy, f"{row['pairs']:,}", seeds]
 
 
 def _retrieval(row: Mapping[str, Any]) -> list[str]:
     found = [row["retrieval"].get(name) for name in SHOWN]
-    cells = [bounded(cell["value"], cell["interval"], cell["chance"]) if cell else "-" for cell in found]
+    cells = [str(bounded(cell["value"], cell["interval"], cell["chance"])) if cell else "-" for cell in found]
     return [_name(row), *cells, f"{row['clips']:,}", row["protocol"], row["gallery_sha256"][:12]]

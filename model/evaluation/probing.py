@@ -14,8 +14,9 @@ import numpy as np
 
 from ..errors import EvaluationError
 from .bootstrap import intervals, weighted_mean
+from .figures import bounded, versions
 from .scores import Scores
-from .table import bounded, versions
+from .table import aligned
 
 NEIGHBOURS = 20
 TEMPERATURE = 0.07
@@ -143,13 +144,13 @@ def table(result: Mapping[str, Any]) -> str:
         f"protocol {result['protocol']}, gallery {result['gallery_sha256'][:12]}, seed {result['seed']}",
         f"decoded by {versions(result['decoders'])}",
         "",
-        "% [95 % interval] (chance)".ljust(28) + "".join(head.rjust(28) for head in HEADS.values()),
     ]
+    rows = [("[95 % interval] (chance)", *HEADS.values())]
     for space, classifiers in result["results"].items():
         for classifier, row in classifiers.items():
-            cells = [bounded(row[name], row["interval"][name], row["chance"][name]) for name in HEADS]
-            lines.append(f"{space}, {classifier}".ljust(28) + "".join(cell.rjust(28) for cell in cells))
-    return "\n".join(lines)
+            cells = [str(bounded(row[name], row["interval"][name], row["chance"][name])) for name in HEADS]
+            rows.append((f"{space}, {classifier}", *cells))
+    return "\n".join([*lines, *aligned(rows, right=range(1, 5))])
 
 
 HEADS = {"accuracy": "accuracy", f"top{TOP}_accuracy": f"top-{TOP} accuracy", "map": "mAP", "roc_auc": "ROC AUC"}

@@ -3,36 +3,16 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from .retrieval import RANKS
+from . import figures
 
 RED, PLAIN = "\x1b[31m", "\x1b[0m"
-CLASSES_SHOWN = 12
-WIDTH = 30  # of a column of retrieval
-NAMES = {"roc_auc": "ROC AUC", "average_precision": "average precision", "calibration_error": "calibration error (ECE)"}
 
 
 def table(metrics: Mapping[str, Any], *, colour: bool = False) -> str:
     """Return the metrics as plain text, failed checks above all; colour: write those in red."""
     return "\n".join(
-        [*_failures(metrics, colour), *_header(metrics), "", *_avc(metrics["avc"]), "", *_retrieval(metrics)]
+        [*_failures(metrics, colour), *_header(metrics), "", *_correspondence(metrics), "", *_retrieval(metrics)]
     )
-
-
-def share(value: float) -> str:
-    """Write a share in per cent; small ones, such as chance in a large gallery, keep two digits."""
-    return f"{100 * value:.2g}" if 0 < value < 0.001 else f"{100 * value:.1f}"
-
-
-def bounded(value: float, interval: Sequence[float], chance: float | None = None) -> str:
-    """Write a share in per cent with its interval and its value at chance: 81.9 [80.1 83.5] (50.0)."""
-    low, high = interval
-    text = f"{share(value)} [{share(low)} {share(high)}]"
-    return text if chance is None else f"{text} ({share(chance)})"
-
-
-def versions(found: Mapping[str, str] | None) -> str:
-    """Write the names of packages with their versions."""
-    return ", ".join(f"{name} {version}" for name, version in (found or {}).items()) or "unknown"
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
@@ -56,85 +36,51 @@ def _failures(metrics: Mapping[str, Any], colour: bool) -> Iterator[str]:
 
 
 def _header(metrics: Mapping[str, Any]) -> Iterator[str]:
-    protocol, checks = metrics["protocol"], metrics.get("sanity", [])
+    notes, checks = metrics["protocol"]["notes"], metrics.get("sanity", [])
     yield (
         f"{metrics['split']} split, step {metrics['step']}: {metrics['clips']} clips of {metrics['videos']} videos, "
         f"{metrics['views']} views, {metrics['classes']} classes"
     )
-    yield (
-        f"protocol {protocol['name']}, gallery {metrics['gallery_sha256'][:12]}, seeds "
-        f"{', '.join(map(str, metrics['seeds']))} (retrieval {metrics['seed']})"
-    )
-    yield f"decoded by {versions(metrics['run'].get('decoders'))}"
-    yield from (f"note: {note}" for note in protocol["notes"])
+    yield ", ".join(f"{name.lower()} {value}" for name, value in figures.provenance(metrics))
+    yield from (f"note: {note}" for note in notes)
     made = [check for check in checks if check["passed"] is not None]
     if checks:
         yield f"checks: {sum(check['passed'] for check in made)} of {len(made)} passed"
     yield from (f"not checked: {check['name']}: {check['detail']}" for check in checks if check["passed"] is None)
 
 
-def _avc(avc: Mapping[str, Any]) -> Iterator[str]:
-    low, high = map(share, avc["interval"])
+def _correspondence(metrics: Mapping[str, Any]) -> Iterator[str]:
+    avc = metrics["avc"]
+    low, high = map(figures.share, avc["interval"])
     interval = f"95 % interval {low} to {high} %, chance 50.0 %, {avc['pairs']} pairs"
-    yield f"AVC accuracy {share(avc['accuracy'])} %  ({interval})"
-    by_seed = ", ".join(share(value) for value in avc["seeds"].values())
-    positive, negative = share(avc["positive_accuracy"]), share(avc["negative_accuracy"])
-    yield f"  by seed {by_seed}; positive pairs {positive} %, negative pairs {negative} %"
-    for name, words in NAMES.items():
-        low, high = avc["intervals"][name]
-        chance = f"chance {avc['chances'][name]:.3f}" if name in avc["chances"] else "0 is perfect"
-        yield f"  {words} {avc[name]:.3f}  ({low:.3f} to {high:.3f}, {chance}, {avc['pairs']} pairs)"
+    yield f"AVC accuracy {figures.percent(avc['accuracy'])}  ({interval})"
+    by_seed = ", ".join(map(figures.share, avc["seeds"].values()))
+    positive, negative = figures.percent(avc["positive_accuracy"]), figures.percent(avc["negative_accuracy"])
+    yield f"  by seed {by_seed}; positive pairs {positive}, negative pairs {negative}"
+    yield from (f"  {name} {cell}" for name, cell in figures.correspondence(metrics)[1:])
     best = avc["diagnostic"]
     yield (
-        f"  best threshold {best['best_threshold']:.3f} gives {share(best['best_threshold_accuracy'])} % on these very "
-        f"pairs (diagnostic; the model's is {avc['threshold']:.3f})"
+        f"  best threshold {best['best_threshold']:.3f} gives {figures.percent(best['best_threshold_accuracy'])} on "
+        f"these very pairs (diagnostic; the model's is {avc['threshold']:.3f})"
     )
-    heads = ("accuracy, %", "ROC AUC", "negatives rejected, %")
-    yield "by negative (chance)".ljust(28) + "".join(head.rjust(28) for head in heads)
-    for kind, row in avc["by_negative"].items():
-        name = f"{kind.replace('_', ' ')} ({row['pairs']} pairs)".ljust(28)
-        if not row["pairs"]:
-            yield name + "-".rjust(28)
-            continue
-        low, high = row["intervals"]["roc_auc"]
-        cells = [
-            bounded(row["accuracy"], row["intervals"]["accuracy"], row["chances"]["accuracy"]),
-            f"{row['roc_auc']:.3f} [{low:.3f} {high:.3f}] ({row['chances']['roc_auc']:.3f})",
-            share(row["negative_accuracy"]),
-        ]
-        yield name + "".join(cell.rjust(28) for cell in cells)
-    yield from _classes(avc["per_class"])
-
-
-def _classes(classes: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    order = sorted(classes, key=lambda label: (classes[label]["accuracy"], label))
-    shown = order if len(order) <= CLASSES_SHOWN else order[: CLASSES_SHOWN // 2] + order[-CLASSES_SHOWN // 2 :]
-    if shown:
-        which = "" if len(shown) == len(order) else f", the {len(shown)} worst and best of {len(order)}"
-        yield f"by class of the frame, accuracy in % (chance 50.0){which}"
-    for label in shown:
-        row = classes[label]
-        yield f"  {label}: {bounded(row['accuracy'], row['interval'])}, {row['pairs']} pairs of {row['videos']} videos"
+    rows: list[Sequence[str]] = [("by negative [95 % interval] (chance)", "pairs", "accuracy", "ROC AUC", "rejected")]
+    rows += [(name, f"{pairs:,}", *map(str, cells)) for name, pairs, *cells in figures.by_negative(metrics)]
+    yield from aligned(rows, right=range(1, 5))
+    classes = figures.per_class(metrics)
+    if classes["shown"]:
+        which = ", the best and the worst" if classes["others"] else ""
+        yield f"accuracy by class of the frame{which}"
+    for row in classes["shown"]:
+        cell = figures.bounded(row["accuracy"], row["interval"], avc["chance"])
+        yield f"  {row['label']}: {cell}, {row['pairs']} pairs of {row['videos']} videos"
 
 
 def _retrieval(metrics: Mapping[str, Any]) -> Iterator[str]:
-    rows: Sequence[Mapping[str, Any]] = list(metrics["retrieval"].values())
-    yield "retrieval, % [95 % interval] (chance)"
-    yield " " * 24 + "".join(name.replace("_", " ").rjust(WIDTH) for name in metrics["retrieval"])
-    for name in dict.fromkeys(name for row in rows for name in row["chance"]):
-        yield name.replace("_", " ").ljust(24) + "".join(_cell(name, row).rjust(WIDTH) for row in rows)
-    counts = (f"{row['label_queries']} / {row['gallery']}" for row in rows)
-    yield "label queries / gallery".ljust(24) + "".join(count.rjust(WIDTH) for count in counts)
-    for name, gain in metrics["protocol"]["gains"].items():
-        if any(name in row for row in rows):
-            yield f"{name.replace('_', ' ')}: gain {gain}"
-
-
-def _cell(name: str, row: Mapping[str, Any]) -> str:
-    if name not in row:
-        return "-"
-    value, chance = row[name], row["chance"][name]
-    if name in RANKS:
-        low, high = row["interval"][name]
-        return f"{value:.0f} [{low:.0f} {high:.0f}] ({chance:.0f})"
-    return bounded(value, row["interval"][name], chance)
+    found = figures.retrieval(metrics)
+    rows = [("retrieval [95 % interval] (chance)", *found["directions"])]
+    for title, group in found["groups"]:
+        rows.append((title, *("" for _ in found["directions"])))
+        rows += [(f"  {name}", *(str(cell or "-") for cell in cells)) for name, cells in group]
+    rows += [(name, *counts) for name, counts in found["counts"]]
+    yield from aligned(rows, right=range(1, len(rows[0])))
+    yield from (f"{name}: gain {gain}" for name, gain in found["gains"])

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..evaluation.table import versions
+from ..evaluation.figures import versions
 from ..networks.network import CorrespondenceModel
 from ..objectives.objectives import OBJECTIVES
 

@@ -13,12 +13,13 @@ from typing import Any
 import yaml
 
 from avcorr.model.errors import EvaluationError
+from avcorr.model.evaluation import figures
 from avcorr.model.evaluation.compare import PAPER_TABLE, read_evaluation
 from avcorr.shards.index.layout import write_atomically
 
 from ..inlining import read_media
 from ..templates import environment
-from . import figures, plots
+from . import plots
 from .overlay import located
 from .training import curves, read_history
 

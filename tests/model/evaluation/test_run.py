@@ -233,7 +233,7 @@ def test_without_labels_there_is_no_projection_and_no_label_metric():
     assert result.projection is None
     assert "recall_at_1" not in result.metrics["retrieval"]["image_to_audio"]
     assert result.examples["directions"][0]["rows"][0]["results"][0]["same_label"] is None
-    assert "median rank" in table(result.metrics)
+    assert "Median rank" in table(result.metrics)
 
 
 def test_writing_replaces_the_media_of_an_earlier_evaluation(evaluation: Evaluation, tmp_path: Path):
@@ -255,13 +255,15 @@ def test_the_table_prints_chance_and_interval_beside_every_value(evaluation: Eva
     assert "40 clips of 20 videos" in text
     assert "240 pairs" in text
     assert f"protocol full/center, gallery {evaluation.metrics['gallery_sha256'][:12]}, seeds 0, 1, 2" in text
-    rows = {line[:24].strip(): line[24:] for line in text.splitlines()}
-    assert rows["instance recall at 1"].split()[0] == rows["instance recall at 1"].split()[-1] == "-"
-    assert "(2.5)" in rows["instance recall at 1"]
-    assert "(20)" in rows["median rank"]
-    for name in ("recall at 10", "mrr", "map", "precision at 5", "ndcg at 30"):
-        assert len(re.findall(r"[0-9.]+ \[[0-9.]+ [0-9.]+\] \([0-9.]+\)", rows[name])) == 4, name
-    assert rows["label queries / gallery"].split()[:3] == ["40", "/", "40"]
+    rows = [re.split(r"  +", line.strip()) for line in text.splitlines()]
+    (own,) = [row[1:] for row in rows if row[0] == "Recall at 1" and row[1] == "-"]
+    assert own[0] == own[-1] == "-" and "(2.5 %)" in own[1]
+    assert "(20)" in next(row[2] for row in rows if row[0] == "Median rank")
+    for name in ("Recall at 10", "MRR", "mAP", "Precision at 5", "nDCG at 30"):
+        cells = next(row[1:] for row in rows if row[0] == name)
+        assert len(cells) == 4, name
+        assert all(re.fullmatch(r"[0-9.]+ % \[[0-9.]+–[0-9.]+\] \([0-9.]+ %\)", cell) for cell in cells), name
+    assert ["Queries with a label", *("40",) * 4] in rows and ["Gallery", *("40",) * 4] in rows
     assert "d: " in text and "pairs of" in text
 
 

@@ -8,10 +8,9 @@ import pytest
 from avcorr.model.errors import EvaluationError, ModelError
 from avcorr.model.evaluation.evaluate import write_evaluation
 from avcorr.model.evaluation.examples import MISTAKES
+from avcorr.model.evaluation.figures import per_class, percent, share
 from avcorr.model.evaluation.retrieval import RANKS
 from avcorr.model.evaluation.sanity import Check
-from avcorr.model.evaluation.table import share
-from avcorr.pages.report.figures import per_class, percent
 from avcorr.pages.report.plots import compact, histogram, line_chart, scatter, ticks
 from avcorr.pages.report.report import write_report
 from tests.support.reports import fabricate_evaluation, fabricate_run

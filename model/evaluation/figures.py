@@ -1,11 +1,11 @@
-"""The report's tables: an evaluation's figures as text, each with its number, its interval and its value at chance."""
+"""An evaluation's figures as texts, for its table and the report: each with its interval and its value at chance."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from avcorr.model.evaluation.retrieval import RANKS
-from avcorr.model.evaluation.table import NAMES, share, versions
+from .retrieval import RANKS
 
+NAMES = {"roc_auc": "ROC AUC", "average_precision": "Average precision", "calibration_error": "Calibration error (ECE)"}
 TITLES = {"mrr": "MRR", "map": "mAP", "first_rank": "Median rank of the first"}
 CLASSES_SHOWN = 12  # the worst and the best; of more classes the others are behind a click
 Metrics = Mapping[str, Any]
@@ -18,6 +18,10 @@ class Cell(NamedTuple):
     interval: str = ""
     chance: str = ""
 
+    def __str__(self) -> str:
+        chance = f" ({self.chance})" if self.chance else ""
+        return f"{self.value} [{self.interval}]{chance}" if self.interval else self.value
+
 
 class Headline(NamedTuple):
     """A share that stands at the top, with what it is of."""
@@ -29,9 +33,24 @@ class Headline(NamedTuple):
     of: str
 
 
+def share(value: float) -> str:
+    """Write a share in per cent; small ones, such as chance in a large gallery, keep two digits."""
+    return f"{100 * value:.2g}" if 0 < value < 0.001 else f"{100 * value:.1f}"
+
+
 def percent(value: float) -> str:
     """Write a share in per cent, with the sign."""
     return f"{share(value)} %"
+
+
+def bounded(value: float, interval: Sequence[float], chance: float) -> Cell:
+    """Write a share, its interval and its value at chance in per cent."""
+    return Cell(percent(value), f"{share(interval[0])}–{share(interval[1])}", percent(chance))
+
+
+def versions(found: Mapping[str, str] | None) -> str:
+    """Write the names of packages with their versions."""
+    return ", ".join(f"{name} {version}" for name, version in (found or {}).items()) or "unknown"
 
 
 def headlines(metrics: Metrics) -> list[Headline]:
@@ -64,11 +83,11 @@ def provenance(metrics: Metrics) -> list[tuple[str, str]]:
 def correspondence(metrics: Metrics) -> list[tuple[str, Cell]]:
     """Return the figures of all pairs: name, value."""
     avc = metrics["avc"]
-    rows = [("Accuracy", _bounded(avc["accuracy"], avc["interval"], avc["chance"]))]
+    rows = [("Accuracy", bounded(avc["accuracy"], avc["interval"], avc["chance"]))]
     for name, words in NAMES.items():
         low, high = avc["intervals"][name]
         chance = f"{avc['chances'][name]:.3f}" if name in avc["chances"] else ""
-        rows.append((words[0].upper() + words[1:], Cell(f"{avc[name]:.3f}", f"{low:.3f}–{high:.3f}", chance)))
+        rows.append((words, Cell(f"{avc[name]:.3f}", f"{low:.3f}–{high:.3f}", chance)))
     return rows
 
 
@@ -82,7 +101,7 @@ def by_negative(metrics: Metrics) -> list[tuple[str, int, Cell, Cell, str]]:
             continue
         low, high = row["intervals"]["roc_auc"]
         area = Cell(f"{row['roc_auc']:.3f}", f"{low:.3f}–{high:.3f}", f"{row['chances']['roc_auc']:.3f}")
-        accuracy = _bounded(row["accuracy"], row["intervals"]["accuracy"], row["chances"]["accuracy"])
+        accuracy = bounded(row["accuracy"], row["intervals"]["accuracy"], row["chances"]["accuracy"])
         rows.append((name, row["pairs"], accuracy, area, percent(row["negative_accuracy"])))
     return rows
 
@@ -127,11 +146,7 @@ def _retrieved(figure: str, row: Mapping[str, Any]) -> Cell | None:
     value, chance, (low, high) = row[figure], row["chance"][figure], row["interval"][figure]
     if figure in RANKS:
         return Cell(f"{value:,.0f}", f"{low:,.0f}–{high:,.0f}", f"{chance:,.0f}")
-    return _bounded(value, (low, high), chance)
-
-
-def _bounded(value: float, interval: Sequence[float], chance: float) -> Cell:
-    return Cell(percent(value), f"{share(interval[0])}–{share(interval[1])}", percent(chance))
+    return bounded(value, (low, high), chance)
 
 
 def facts(history: Sequence[Mapping[str, Any]], metrics: Metrics | None) -> list[tuple[str, str]]:
