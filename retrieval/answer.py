@@ -30,10 +30,10 @@ class Answer:
     def table(self) -> str:
         """Return the answer for people."""
         rows = [("", "cosine", "label", "split", "at", "key", "also")]
-        for place, hit in enumerate(self.hits, 1):
+        for rank, hit in enumerate(self.hits, 1):
             also = ", ".join(hit.also[:3]) + (f" and {len(hit.also) - 3} more" if len(hit.also) > 3 else "")
             rows.append(
-                (str(place), f"{hit.cosine:.3f}", hit.label or "-", hit.split, f"{hit.time:.2f} s", hit.key, also)
+                (str(rank), f"{hit.cosine:.3f}", hit.label or "-", hit.split, f"{hit.time:.2f} s", hit.key, also)
             )
         return "\n".join(aligned(rows, right=(0, 1, 4)))
 

@@ -110,10 +110,10 @@ class Searcher:
     def _hits(
         self, best: NDArray[np.int64], rows: NDArray[np.int64], cosines: Floats, top: int, *, merge: bool
     ) -> list[Hit]:
-        """Return the first `top` clips of the places `best` in the ranking."""
+        """Return the first `top` clips of the positions `best` in the ranking."""
         embeddings, shown, hits = self.embeddings, _Shown(self), list[Hit]()
-        for place in best.tolist():
-            clip = int(embeddings.clip[rows[place]])
+        for position in best.tolist():
+            clip = int(embeddings.clip[rows[position]])
             twin = shown.twin(clip) if merge else None
             if twin is not None:
                 hits[twin] = replace(hits[twin], also=(*hits[twin].also, embeddings.keys[clip]))
@@ -121,7 +121,7 @@ class Searcher:
             if len(hits) == top:
                 break
             label, split = str(embeddings.labels[clip]), str(embeddings.splits[clip])
-            time, cosine = float(self.index.times[rows[place]]), float(cosines[place])
+            time, cosine = float(self.index.times[rows[position]]), float(cosines[position])
             hits.append(Hit(clip, embeddings.keys[clip], label, split, time, cosine))
             if merge:
                 shown.add(clip)
@@ -133,7 +133,7 @@ class _Shown:
 
     def __init__(self, searcher: Searcher) -> None:
         self._embeddings, self._index = searcher.embeddings, searcher.index
-        self._places: dict[int, int] = {}
+        self._positions: dict[int, int] = {}
         self._owners: list[int] = []
         self._hashes: list[NDArray[np.uint8]] = []
         self._sounds: list[Floats] = []
@@ -141,19 +141,19 @@ class _Shown:
     def add(self, clip: int) -> None:
         """Append a hit."""
         hashes, sounds = self._look(clip)
-        place = len(self._places)
-        self._places[int(self._embeddings.video[clip])] = place
-        self._owners += [place] * len(hashes)
+        position = len(self._positions)
+        self._positions[int(self._embeddings.video[clip])] = position
+        self._owners += [position] * len(hashes)
         self._hashes.append(hashes)
         self._sounds.append(sounds)
 
     def twin(self, clip: int) -> int | None:
-        """Return the place of the hit that a clip is of the same video or the same recording as."""
-        place = self._places.get(int(self._embeddings.video[clip]))
-        if place is None and self._places:
+        """Return the position of the hit that a clip is of the same video or the same recording as."""
+        position = self._positions.get(int(self._embeddings.video[clip]))
+        if position is None and self._positions:
             found = alike(*self._look(clip), np.concatenate(self._hashes), np.concatenate(self._sounds)).any(axis=0)
-            place = self._owners[int(found.argmax())] if found.any() else None
-        return place
+            position = self._owners[int(found.argmax())] if found.any() else None
+        return position
 
     def _look(self, clip: int) -> tuple[NDArray[np.uint8], Floats]:
         rows = self._embeddings.rows_of(clip)

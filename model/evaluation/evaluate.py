@@ -76,7 +76,7 @@ class Evaluation:
     heat_maps: list[dict[str, Any]] | None
     """Where the sound is, of models that say so."""
     wanted: list[View]
-    """Views that the parts above show, some hundreds; an item's "media" is a place in this list."""
+    """Views that the parts above show, some hundreds; an item's "media" is a position in this list."""
 
     @property
     def located(self) -> list[View]:
@@ -142,7 +142,7 @@ def evaluate(
         "labelled_clips": int((labels != "").sum()),
         "classes": len(np.unique(labels[labels != ""])),
         "seed": seed,
-        "seeds": [seed + place for place in range(plan.drawn.shape[1])],
+        "seeds": [seed + number for number in range(plan.drawn.shape[1])],
         "gallery_sha256": gallery_hash(clips),
         "avc": correspondence(scored, videos, labels, scorer, seed, bootstrap),
         "retrieval": retrieval(chosen.image, chosen.audio, videos, relevances, depth, seed, bootstrap),
@@ -197,13 +197,13 @@ def write_evaluation(
     (folder / "media").mkdir(parents=True, exist_ok=True)
     for stale in [folder / "metrics.json", *(folder / "media").glob("*.jpg"), *(folder / "media").glob("*.wav")]:
         stale.unlink(missing_ok=True)
-    for place, view in enumerate(evaluation.wanted):
+    for number, view in enumerate(evaluation.wanted):
         if view in media:
             jpeg, wave = media[view]
-            (folder / "media" / f"{place}.jpg").write_bytes(jpeg)
-            (folder / "media" / f"{place}.wav").write_bytes(wave)
+            (folder / "media" / f"{number}.jpg").write_bytes(jpeg)
+            (folder / "media" / f"{number}.wav").write_bytes(wave)
         if view in crops:
-            (folder / "media" / f"{place}.crop.jpg").write_bytes(crops[view])
+            (folder / "media" / f"{number}.crop.jpg").write_bytes(crops[view])
     for name in ("examples", "mistakes", "projection", "heat_maps", "metrics"):
         text = json.dumps(getattr(evaluation, name), indent=1, allow_nan=False, ensure_ascii=False)
         with replacing(folder / f"{name}.json") as file:

@@ -109,7 +109,7 @@ class Locator(Protocol):
     """A scorer that says where the sound is."""
 
     def heat_maps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
-        """Return the probability (M, H', W') that sound i comes from each place of frame i: features of M each."""
+        """Return the probability (M, H', W') that sound i comes from each position of frame i: features of M each."""
 
 
 def heat_maps(

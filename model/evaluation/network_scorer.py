@@ -30,11 +30,11 @@ class LogitScorer:
 
 
 class LocalisingScorer(LogitScorer):
-    """Scorer that says where in the frame the sound is; its gap is the negated logit of the best place."""
+    """Scorer that says where in the frame the sound is; its gap is the negated logit of the best position."""
 
     @torch.inference_mode()
     def heat_maps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
-        """Return the probability (M, H', W') of each place for maps (M, D, H', W') and vectors (M, D)."""
+        """Return the probability (M, H', W') of each position for maps (M, D, H', W') and vectors (M, D)."""
         pair = (torch.from_numpy(part).to(self.device).float() for part in (image, audio))
         maps: np.ndarray = self.model.location_logits(*pair).sigmoid().cpu().numpy()
         return maps

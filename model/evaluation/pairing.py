@@ -58,11 +58,11 @@ def draw_negatives(
             "evaluate on at least two videos, none of which holds more than half of the clips"
         )
     found: dict[str, list[Pairs]] = {kind: [] for kind in KINDS}
-    for place, views in enumerate(drawn.T):
-        number = seed + place
+    for column, views in enumerate(drawn.T):
+        number = seed + column
         chosen = {
             "other_video": views[derange(videos, np.random.default_rng(number))],
-            "same_clip": _elsewhere(drawn, times, place, np.random.default_rng([number, 1])),
+            "same_clip": _elsewhere(drawn, times, column, np.random.default_rng([number, 1])),
             "same_class": _of_same_class(views, videos, labels, np.random.default_rng([number, 2]), derange),
         }
         for kind, sounds in chosen.items():
@@ -77,9 +77,9 @@ def first_negatives(drawn: np.ndarray, videos: np.ndarray, seed: int, derange: D
     return draw_negatives(drawn[:, :1], times, videos, labels, seed, derange)["other_video"]
 
 
-def _elsewhere(drawn: np.ndarray, times: np.ndarray, place: int, generator: np.random.Generator) -> np.ndarray:
-    """Choose for each clip one of its views that is far from the view at `place`, or -1 where there is none."""
-    far = np.abs(times[drawn] - times[drawn[:, place]][:, None]) >= APART_SECONDS
+def _elsewhere(drawn: np.ndarray, times: np.ndarray, column: int, generator: np.random.Generator) -> np.ndarray:
+    """Choose for each clip one of its views that is far from the view at `column`, or -1 where there is none."""
+    far = np.abs(times[drawn] - times[drawn[:, column]][:, None]) >= APART_SECONDS
     best = np.argmax(far * generator.uniform(0.5, 1.0, drawn.shape), axis=1)
     return np.where(far.any(axis=1), np.take_along_axis(drawn, best[:, None], axis=1)[:, 0], -1)
 

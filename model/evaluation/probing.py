@@ -79,7 +79,7 @@ def figures(
     ranked = np.argsort(-scores, axis=1, kind="stable")[:, :TOP]
     first = np.take_along_axis(truth, ranked, axis=1)
     hits = np.stack([first[:, 0], first.any(axis=1)], axis=1).astype(np.float64)
-    per_class = [Scores(scores[:, place], truth[:, place]) for place in present]
+    per_class = [Scores(scores[:, column], truth[:, column]) for column in present]
 
     def measure(weights: np.ndarray) -> dict[str, np.ndarray]:
         accuracy, top = weighted_mean(weights, hits).T

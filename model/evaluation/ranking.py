@@ -53,13 +53,13 @@ def chance_of_scores(relevant: np.ndarray, eligible: np.ndarray) -> dict[str, np
 
     first_rank is the median of the ranks over all queries and rankings, the same for each query.
     """
-    pairs, place = np.unique(np.stack([relevant, eligible], axis=1), axis=0, return_inverse=True)
-    place = place.ravel()
+    pairs, inverse = np.unique(np.stack([relevant, eligible], axis=1), axis=0, return_inverse=True)
+    inverse = inverse.ravel()
     longest = int(eligible.max())
     names = [*(f"recall_at_{k}" for k in RECALL_DEPTHS), *(f"precision_at_{k}" for k in PRECISION_DEPTHS)]
     figures = {name: np.zeros(len(pairs)) for name in ("mrr", "map", *names)}
     later = np.zeros(longest + 1)  # share of queries and rankings whose first relevant item has a rank over k
-    weights = np.bincount(place) / len(place)
+    weights = np.bincount(inverse) / len(inverse)
     for row, (useful, count) in enumerate(pairs.tolist()):
         ranks = np.arange(1, count + 1)
         missed = np.cumprod(np.clip(count - useful - ranks + 1, 0, None) / (count - ranks + 1.0))
@@ -74,4 +74,4 @@ def chance_of_scores(relevant: np.ndarray, eligible: np.ndarray) -> dict[str, np
         for k in PRECISION_DEPTHS:
             figures[f"precision_at_{k}"][row] = useful / count * min(k, count) / k
     middle = float(np.argmax(later <= 0.5))
-    return {name: values[place] for name, values in figures.items()} | {"first_rank": np.full(len(place), middle)}
+    return {name: values[inverse] for name, values in figures.items()} | {"first_rank": np.full(len(inverse), middle)}

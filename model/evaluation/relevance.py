@@ -109,18 +109,18 @@ def _read_ontology(path: Path) -> tuple[dict[str, int], np.ndarray]:
 
     Above all that have no parent there is one more node, so that any two are connected.
     """
-    from scipy.sparse import coo_array
+    from scipy.sparse import csr_array
     from scipy.sparse.csgraph import shortest_path
 
     try:
         entries: Sequence[dict[str, Any]] = json.loads(path.read_bytes())
-        numbers = {entry["id"]: place for place, entry in enumerate(entries)}
-        edges = [(place, numbers[child]) for place, entry in enumerate(entries) for child in entry["child_ids"]]
-        names = {entry["name"].lower(): place for place, entry in enumerate(entries)}
+        numbers = {entry["id"]: node for node, entry in enumerate(entries)}
+        edges = [(node, numbers[child]) for node, entry in enumerate(entries) for child in entry["child_ids"]]
+        names = {entry["name"].lower(): node for node, entry in enumerate(entries)}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise EvaluationError(f"{path} is no ontology like AudioSet's ontology.json: {error!r}") from error
-    edges += [(len(entries), place) for place in sorted(set(range(len(entries))) - {child for _, child in edges})]
+    edges += [(len(entries), node) for node in sorted(set(range(len(entries))) - {child for _, child in edges})]
     parents, children = np.array(edges, int).reshape(-1, 2).T
-    graph = coo_array((np.ones(len(edges)), (parents, children)), shape=(len(entries) + 1, len(entries) + 1))
-    steps: np.ndarray = shortest_path(graph, directed=False, unweighted=True)
-    return names | {mid.lower(): place for mid, place in numbers.items()}, steps
+    graph = csr_array((np.ones(len(edges)), (parents, children)), shape=(len(entries) + 1, len(entries) + 1))
+    steps: np.ndarray = shortest_path(graph, method="D", directed=False, unweighted=True)
+    return names | {mid.lower(): node for mid, node in numbers.items()}, steps

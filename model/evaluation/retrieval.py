@@ -137,10 +137,10 @@ def nearest(
 def own_ranks(queries: np.ndarray, gallery: np.ndarray, seed: int) -> np.ndarray:
     """Return the rank, from 1, of gallery item i for query i: (N, D), (N, D) -> int64 (N,)."""
     order = np.random.default_rng(seed).permutation(len(gallery))
-    places = np.argsort(order)
+    positions = np.argsort(order)
     ranks = np.empty(len(queries), np.int64)
     for rows, keys in _chunks(queries, gallery[order]):
-        own = np.take_along_axis(keys, places[rows][:, None], axis=1)
+        own = np.take_along_axis(keys, positions[rows][:, None], axis=1)
         ranks[rows] = 1 + np.count_nonzero(keys < own, axis=1)
     return ranks
 
@@ -200,17 +200,17 @@ def _rankings(
 
 
 def _chunks(queries: np.ndarray, gallery: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Yield (rows, keys): uint64 keys (rows, N) whose order is by distance, then by place in the gallery.
+    """Yield (rows, keys): uint64 keys (rows, N) whose order is by distance, then by position in the gallery.
 
-    The bits of non-negative floats sort like the floats, so distance (upper half) and place (lower half) make one
+    The bits of non-negative floats sort like the floats, so distance (upper half) and position (lower half) make one
     integer; all keys of a row differ.
     """
     queries, gallery = queries.astype(np.float32), gallery.astype(np.float32)
     lengths = np.square(gallery).sum(axis=1)
-    places = np.arange(len(gallery), dtype=np.uint64)
+    positions = np.arange(len(gallery), dtype=np.uint64)
     step = max(1, _CHUNK_ELEMENTS // max(1, len(gallery)))
     for start in range(0, len(queries), step):
         rows = slice(start, min(start + step, len(queries)))
         squared = lengths - 2.0 * (queries[rows] @ gallery.T) + np.square(queries[rows]).sum(axis=1, keepdims=True)
         squared = np.maximum(squared, 0.0).astype(np.float32) + np.float32(0.0)  # -0.0 would sort last
-        yield rows, (squared.view(np.uint32).astype(np.uint64) << np.uint64(32)) | places
+        yield rows, (squared.view(np.uint32).astype(np.uint64) << np.uint64(32)) | positions

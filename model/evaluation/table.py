@@ -22,7 +22,7 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
     for row in rows:
         cells = zip(row, widths, strict=True)
         padded = [
-            cell.rjust(width) if place in right else cell.ljust(width) for place, (cell, width) in enumerate(cells)
+            cell.rjust(width) if index in right else cell.ljust(width) for index, (cell, width) in enumerate(cells)
         ]
         lines.append("  ".join(padded).rstrip())
     return lines

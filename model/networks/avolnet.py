@@ -59,6 +59,6 @@ class AvolNet(CorrespondenceModel):
     def to_embeddings(self, features: Tensor) -> Tensor:
         """Return unit vectors (B, D) for sounds (B, D), and for maps (B, D, H', W') the direction of their mean.
 
-        The mean over places is for retrieval alone, of which the paper reports none for this network.
+        The mean over positions is for retrieval alone, of which the paper reports none for this network.
         """
         return unit(features.mean(dim=(2, 3)) if features.ndim == 4 else features)

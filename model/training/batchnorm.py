@@ -18,11 +18,11 @@ class GatheredBatchNorm(nn.BatchNorm2d):
             return super().forward(inputs)
         with torch.autocast(inputs.device.type, enabled=False):
             features = inputs.float()
-            places = features.numel() // features.shape[1] * distributed.get_world_size()
-            mean = _Sum.apply(features.sum(dim=(0, 2, 3))) / places
+            count = features.numel() // features.shape[1] * distributed.get_world_size()
+            mean = _Sum.apply(features.sum(dim=(0, 2, 3))) / count
             centred = features - mean[None, :, None, None]
-            variance = _Sum.apply(centred.square().sum(dim=(0, 2, 3))) / places
-            self._follow(mean.detach(), variance.detach() * places / max(places - 1, 1))
+            variance = _Sum.apply(centred.square().sum(dim=(0, 2, 3))) / count
+            self._follow(mean.detach(), variance.detach() * count / max(count - 1, 1))
             scale = self.weight * (variance + self.eps).rsqrt()
             outputs = centred * scale[None, :, None, None] + self.bias[None, :, None, None]
         normalised: Tensor = outputs.to(inputs.dtype)

@@ -52,7 +52,7 @@ class Clips:
                 what = "is not there" if entry is None else "is another than was embedded"
                 raise ExploreError(
                     f"the shard {name} of {store.url} {what}: the embeddings in {embeddings.folder} are of other "
-                    "shards; give their place with --shards, or embed these into another folder with --index"
+                    "shards; give their address with --shards, or embed these into another folder with --index"
                 )
         self._rows = lru_cache(OPEN_SHARDS)(self._open)
 

@@ -118,12 +118,12 @@ class Explorer:
         picture, crop = self._cropped(jpeg, frame_of)
         (probability,) = self._embedder.probability(picture, sounds)
         localises = self._embedder.model.localises
-        places = self._embedder.heat_maps(picture, sounds)[0].numpy().round(4).tolist() if localises else None
+        heat = self._embedder.heat_maps(picture, sounds)[0].numpy().round(4).tolist() if localises else None
         time = float(self.clips.timeline(frame_of).times[frame])
         begin = first / line.rate
         return {
             "probability": float(probability), "start": begin, "time": time, "crop": crop,
-            "truth": self._truth(frame_of, time, sound_of, begin), "map": places,
+            "truth": self._truth(frame_of, time, sound_of, begin), "map": heat,
         }  # fmt: skip
 
     def curve(self, frame_of: str, frame: int, sound_of: str) -> dict[str, Any]:

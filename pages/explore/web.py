@@ -41,13 +41,13 @@ HEADERS = {
 LOCAL = ("127.0.0.1", "localhost", "::1")
 SPECTRUM = 960, 160
 NAME_LENGTH = 200
-_PLACES = {
+_PATHS = {
     "page": "/", "part": "/<name>", "about": "/api/about", "some": "/api/some", "keys": "/api/keys",
     "search": "/api/search", "pair": "/api/pair", "curve": "/api/curve", "clip": "/api/clip/<key>",
     "frame": "/clip/<key>/frame.jpg", "sound": "/clip/<key>/sound.wav", "spectrum": "/clip/<key>/spectrum.png",
 }  # fmt: skip
 _URLS = Map([
-    *(Rule(place, endpoint=name, methods=["GET"]) for name, place in _PLACES.items()),
+    *(Rule(path, endpoint=name, methods=["GET"]) for name, path in _PATHS.items()),
     Rule("/api/upload", endpoint="upload", methods=["POST"]),
 ])  # fmt: skip
 logger = logging.getLogger(__name__)

@@ -79,16 +79,16 @@ def rows_sheet(
     clips: Sequence[Clip], title: str, marks: Sequence[float | None] = (), notes: Sequence[str] = ()
 ) -> Image.Image:
     """Draw many clips, one in a row; marks: a moment of each to be marked, seconds; notes: a line about each."""
-    strips = [clip_row(clip, marks[place] if marks else None).picture for place, clip in enumerate(clips)]
+    strips = [clip_row(clip, marks[index] if marks else None).picture for index, clip in enumerate(clips)]
     height = 48 + sum(strip.height + GAP for strip in strips) + MARGIN
     sheet = Image.new("RGB", (NAMES + ROW.width + 2 * MARGIN, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN, 12), title, font=font(18), fill=INK)
     top = 48
-    for place, (clip, strip) in enumerate(zip(clips, strips, strict=True)):
+    for index, (clip, strip) in enumerate(zip(clips, strips, strict=True)):
         lines = [clip.metadata.label or "no label", clip.key, *row_facts(clip)]
         if notes:
-            lines.insert(1, notes[place])
+            lines.insert(1, notes[index])
         for number, text in enumerate(lines):
             size, colour = (15, INK) if number == 0 else (12, SOFT)
             draw.text((MARGIN, top + 22 * bool(number) + 17 * max(0, number - 1)), _fit(draw, text, size),

@@ -27,12 +27,12 @@ def write_page(
     """
     one = len(clips) == 1
     rows = []
-    for place, clip in enumerate(clips):
-        mark = marks[place] if marks else None
+    for index, clip in enumerate(clips):
+        mark = marks[index] if marks else None
         lines = clip_lines(clip, mark) if one else [clip_row(clip, mark)]
         heading, facts = describe(clip)
         rows.append({
-            "title": heading, "facts": facts, "note": notes[place] if notes else "", "key": clip.key,
+            "title": heading, "facts": facts, "note": notes[index] if notes else "", "key": clip.key,
             "lines": [_line(clip, line) for line in lines], "sound": sound_of(clip),
         })  # fmt: skip
     page = environment("sheets").get_template("sheet.html.jinja").render(title=title, rows=rows)

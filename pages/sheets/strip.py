@@ -83,9 +83,9 @@ def draw_strip(
     loudest = max(float(np.abs(whole).max(initial=0.0)), 0.01)  # as high as the strip; near-silence stays flat
     sheet.paste(Image.fromarray(waveform(wave / loudest, covered, style.wave)), (0, sound_top))
     sheet.paste(Image.fromarray(spectrogram(wave, rate, covered, style.spectrum)), (0, sound_top + style.wave))
-    for place, number in enumerate(frames):
-        left, time = round(place * column), metadata.frame_times[number]
-        width = round((place + 1) * column) - left - 2
+    for index, number in enumerate(frames):
+        left, time = round(index * column), metadata.frame_times[number]
+        width = round((index + 1) * column) - left - 2
         picture = _frame(clip, number).resize((width, tall - 2), Image.Resampling.LANCZOS)
         sheet.paste(picture, (left, 0))
         moment = min(max(across(time), 0), style.width - 1)
