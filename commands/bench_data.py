@@ -23,7 +23,7 @@ def add_options(added: Parser) -> None:
 def run(as_json: bool, pairs: int | None, **options: Any) -> None:
     from tqdm import tqdm
 
-    from avcorr.pipeline.moments.advice import advise, describe
+    from avcorr.pipeline.moments.speed import advise, describe
 
     with tqdm(unit="pair", total=pairs, disable=None, desc="bench-data", file=sys.stderr) as bar:
         speed = avcorr.bench_data(pairs=pairs, on_pairs=bar.update, **opened(options))

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from itertools import count
 from types import TracebackType
 from typing import Any, Generic
@@ -17,7 +18,7 @@ from avcorr.shards.errors import DatasetMismatchError, ShardError
 from ..errors import PairError, PipelineError
 from .jpegs import JpegFrames
 from .sampler import Batch, MomentDataset, Part
-from .stages import Stages, metrics_of
+from .stages import Stages
 
 logger = logging.getLogger(__name__)
 _JOIN_SECONDS = 10.0
@@ -43,7 +44,9 @@ class MomentLoader(Generic[Batch]):
     def __init__(
         self, dataset: MomentDataset[Batch], *, start_method: str | None = None, device: torch.device | None = None
     ) -> None:
-        self._dataset, self._start_method = dataset, start_method
+        self._dataset = dataset
+        # forkserver would do too, but it keeps the environment, and so the credentials, that it was started with
+        self._start_method = start_method or (None if dataset.store.survives_fork else "spawn")
         self._device = device or torch.device("cpu")
         self.step = dataset.start
         self.bad_shards: dict[str, str] = {}
@@ -63,7 +66,7 @@ class MomentLoader(Generic[Batch]):
         dataset.made = made = torch.zeros(max(workers, 1), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         loader = DataLoader(
             dataset, batch_size=None, num_workers=workers, prefetch_factor=_prefetch(workers) if workers else None,
-            multiprocessing_context=self._start_method or _start_method(dataset) if workers else None,
+            multiprocessing_context=self._start_method if workers else None,
             worker_init_fn=_silence_teardown if workers else None,
             pin_memory=workers > 0 and self.parts == 1 and torch.cuda.is_available(),  # in a thread, a batch ahead
         )  # fmt: skip
@@ -120,9 +123,22 @@ class MomentLoader(Generic[Batch]):
         return stages, seconds
 
     def report(self) -> dict[str, float]:
-        """Return what was done since the last call, as it stands in a line of metrics (see `metrics_of`)."""
+        """Return what was done since the last call, as a line of metrics has it, each name with `data_` before it.
+
+        Beside the counts there are `data_queue`, batches that were ready on average when the next one was asked for;
+        `data_in_flight`, requests under way on average; pairs a second of one worker at each stage, had it nothing
+        else to do; and `data_bad_shards`.
+        """
         stages, seconds = self.take_stages()
-        return metrics_of(stages, seconds, self.parts) | {"data_bad_shards": len(self.bad_shards)}
+        counts = asdict(stages)
+        in_flight, ready, parts, pairs = map(counts.pop, ("in_flight_seconds", "ready_parts", "parts", "pairs"))
+        found = {f"data_{name}": count for name, count in counts.items()}
+        found["data_queue"] = ready / max(parts, 1) / self.parts
+        found["data_in_flight"] = in_flight / seconds
+        for stage in ("draw", "read", "decode"):
+            if pairs and counts[f"{stage}_seconds"]:
+                found[f"data_{stage}_pairs_per_second"] = pairs / counts[f"{stage}_seconds"]
+        return found | {"data_bad_shards": len(self.bad_shards)}
 
     def _take(self, items: Iterator[Part], ready: int) -> Part:
         """Wait for the next part, and count what it tells."""
@@ -143,11 +159,6 @@ class MomentLoader(Generic[Batch]):
                 f"{len(self.bad_shards)} shards are bad, more than pairs.max_bad_shards = {allowed}; the last: "
                 f"{list(self.bad_shards.values())[-1]}"
             )
-
-
-def _start_method(dataset: MomentDataset[Any]) -> str | None:
-    """`forkserver` would do too, but it keeps the environment, and so the credentials, that it was started with."""
-    return None if dataset.store.survives_fork else "spawn"
 
 
 def _silence_teardown(_: int) -> None:

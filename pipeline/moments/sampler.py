@@ -135,7 +135,7 @@ class MomentDataset(IterableDataset[Part], Generic[Batch]):
                     self.made[worker] += 1
                 began = time.perf_counter()
                 yield made
-                meter.add("idle", time.perf_counter() - began)
+                meter.add("idle_seconds", time.perf_counter() - began)
         finally:
             threads.shutdown(cancel_futures=True)  # nobody wants the blocks that are fetched ahead any more
 
@@ -144,7 +144,7 @@ class MomentDataset(IterableDataset[Part], Generic[Batch]):
         chunks, made = [fetched for _, fetched in row], list[Tensor]()
         while not made:
             for number, problem in self._try(reader, meter, chunks, made):
-                meter.count_error()
+                meter.add("decode_errors", 1)
                 fetcher.pass_over(problem)
                 (chunks[number],) = fetcher.fetch([row[number][0]])
         columns = zip(*(fetched.request.targets for fetched in chunks), strict=True)

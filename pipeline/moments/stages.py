@@ -82,18 +82,12 @@ class Meter:
         try:
             yield
         finally:
-            self.add(stage, time.perf_counter() - began)
+            self.add(f"{stage}_seconds", time.perf_counter() - began)
 
-    def add(self, stage: Stage, seconds: float) -> None:
-        """Count time."""
-        name = f"{stage}_seconds"
+    def add(self, name: str, amount: float) -> None:
+        """Add to one of the counts."""
         with self._lock:
-            setattr(self._stages, name, getattr(self._stages, name) + seconds)
-
-    def count_error(self) -> None:
-        """Count a frame that cannot be decoded."""
-        with self._lock:
-            self._stages.decode_errors += 1
+            setattr(self._stages, name, getattr(self._stages, name) + amount)
 
     def take(self, pairs: int) -> Stages:
         """Return what was counted since the last call, with the number of pairs that were made."""
@@ -105,29 +99,3 @@ class Meter:
         taken.read_bytes, taken.read_requests = now.bytes - before.bytes, now.requests - before.requests
         taken.read_retries, taken.in_flight_seconds = now.retries - before.retries, now.seconds - before.seconds
         return taken
-
-
-def metrics_of(stages: Stages, seconds: float, parts: int) -> dict[str, float]:
-    """Return counts as they stand in a line of metrics, each name with `data_` before it.
-
-    Args:
-        stages: what was done in so many seconds.
-        seconds: of the wall clock.
-        parts: in a batch.
-
-    Returns:
-        the counts; `data_queue`, batches that were ready on average when the next one was asked for; `data_in_flight`,
-        requests under way on average; and pairs a second of one worker at each stage, had it nothing else to do.
-    """
-    found = {
-        f"data_{field.name}": getattr(stages, field.name)
-        for field in fields(stages)
-        if field.name not in ("pairs", "parts", "ready_parts", "in_flight_seconds")
-    }
-    found["data_queue"] = stages.ready_parts / max(stages.parts, 1) / parts
-    found["data_in_flight"] = stages.in_flight_seconds / seconds
-    for stage in ("draw", "read", "decode"):
-        spent = getattr(stages, f"{stage}_seconds")
-        if spent and stages.pairs:
-            found[f"data_{stage}_pairs_per_second"] = stages.pairs / spent
-    return found

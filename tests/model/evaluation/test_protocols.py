@@ -14,8 +14,15 @@ import run as program
 from avcorr.model.settings import EvalSettings
 from avcorr.pipeline.errors import PairError
 from avcorr.pipeline.galleries.gallery import Gallery, GalleryClip
-from avcorr.pipeline.galleries.lists import hash_of, listed, names_of, one_of_each_video, read_ids
-from avcorr.pipeline.galleries.protocols import PUBLISHED, Protocol
+from avcorr.pipeline.galleries.protocols import (
+    PUBLISHED,
+    Protocol,
+    hash_of,
+    listed,
+    names_of,
+    one_of_each_video,
+    read_ids,
+)
 from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.sources.find import find_sources
 from tests.conftest import SMALL, MakeVideo

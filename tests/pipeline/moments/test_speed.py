@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avcorr.pipeline.moments.advice import advise, describe
-from avcorr.pipeline.moments.speed import Speed, measure_speed
+from avcorr.pipeline.moments.speed import Speed, advise, describe, measure_speed
 from avcorr.pipeline.moments.stages import Stages
 from tests.pipeline.moments.test_stages import loader_of
 from tests.support.commands import command
