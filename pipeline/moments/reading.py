@@ -1,16 +1,12 @@
-"""Read and decode what was asked for, and nothing else of a shard; pass over bad shards where that is allowed.
+"""Read and decode what was asked for, and nothing else of a shard.
 
-A shard is looked at before its first use: its size, and the two blocks of zeros at its end. One that is short, altered
-or gone, or that holds a frame which is no JPEG, ends the reading with an error that names it. Where the settings allow
-some such shards (`max_bad_shards`), clips of the next sound shard come in place of its own, and it is counted.
+A shard is looked at before its first use: its size, and the two blocks of zeros at its end.
 """
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +23,9 @@ from avcorr.shards.store import ByteRange, Store
 
 from .catalogue import Catalogue
 from .jpegs import JpegFrames, place_crops
-from .order import Ints, Samples
-from .stages import Meter
-from .task import Request, Task
+from .order import Ints
+from .task import Request
 from .views import BadFrameError, decode_frames, decode_sounds
-
-logger = logging.getLogger(__name__)
 
 OF_A_SHARD = (ShardFormatError, ShardTruncatedError, MissingObjectError, ObjectChangedError)
 """Errors that are of one shard, and not of the store."""
@@ -153,65 +146,3 @@ class Reader:
             path = self.catalogue.shards[shard].path
             message = f"{path}: a stored frame is no JPEG ({error}); avcorr verify --full says where"
             raise BadShardError(shard, ShardFormatError(message)) from error
-
-
-class Place(NamedTuple):
-    """Items [start, stop) of one chunk of a batch."""
-
-    samples: Samples
-    start: int
-    stop: int
-
-
-class Fetcher:
-    """Draws and reads chunks, and passes over bad shards; threads may share one, processes may not.
-
-    Args:
-        seed: of the task's draws.
-        max_bad_shards: how many shards may be passed over.
-        meter: counts what it does.
-
-    Attributes:
-        bad: paths of the shards that were passed over, with what was wrong.
-    """
-
-    def __init__(self, reader: Reader, task: Task[Any], *, seed: int, max_bad_shards: int, meter: Meter) -> None:
-        self._reader, self._task, self._seed, self._allowed = reader, task, seed, max_bad_shards
-        self._meter, self._lock = meter, Lock()
-        self._bad: set[int] = set()
-        self.bad: dict[str, str] = {}
-
-    def fetch(self, places: Sequence[Place]) -> list[Fetched]:
-        """Return the bytes of each place's items; the store is asked for all of them together.
-
-        Raises:
-            ShardError: when more than `max_bad_shards` shards are short, altered or gone, or the store does not answer.
-        """
-        while True:
-            with self._meter.measure("draw"):
-                requests = [self._draw(place) for place in places]
-                rows = self._reader.locate(requests)
-            try:
-                with self._meter.measure("read"):
-                    return self._reader.read(requests, rows)
-            except BadShardError as problem:
-                self.pass_over(problem)
-
-    def pass_over(self, problem: BadShardError) -> None:
-        """Replace a shard's clips from now on, or raise what is wrong with it."""
-        shards = self._reader.catalogue.shards
-        path = shards[problem.shard].path
-        with self._lock:
-            self._bad |= {problem.shard}  # a new set: another thread may be reading the old one
-            if len(self._bad) > self._allowed or len(self._bad) == len(shards):
-                raise problem.error
-            if path not in self.bad:
-                self.bad = {**self.bad, path: str(problem.error)}
-                logger.warning("passed over, %d of at most %d: %s", len(self._bad), self._allowed, problem.error)
-
-    def _draw(self, place: Place) -> Request:
-        samples, catalogue = place.samples, self._reader.catalogue
-        if self._bad:
-            samples = samples._replace(clips=catalogue.replace_clips(samples.clips, self._bad))
-        rng = np.random.default_rng([self._seed, samples.epoch, 2, samples.number])
-        return self._task.draw(samples, catalogue, rng).part(place.start, place.stop)

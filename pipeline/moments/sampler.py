@@ -4,14 +4,20 @@
 
 A batch of all ranks is a row of chunks (see order.py). A rank makes the chunks of its share of each batch, and its
 workers divide those among them, so each reads few places of the corpus at once.
+
+A shard that is short, altered or gone, or that holds a frame which is no JPEG, ends the stream with an error that
+names it. Where the settings allow some such shards (`max_bad_shards`), clips of the next sound shard come in place of
+its own, and it is counted.
 """
 
+import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import count, groupby, islice
-from typing import Generic, NamedTuple, TypeVar
+from threading import Lock
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -25,13 +31,13 @@ from ..errors import PairError
 from ..settings import StreamSettings
 from .catalogue import Catalogue
 from .jpegs import JpegFrames
-from .order import Order
-from .reading import BadShardError, Fetched, Fetcher, Place, Reader
+from .order import Order, Samples
+from .reading import BadShardError, Fetched, Reader
 from .stages import Meter, Stages
-from .task import Task
+from .task import Request, Task
 
+logger = logging.getLogger(__name__)
 Batch = TypeVar("Batch")
-Chunk = tuple[Place, Fetched]
 _NUMPY = {torch.uint8: np.uint8, torch.int16: np.int16}
 
 _AHEAD = 8
@@ -56,6 +62,14 @@ class Share(NamedTuple):
     """Items [start, stop) of the same chunk of every batch."""
 
     chunk: int
+    start: int
+    stop: int
+
+
+class Place(NamedTuple):
+    """Items [start, stop) of one chunk of a batch."""
+
+    samples: Samples
     start: int
     stop: int
 
@@ -118,98 +132,135 @@ class MomentDataset(IterableDataset[Part], Generic[Batch]):
         parts = self.parts(workers)
         part, team, teams = worker % parts, worker // parts, workers // parts
         shares = self.shares[len(self.shares) * part // parts : len(self.shares) * (part + 1) // parts]
-        meter, settings = Meter(self.store), self.settings
-        reader = Reader(self.store, self.catalogue)
-        fetcher = Fetcher(
-            reader, self.task, seed=self.order.seed, max_bad_shards=settings.max_bad_shards, meter=meter
-        )  # fmt: skip
-        threads = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
-        places = [self._places(meter, share, self.start + team, teams) for share in shares]
-        streams = [self._stream(fetcher, meter, threads, each) for each in places]
+        for item in _Worker(self).parts(shares, self.start + team, teams):
+            if self.made is not None:
+                self.made[worker] += 1
+            yield item
+
+
+class _Worker:
+    """What one process makes of the stream: it draws, reads and decodes; threads fetch from a remote store."""
+
+    def __init__(self, dataset: MomentDataset[Any]) -> None:
+        self._settings, self._store, self._catalogue = dataset.settings, dataset.store, dataset.catalogue
+        self._order, self._task, self._device = dataset.order, dataset.task, dataset.settings.decode == "device"
+        self._meter, self._reader = Meter(dataset.store), Reader(dataset.store, dataset.catalogue)
+        self._threads = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
+        self._lock = Lock()
+        self._bad: dict[int, str] = {}
+
+    def parts(self, shares: Sequence[Share], start: int, every: int) -> Iterator[Part]:
+        """Yield the parts of every so many steps."""
+        streams = [self._stream(self._places(share, start, every)) for share in shares]
         try:
             for row in zip(*streams, strict=True):
-                columns = self._decode(reader, fetcher, meter, row)
-                items = sum(place.stop - place.start for place, _ in row)
-                made = Part(columns, fetcher.bad, meter.take(items))
-                if self.made is not None:
-                    self.made[worker] += 1
+                columns = self._decode(row)
+                bad = {self._catalogue.shards[shard].path: problem for shard, problem in self._bad.items()}
+                made = Part(columns, bad, self._meter.take(sum(place.stop - place.start for place, _ in row)))
                 began = time.perf_counter()
                 yield made
-                meter.add("idle_seconds", time.perf_counter() - began)
+                self._meter.add("idle_seconds", time.perf_counter() - began)
         finally:
-            threads.shutdown(cancel_futures=True)  # nobody wants the blocks that are fetched ahead any more
+            self._threads.shutdown(cancel_futures=True)  # nobody wants the blocks that are fetched ahead any more
 
-    def _decode(self, reader: Reader, fetcher: Fetcher, meter: Meter, row: Sequence[Chunk]) -> list[Tensor]:
-        """Decode some chunks of one batch, one behind the other; other clips in place of those of a bad shard."""
-        chunks, made = [fetched for _, fetched in row], list[Tensor]()
-        while not made:
-            for number, problem in self._try(reader, meter, chunks, made):
-                meter.add("decode_errors", 1)
-                fetcher.pass_over(problem)
-                (chunks[number],) = fetcher.fetch([row[number][0]])
-        columns = zip(*(fetched.request.targets for fetched in chunks), strict=True)
-        return [*made, *(torch.from_numpy(np.concatenate(column)) for column in columns)]
-
-    def _try(
-        self, reader: Reader, meter: Meter, chunks: Sequence[Fetched], made: list[Tensor]
-    ) -> Iterator[tuple[int, BadShardError]]:
-        """Put frames and sound of the chunks into `made`; or yield the first chunk of a bad shard, and its error."""
-        side, later = self.settings.frame_size, self.settings.decode == "device"
-        with meter.measure("assemble"):
-            count = 0 if later else sum(len(fetched.jpegs) for fetched in chunks)
-            frames = empty(count, side, side, 3, dtype=torch.uint8)
-            width = self.task.width(self.catalogue)
-            audio = empty(sum(len(fetched.sounds) for fetched in chunks), width, dtype=torch.int16)
-        placed, frame, sound = list[JpegFrames](), 0, 0
-        for number, fetched in enumerate(chunks):
-            sounds = audio[sound : sound + len(fetched.sounds)].numpy()
-            try:
-                with meter.measure("decode"):
-                    if later:
-                        placed.append(reader.place(fetched, side, sounds))
-                    else:
-                        reader.decode(fetched, frames[frame : frame + len(fetched.jpegs)].numpy(), sounds)
-            except BadShardError as problem:
-                yield number, problem
-                return
-            frame, sound = frame + len(fetched.jpegs), sound + len(fetched.sounds)
-        made += [*(map(torch.cat, zip(*placed, strict=True)) if later else [frames]), audio]
-
-    def _places(self, meter: Meter, share: Share, start: int, every: int) -> Iterator[Place]:
+    def _places(self, share: Share, start: int, every: int) -> Iterator[Place]:
         """Yield the same items of every so many steps."""
         for step in count(start, every):
-            with meter.measure("draw"):
-                place = Place(self.order.samples(step, share.chunk), share.start, share.stop)
+            with self._meter.measure("draw"):
+                place = Place(self._order.samples(step, share.chunk), share.start, share.stop)
             yield place
 
-    def _stream(
-        self, fetcher: Fetcher, meter: Meter, threads: ThreadPoolExecutor, places: Iterator[Place]
-    ) -> Iterator[Chunk]:
+    def _stream(self, places: Iterator[Place]) -> Iterator[tuple[Place, Fetched]]:
         """Yield one chunk of each step, not decoded yet. A block is fetched as a whole, and the next one meanwhile."""
-        if self.store.is_local:  # reading ahead is the kernel's work
+        if self._store.is_local:  # reading ahead is the kernel's work
             for place in places:
-                yield place, fetcher.fetch([place])[0]
+                yield place, self._fetch([place])[0]
             return
         blocks = self._blocks(places)
 
         def submit() -> tuple[list[Place], Future[list[Fetched]]]:
             block = next(blocks)
-            return block, threads.submit(fetcher.fetch, block)
+            return block, self._threads.submit(self._fetch, block)
 
         waiting = submit()
         while True:
-            with meter.measure("read_wait"):
+            with self._meter.measure("read_wait"):
                 current = zip(waiting[0], waiting[1].result(), strict=True)
             waiting = submit()
             yield from current
 
     def _blocks(self, places: Iterator[Place]) -> Iterator[list[Place]]:
         """Group places whose clips lie side by side; where the order is global, any few."""
-        if not self.settings.block_clips:
+        if not self._settings.block_clips:
             while True:
                 yield list(islice(places, _AHEAD))
         for _, group in groupby(places, key=lambda place: (place.samples.epoch, place.samples.block)):
             yield list(group)
+
+    def _fetch(self, places: Sequence[Place]) -> list[Fetched]:
+        """Return the bytes of each place's items; the store is asked for all of them together."""
+        while True:
+            with self._meter.measure("draw"):
+                requests = [self._draw(place) for place in places]
+                rows = self._reader.locate(requests)
+            try:
+                with self._meter.measure("read"):
+                    return self._reader.read(requests, rows)
+            except BadShardError as problem:
+                self._pass_over(problem)
+
+    def _draw(self, place: Place) -> Request:
+        samples = place.samples
+        if self._bad:
+            samples = samples._replace(clips=self._catalogue.replace_clips(samples.clips, self._bad))
+        rng = np.random.default_rng([self._order.seed, samples.epoch, 2, samples.number])
+        return self._task.draw(samples, self._catalogue, rng).part(place.start, place.stop)
+
+    def _pass_over(self, problem: BadShardError) -> None:
+        """Replace a shard's clips from now on, or raise what is wrong with it."""
+        allowed = self._settings.max_bad_shards
+        with self._lock:
+            if problem.shard in self._bad:
+                return  # another thread has met it
+            bad = {**self._bad, problem.shard: str(problem.error)}  # a new one: threads may be reading the old one
+            if len(bad) > allowed or len(bad) == len(self._catalogue.shards):
+                raise problem.error
+            self._bad = bad
+            logger.warning("passed over, %d of at most %d: %s", len(bad), allowed, problem.error)
+
+    def _decode(self, row: Sequence[tuple[Place, Fetched]]) -> list[Tensor]:
+        """Decode some chunks of one batch, one behind the other; other clips in place of those of a bad shard."""
+        chunks, made = [fetched for _, fetched in row], list[Tensor]()
+        while not made:
+            for number, problem in self._try(chunks, made):
+                self._meter.add("decode_errors", 1)
+                self._pass_over(problem)
+                (chunks[number],) = self._fetch([row[number][0]])
+        columns = zip(*(fetched.request.targets for fetched in chunks), strict=True)
+        return [*made, *(torch.from_numpy(np.concatenate(column)) for column in columns)]
+
+    def _try(self, chunks: Sequence[Fetched], made: list[Tensor]) -> Iterator[tuple[int, BadShardError]]:
+        """Put frames and sound of the chunks into `made`; or yield the first chunk of a bad shard, and its error."""
+        side = self._settings.frame_size
+        with self._meter.measure("assemble"):
+            total = 0 if self._device else sum(len(fetched.jpegs) for fetched in chunks)
+            frames = empty(total, side, side, 3, dtype=torch.uint8)
+            width = self._task.width(self._catalogue)
+            audio = empty(sum(len(fetched.sounds) for fetched in chunks), width, dtype=torch.int16)
+        placed, frame, sound = list[JpegFrames](), 0, 0
+        for number, fetched in enumerate(chunks):
+            sounds = audio[sound : sound + len(fetched.sounds)].numpy()
+            try:
+                with self._meter.measure("decode"):
+                    if self._device:
+                        placed.append(self._reader.place(fetched, side, sounds))
+                    else:
+                        self._reader.decode(fetched, frames[frame : frame + len(fetched.jpegs)].numpy(), sounds)
+            except BadShardError as problem:
+                yield number, problem
+                return
+            frame, sound = frame + len(fetched.jpegs), sound + len(fetched.sounds)
+        made += [*(map(torch.cat, zip(*placed, strict=True)) if self._device else [frames]), audio]
 
 
 def _shares(first: int, size: int, chunk_size: int) -> list[Share]:
