@@ -19,7 +19,7 @@ from torch import Tensor
 from avcorr.model.correspondence import build_model
 from avcorr.model.settings import ModelSettings, SpectrogramSettings, TrainSettings
 from avcorr.model.training.step import Stepper
-from avcorr.pipeline.correspondence.negatives import derange
+from avcorr.pipeline.correspondence.negatives import derange_batch
 
 
 class Pairs(NamedTuple):
@@ -39,7 +39,7 @@ def step_seconds(precision: str, frame_size: int, spectrogram: SpectrogramSettin
     batch = Pairs(frames, audio, torch.arange(batch_size) % 2 == 0, torch.arange(batch_size))
     settings = TrainSettings.model_validate({"steps": 4, "batch_size": batch_size, "precision": precision})
     stepper = Stepper(
-        build_model(ModelSettings(spectrogram=spectrogram), 0), settings, torch.device("cpu"), derange=derange
+        build_model(ModelSettings(spectrogram=spectrogram), 0), settings, torch.device("cpu"), derange=derange_batch
     )
     stepper.calibrate(batch)
     stepper.step(batch)

@@ -36,7 +36,7 @@ from avcorr.model.training.flops import forward_flops, peak_flops
 from avcorr.model.training.step import Stepper
 from avcorr.model.training.trainer import compile_towers, fit, tuned_convolutions
 from avcorr.model.training.transfer import Moved
-from avcorr.pipeline.correspondence.negatives import derange
+from avcorr.pipeline.correspondence.negatives import derange_batch
 from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.loader import MomentLoader
 
@@ -90,7 +90,7 @@ class Plain:
 def ours(config: Config, device: torch.device, precision: str, *, compiled: bool = False) -> Callable[[Moved], object]:
     """Return this project's step."""
     chosen = config.train.model_copy(update={"precision": precision, "augment": "none"})
-    stepper = Stepper(build_model(config.model, 0), chosen, device, derange=derange)
+    stepper = Stepper(build_model(config.model, 0), chosen, device, derange=derange_batch)
     if compiled:
         compile_towers(stepper.model, device)
 
@@ -186,7 +186,13 @@ def train(config: Config, device: torch.device, batches: Iterable[Any]) -> list[
     """Train with everything that a run does; return the cells of a row: pairs/s, waiting, share of the peak."""
     with tempfile.TemporaryDirectory() as folder:
         fit(
-            build_model(config.model, 0), batches, config.train, Path(folder), config={}, device=device, derange=derange
+            build_model(config.model, 0),
+            batches,
+            config.train,
+            Path(folder),
+            config={},
+            device=device,
+            derange=derange_batch,
         )
         lines = [json.loads(line) for line in (Path(folder) / "metrics.jsonl").read_text().splitlines()][1:]
     pairs = [line["pairs_per_second"] for line in lines]

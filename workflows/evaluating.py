@@ -16,7 +16,7 @@ from avcorr.model.evaluation.relevance import SharedLabels
 from avcorr.model.evaluation.sanity import Check, check_all
 from avcorr.model.saving.checkpoint import load_model
 from avcorr.pipeline.correspondence.leakage import LeakageProbe
-from avcorr.pipeline.correspondence.negatives import exchange
+from avcorr.pipeline.correspondence.negatives import derange
 from avcorr.pipeline.errors import PairError
 from avcorr.pipeline.galleries.gallery import Gallery
 from avcorr.pipeline.galleries.protocols import Protocol
@@ -72,14 +72,14 @@ def evaluate(run: str | Path, shards: Root, *, settings: Overrides = (), best: b
         "versions": {name: version_of(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")},
     }
     videos = np.array([clip.video for clip in gallery.clips])
-    negatives = first_negatives(gallery.drawn, videos, chosen.seed, derange=exchange)
+    negatives = first_negatives(gallery.drawn, videos, chosen.seed, derange=derange)
     sample = next(iter(gallery.batches(32)))
-    checks = check_all(model, sample, embeddings, negatives, videos, scorer, device, chosen.seed, derange=exchange)
+    checks = check_all(model, sample, embeddings, negatives, videos, scorer, device, chosen.seed, derange=derange)
     perceived = protocol.perceived(gallery.clips)
     evaluation = measure(
         embeddings, gallery.clips, Plan(gallery.drawn, gallery.pooled), scorer, chosen, facts,
         relevance=SharedLabels(*perceived) if perceived else None, notes=protocol.notes,
-        checks=[*checks, _leakage_check(probe, negatives)], derange=exchange
+        checks=[*checks, _leakage_check(probe, negatives)], derange=derange
     )  # fmt: skip
     path = write_evaluation(evaluation, folder, gallery.media(evaluation.wanted), gallery.crops(evaluation.located))
     logger.info("written: %s", path)

@@ -12,7 +12,7 @@ from avcorr.model.device import resolve_device
 from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
 from avcorr.model.training.distributed import joined, named
 from avcorr.model.training.trainer import Summary, fit
-from avcorr.pipeline.correspondence.negatives import derange
+from avcorr.pipeline.correspondence.negatives import derange_batch
 from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.shards.dataset import Dataset
@@ -93,7 +93,7 @@ def train(
     with session(folder if processes.is_first else None, facts), joined(processes, device) as processes:
         return fit(
             build_model(chosen.model, chosen.train.seed), loader, chosen.train, folder,
-            config=chosen.model_dump(), start=start, device=device, processes=processes, derange=derange
+            config=chosen.model_dump(), start=start, device=device, processes=processes, derange=derange_batch
         )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
-"""Negatives: which kinds there are, and the permutations that give each item the sound of another video.
+"""Negatives: which kinds there are, and derangements, permutations that give each item the sound of another video.
 
-Drawn pairs and the evaluation exchange sounds on the host, objectives inside a batch on its device. Commands hand both
-to the model, which knows no clips.
+Drawn pairs and the evaluation derange sounds on the host, objectives inside a batch on its device. Workflows hand both
+functions to the model, which knows no clips.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ def two_or_none(negatives: Ints, size: int, rng: np.random.Generator) -> Ints:
     return np.sort(np.append(negatives, partner)) if rng.random() < 0.5 else negatives[:0]
 
 
-def exchange(videos: NDArray[Any], rng: np.random.Generator) -> Ints:
+def derange(videos: NDArray[Any], rng: np.random.Generator) -> Ints:
     """Draw for each of B items the one whose sound it gets: a permutation p with videos[p[i]] != videos[i] for every i.
 
     A uniform permutation is repaired by swaps. An item i whose partner is of its own video v swaps partners with an
@@ -58,13 +58,12 @@ def exchange(videos: NDArray[Any], rng: np.random.Generator) -> Ints:
     return source
 
 
-def derange(videos: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw one on a device, for negatives inside a batch: int64 (B,), frame i meets the sound of item index[i].
+def derange_batch(videos: Tensor, generator: torch.Generator) -> Tensor:
+    """Draw a derangement on a device, for negatives in a batch: int64 (B,), frame i meets the sound of item index[i].
 
     videos (B,) int64 holds the items' video ids. A permutation shows the towers exactly the sounds and the frames of
     the matching pairs, so neither alone tells which pairs match. Every item meets another video if no video owns more
-    than B // 2 items; else test `videos[index] != videos`. `exchange` would have to wait for the
-    device, swap by swap; this does not.
+    than B // 2 items; else test `videos[index] != videos`. `derange` would have to wait for the device, swap by swap.
 
          grouped by video  a a a b c c d d        roll by B // 2 = 4
          meets             c c d d a a a b

@@ -20,7 +20,7 @@ from ..moments.order import Samples
 from ..moments.sampler import MomentDataset
 from ..moments.task import Request
 from ..settings import PairSettings
-from .negatives import MATCH, OTHER_VIDEO, SAME_CLIP, exchange, far_frames, two_or_none
+from .negatives import MATCH, OTHER_VIDEO, SAME_CLIP, derange, far_frames, two_or_none
 
 
 class PairBatch(NamedTuple):
@@ -72,7 +72,7 @@ class Correspondence:
                     sound_frames[pair] = rng.choice(far)
                     kinds[pair] = SAME_CLIP
             others = two_or_none(np.flatnonzero(negative & (kinds == MATCH)), size, rng)
-            source = others[exchange(videos[others], rng)]
+            source = others[derange(videos[others], rng)]
             moved = videos[source] != videos[others]
             target, source = others[moved], source[moved]
             sound_clips[target], sound_frames[target] = clips[source], frames[source]

@@ -15,7 +15,7 @@ from avcorr.model.evaluation.avc import DistanceScorer
 from avcorr.model.evaluation.evaluate import Evaluation, Plan, evaluate, write_evaluation
 from avcorr.model.evaluation.shown import View
 from avcorr.model.settings import EvalSettings
-from avcorr.pipeline.correspondence.negatives import exchange
+from avcorr.pipeline.correspondence.negatives import derange
 
 HEAD = DistanceScorer(6.0, 6.6)
 RATE = 8000  # of the sounds, Hz
@@ -60,7 +60,7 @@ def fabricate_evaluation(
     }
     views = np.arange(3 * clips).reshape(clips, 3)
     plan = Plan(views, views[:, 1:2])
-    return evaluate(embeddings, records, plan, scorer, EvalSettings(bootstrap=200), run_info, derange=exchange)
+    return evaluate(embeddings, records, plan, scorer, EvalSettings(bootstrap=200), run_info, derange=derange)
 
 
 def fabricate_media(

@@ -8,7 +8,7 @@ from avcorr.model.errors import EvaluationError
 from avcorr.model.evaluation.avc import Decisions, DistanceScorer, correspondence, score_pairs
 from avcorr.model.evaluation.bootstrap import intervals, weighted_mean, weighted_median
 from avcorr.model.evaluation.pairing import APART_SECONDS, draw_negatives, first_negatives
-from avcorr.pipeline.correspondence.negatives import exchange
+from avcorr.pipeline.correspondence.negatives import derange
 
 HEAD = DistanceScorer(slope=5.0, bias=6.0)
 
@@ -29,14 +29,14 @@ def measure(
     """Correspondence of clips with one view each."""
     views = np.arange(len(image))
     names = np.array(list(labels) or [""] * len(image))
-    scored = score_pairs((image, audio), views[:, None], np.zeros(len(image)), videos, names, head, 0, derange=exchange)
+    scored = score_pairs((image, audio), views[:, None], np.zeros(len(image)), videos, names, head, 0, derange=derange)
     return correspondence(scored, videos, names, head, 0, bootstrap)
 
 
 def test_one_video_with_most_views_is_refused():
     videos = np.array(["a", "a", "a", "b", "c"])
     with pytest.raises(EvaluationError, match="'a' owns 3"):
-        first_negatives(np.arange(5)[:, None], videos, 0, derange=exchange)
+        first_negatives(np.arange(5)[:, None], videos, 0, derange=derange)
 
 
 def test_perfect_embeddings_score_100_percent():
@@ -183,7 +183,7 @@ def clips_with_views(clips: int = 24, per_clip: int = 5) -> tuple[np.ndarray, np
 def test_each_kind_of_negative_is_what_it_says():
     drawn, times, videos, labels = clips_with_views()
     clip_of = np.arange(drawn.size) // drawn.shape[1]
-    found = draw_negatives(drawn, times, videos, labels, seed=3, derange=exchange)
+    found = draw_negatives(drawn, times, videos, labels, seed=3, derange=derange)
     for pairs in found.values():
         assert (clip_of[pairs.frames] == pairs.clips).all()
         assert set(pairs.seeds) == {3, 4, 5, 6, 7}
@@ -204,7 +204,7 @@ def test_each_kind_of_negative_is_what_it_says():
 def test_classes_of_one_video_and_clips_of_one_view_give_no_such_negatives():
     drawn = np.arange(6)[:, None]
     labels = np.array(["a", "a", "b", "b", "c", ""])
-    found = draw_negatives(drawn, np.zeros(6), np.array([0, 0, 1, 2, 3, 4]), labels, seed=0, derange=exchange)
+    found = draw_negatives(drawn, np.zeros(6), np.array([0, 0, 1, 2, 3, 4]), labels, seed=0, derange=derange)
     assert len(found["same_clip"].frames) == 0
     assert sorted(found["same_class"].clips) == [2, 3]
 
@@ -214,7 +214,7 @@ def test_kinds_of_negatives_and_classes_are_told_apart():
     drawn, times, videos, _ = clips_with_views(60)
     labels = np.array(["a", "b", "c"])[np.arange(60) % 3]
     image = np.eye(3, dtype=np.float32)[np.arange(60) % 3].repeat(5, axis=0)
-    scored = score_pairs((image, image), drawn, times, videos, labels, HEAD, 0, derange=exchange)
+    scored = score_pairs((image, image), drawn, times, videos, labels, HEAD, 0, derange=derange)
     result = correspondence(scored, videos, labels, HEAD, 0, 200)
     kinds = result["by_negative"]
     assert kinds["same_clip"]["accuracy"] == kinds["same_class"]["accuracy"] == 0.5

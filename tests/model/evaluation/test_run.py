@@ -18,7 +18,7 @@ from avcorr.model.evaluation.network_scorer import scorer_of
 from avcorr.model.evaluation.sanity import Check
 from avcorr.model.evaluation.table import RED, table
 from avcorr.model.settings import EvalSettings, ModelSettings, SpectrogramSettings
-from avcorr.pipeline.correspondence.negatives import exchange
+from avcorr.pipeline.correspondence.negatives import derange
 
 HEAD = DistanceScorer(slope=5.0, bias=6.0)
 CPU = torch.device("cpu")
@@ -91,7 +91,7 @@ def plan(clips: int = 40, per_clip: int = 3) -> Plan:
 def evaluation() -> Evaluation:
     embeddings, clips = fabricated()
     return evaluate(
-        embeddings, clips, plan(), HEAD, EvalSettings(tsne_classes=3, bootstrap=100), {"step": 70}, derange=exchange
+        embeddings, clips, plan(), HEAD, EvalSettings(tsne_classes=3, bootstrap=100), {"step": 70}, derange=derange
     )
 
 
@@ -129,7 +129,7 @@ def test_networks_without_a_shared_space_are_judged_by_their_own_head():
         np.testing.assert_allclose(np.linalg.norm(embeddings.image, axis=1), 1, atol=1e-5)
         clips = [Clip(f"clip{index}", f"video{index}", "ab"[index % 2]) for index in range(12)]
         result = evaluate(
-            embeddings, clips, plan(12, 1), scorer, EvalSettings(bootstrap=10, tsne_classes=2), {}, derange=exchange
+            embeddings, clips, plan(12, 1), scorer, EvalSettings(bootstrap=10, tsne_classes=2), {}, derange=derange
         ).metrics["avc"]
         assert (result["judged_by"], result["threshold"]) == ("logit", 0.0)
         assert result["positive_accuracy"] == (logits > 0).float().mean().item()
@@ -180,7 +180,7 @@ def test_metrics_say_what_was_measured(evaluation: Evaluation):
 def test_an_evaluation_is_a_function_of_its_inputs(evaluation: Evaluation):
     embeddings, clips = fabricated()
     again = evaluate(
-        embeddings, clips, plan(), HEAD, EvalSettings(tsne_classes=3, bootstrap=100), {"step": 70}, derange=exchange
+        embeddings, clips, plan(), HEAD, EvalSettings(tsne_classes=3, bootstrap=100), {"step": 70}, derange=derange
     )
     assert again.metrics == evaluation.metrics
     assert again.examples == evaluation.examples
@@ -193,7 +193,7 @@ def test_results_do_not_depend_on_the_order_of_views(evaluation: Evaluation):
     places = np.argsort(order)
     moved = Plan(*(places[views] for views in plan()))
     settings = EvalSettings(tsne_classes=3, bootstrap=100)
-    again = evaluate(embeddings.rows(order), clips, moved, HEAD, settings, {"step": 70}, derange=exchange)
+    again = evaluate(embeddings.rows(order), clips, moved, HEAD, settings, {"step": 70}, derange=derange)
     assert again.metrics == evaluation.metrics
     assert again.examples == evaluation.examples
 
@@ -229,7 +229,7 @@ def test_the_projection_shows_the_drawn_classes(evaluation: Evaluation):
 def test_without_labels_there_is_no_projection_and_no_label_metric():
     embeddings, clips = fabricated()
     bare = [Clip(clip.key, clip.video, "") for clip in clips]
-    result = evaluate(embeddings, bare, plan(), HEAD, EvalSettings(bootstrap=20), {}, derange=exchange)
+    result = evaluate(embeddings, bare, plan(), HEAD, EvalSettings(bootstrap=20), {}, derange=derange)
     assert result.projection is None
     assert "recall_at_1" not in result.metrics["retrieval"]["image_to_audio"]
     assert result.examples["directions"][0]["rows"][0]["results"][0]["same_label"] is None
@@ -279,4 +279,4 @@ def test_what_failed_stands_in_red_above_the_results(evaluation: Evaluation):
 def test_views_of_unknown_clips_are_refused():
     embeddings, clips = fabricated()
     with pytest.raises(EvaluationError, match="39 clip records"):
-        evaluate(embeddings, clips[:-1], plan(), HEAD, EvalSettings(), {}, derange=exchange)
+        evaluate(embeddings, clips[:-1], plan(), HEAD, EvalSettings(), {}, derange=derange)

@@ -18,7 +18,7 @@ from avcorr.model.evaluation.sanity import (
     shuffled_retrieval,
 )
 from avcorr.pipeline.correspondence.leakage import LeakageProbe
-from avcorr.pipeline.correspondence.negatives import exchange
+from avcorr.pipeline.correspondence.negatives import derange
 from avcorr.pipeline.errors import PairError
 from avcorr.pipeline.galleries.gallery import ViewBatch
 
@@ -72,8 +72,8 @@ def units(count: int, size: int, seed: int = 0) -> np.ndarray:
 def test_a_sound_model_passes_every_check() -> None:
     views, videos = some_views(), np.arange(40) // 2
     embeddings = embed(Towers(), [views], CPU)
-    negatives = first_negatives(np.arange(40)[:, None], videos, 0, derange=exchange)
-    checks = check_all(Towers(), views, embeddings, negatives, videos, HEAD, CPU, 0, derange=exchange)
+    negatives = first_negatives(np.arange(40)[:, None], videos, 0, derange=derange)
+    checks = check_all(Towers(), views, embeddings, negatives, videos, HEAD, CPU, 0, derange=derange)
     assert [check.name for check in checks] == [
         "shuffled pairs", "shuffled retrieval", "silence", "black frames", "batch size",
     ]  # fmt: skip
@@ -94,10 +94,10 @@ def test_negatives_that_are_chosen_to_be_easy_are_found(seed: int) -> None:
     classes = np.arange(400) % 2
     image = np.eye(2, dtype=np.float32)[classes]
     videos = np.arange(400)
-    fair = first_negatives(videos[:, None], videos, seed, derange=exchange)
-    assert shuffled_pairs((image, image), fair, videos, HEAD, seed, derange=exchange).passed
+    fair = first_negatives(videos[:, None], videos, seed, derange=derange)
+    assert shuffled_pairs((image, image), fair, videos, HEAD, seed, derange=derange).passed
     easy = Pairs(videos, np.roll(videos, 1), videos, np.zeros(400, int))
-    assert not shuffled_pairs((image, image), easy, videos, HEAD, seed, derange=exchange).passed
+    assert not shuffled_pairs((image, image), easy, videos, HEAD, seed, derange=derange).passed
 
 
 def test_a_gallery_in_which_every_sound_finds_its_place_is_found() -> None:
@@ -121,7 +121,7 @@ def test_leakage_of_the_evaluated_pairs_are_found() -> None:
     ]
     seen = LeakageProbe(np.arange(196))
     assert sum(len(batch.clips) for batch in seen.of(batches)) == 196
-    fair = first_negatives(np.arange(196)[:, None], np.arange(196), 0, derange=exchange)
+    fair = first_negatives(np.arange(196)[:, None], np.arange(196), 0, derange=derange)
     assert not seen.find_leakage(fair.frames, fair.sounds).leaks
     found = seen.find_leakage(np.arange(96), 100 + np.arange(96))
     assert found.leaks and found.attempts[0].accuracy > 0.95

@@ -19,7 +19,7 @@ from avcorr.model.evaluation.network_scorer import scorer_of
 from avcorr.model.evaluation.pairing import Pairs
 from avcorr.model.evaluation.shown import Shown
 from avcorr.model.settings import EvalSettings, ModelSettings, SpectrogramSettings
-from avcorr.pipeline.correspondence.negatives import exchange
+from avcorr.pipeline.correspondence.negatives import derange
 from tests.model.evaluation.test_run import Batch
 
 
@@ -83,7 +83,7 @@ def test_heat_maps_are_of_the_model_that_decides() -> None:
     every, plan = np.arange(12)[:, None], EvalSettings(bootstrap=10)
     clips = clips_of("abababababab")
     result = evaluate(
-        embed(model, views, device), clips, Plan(every, every), scorer_of(model, device), plan, {}, derange=exchange
+        embed(model, views, device), clips, Plan(every, every), scorer_of(model, device), plan, {}, derange=derange
     )
     assert result.heat_maps is not None and len(result.heat_maps) == len(result.located) == HEAT_MAPS
     for row, (clip, _) in zip(result.heat_maps, result.located, strict=True):
@@ -97,7 +97,7 @@ def test_heat_maps_are_of_the_model_that_decides() -> None:
             assert told["probability"] == pytest.approx(expected.max(), abs=2e-3)
     plain = build_model(ModelSettings(width=8, spectrogram=spectrogram), seed=0)
     judged = evaluate(
-        embed(plain, views, device), clips, Plan(every, every), scorer_of(plain, device), plan, {}, derange=exchange
+        embed(plain, views, device), clips, Plan(every, every), scorer_of(plain, device), plan, {}, derange=derange
     )
     assert judged.heat_maps is None and judged.located == []
 

@@ -18,7 +18,7 @@ from avcorr.model.objectives.objectives import OBJECTIVES
 from avcorr.model.objectives.sigmoid import sigmoid_loss
 from avcorr.model.settings import ModelSettings, TrainSettings
 from avcorr.model.training.distributed import ALONE
-from avcorr.pipeline.correspondence.negatives import derange
+from avcorr.pipeline.correspondence.negatives import derange_batch
 
 EAST, NORTH = [1.0, 0.0], [0.0, 1.0]
 
@@ -41,7 +41,7 @@ def encoded(
     """Return pairs of one process; without matches all pairs match, without videos each is of its own."""
     matches = torch.ones(len(image), dtype=torch.bool) if matches is None else matches
     videos = torch.arange(len(image)) if videos is None else videos
-    return EncodedPairs(image, audio, matches, videos, partial(derange, generator=generator()), ALONE)
+    return EncodedPairs(image, audio, matches, videos, partial(derange_batch, generator=generator()), ALONE)
 
 
 def compute(objective: ModuleType, model: CorrespondenceModel, *columns: torch.Tensor, **more: torch.Tensor) -> Losses:

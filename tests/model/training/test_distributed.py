@@ -28,7 +28,7 @@ from avcorr.model.training.distributed import ALONE, Processes, joined, named
 from avcorr.model.training.optimizer import build_optimizer
 from avcorr.model.training.step import Stepper
 from avcorr.model.training.trainer import fit
-from avcorr.pipeline.correspondence.negatives import derange
+from avcorr.pipeline.correspondence.negatives import derange_batch
 from tests.model.training.test_trainer import MODEL, PairBatch, batch, losses, read_metrics, settings
 
 ROOT = Path(__file__).parents[3]
@@ -62,7 +62,7 @@ def be_a_process(folder: Path) -> None:
             model = build_model(MODEL, 0)
             fit(
                 model, source(name, processes.rank, processes.ranks), chosen(name), folder / name,
-                config={"model": MODEL.model_dump()}, device=CPU, processes=processes, derange=derange
+                config={"model": MODEL.model_dump()}, device=CPU, processes=processes, derange=derange_batch
             )  # fmt: skip
             sums = {key: value.double().sum().item() for key, value in model.state_dict().items()}
             (folder / f"{name}-{processes.rank}.json").write_text(json.dumps(sums))
@@ -74,7 +74,7 @@ def be_a_process(folder: Path) -> None:
 
 def gradients(name: str, processes: Processes = ALONE) -> dict[str, torch.Tensor]:
     """Return the gradients of a first step."""
-    stepper = Stepper(build_model(MODEL, 0), chosen(name), CPU, processes, derange=derange)
+    stepper = Stepper(build_model(MODEL, 0), chosen(name), CPU, processes, derange=derange_batch)
     pairs = next(source(name, processes.rank, processes.ranks))
     stepper.calibrate(pairs)
     torch.autograd.backward(stepper.loss(pairs, 0).loss)
@@ -106,7 +106,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_processes_lose_what_one_loses_with_the_whole_batch(together: Path, tmp_path: Path, name: str) -> None:
     """Statistics of all items, negatives of all items, gradients through the gathered ones: all must be right."""
     model = build_model(MODEL, 0)
-    fit(model, source(name), chosen(name), tmp_path, config={}, device=CPU, derange=derange)
+    fit(model, source(name), chosen(name), tmp_path, config={}, device=CPU, derange=derange_batch)
     alone, shared = losses(tmp_path), losses(together / name)
     assert shared[1] == pytest.approx(alone[1], rel=1e-5)  # the order of the sums is another
     # Adam's first steps are as long as the rate whatever the gradient, so rounding may turn a gradient of nearly 0.
@@ -157,14 +157,14 @@ def test_own_statistics_are_two_half_batches_whose_gradients_are_averaged(togeth
         tmp_path,
         config={},
         device=CPU,
-        derange=derange,
+        derange=derange_batch,
     )
     assert abs(found[1] - losses(tmp_path)[1]) > 1e-3  # and it is another loss than that of one process
 
 
 def encode_and_compare(model: CorrespondenceModel, pairs: PairBatch) -> Losses:
     image, audio = model.image_features(pairs.frames), model.audio_features(pairs.audio)
-    deranged = partial(derange, generator=torch.Generator())
+    deranged = partial(derange_batch, generator=torch.Generator())
     encoded = EncodedPairs(image, audio, pairs.matches, pairs.videos, deranged, ALONE)
     return pair_losses(model, encoded, chosen("pair"))
 
@@ -193,8 +193,17 @@ def test_a_run_of_two_processes_goes_on_in_one(
     start = latest_checkpoint(together / "contrastive")
     longer = chosen("contrastive").model_copy(update={"steps": STEPS + 1})
     rest, whole = source("contrastive", start=STEPS), source("contrastive")
-    fit(build_model(MODEL, 9), rest, longer, tmp_path / "on", config={}, start=start, device=CPU, derange=derange)
-    fit(build_model(MODEL, 0), whole, longer, tmp_path / "whole", config={}, device=CPU, derange=derange)
+    fit(
+        build_model(MODEL, 9),
+        rest,
+        longer,
+        tmp_path / "on",
+        config={},
+        start=start,
+        device=CPU,
+        derange=derange_batch,
+    )
+    fit(build_model(MODEL, 0), whole, longer, tmp_path / "whole", config={}, device=CPU, derange=derange_batch)
     assert losses(tmp_path / "on")[5] == pytest.approx(losses(tmp_path / "whole")[5], rel=1e-3)
     assert "began with processes 2 and goes on with 1" in caplog.text
 

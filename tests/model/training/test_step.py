@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from avcorr.model.correspondence import build_model
 from avcorr.model.training.run_log import Interval
 from avcorr.model.training.step import Stepper
-from avcorr.pipeline.correspondence.negatives import derange
+from avcorr.pipeline.correspondence.negatives import derange_batch
 from tests.model.training.test_trainer import CPU, MODEL, PairBatch, batch, settings
 
 OBJECTIVES = ("pair", "deranged", "contrastive", "sigmoid")
@@ -54,7 +54,7 @@ class Known(Tensor):
 @pytest.mark.parametrize("augment", ["standard", "strong"])
 def test_no_step_looks_at_a_value(objective: str, augment: str) -> None:
     chosen = settings(objective=objective, augment=augment, gradient_clip=1.0, weight_decay=0.1)
-    stepper, interval = Stepper(build_model(MODEL, 0), chosen, CPU, derange=derange), Interval()
+    stepper, interval = Stepper(build_model(MODEL, 0), chosen, CPU, derange=derange_batch), Interval()
     stepper.calibrate(batch(0, matching_only=True))
     stepper.step(unread(0, objective))  # tables are made once
     pairs = unread(1, objective)
@@ -71,7 +71,10 @@ def test_no_step_looks_at_a_value(objective: str, augment: str) -> None:
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_no_step_waits_for_a_gpu(objective: str) -> None:
     chosen = settings(objective=objective, augment="strong", gradient_clip=1.0, precision="bf16")
-    stepper, interval = Stepper(build_model(MODEL, 0), chosen, torch.device("cuda"), derange=derange), Interval()
+    stepper, interval = (
+        Stepper(build_model(MODEL, 0), chosen, torch.device("cuda"), derange=derange_batch),
+        Interval(),
+    )
     pairs = [PairBatch(*(column.pin_memory() for column in batch(step, objective != "pair"))) for step in range(4)]
     stepper.calibrate(pairs[0])
     for first in pairs[:2]:  # libraries are loaded, tables made

@@ -17,7 +17,7 @@ from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints
 from avcorr.model.settings import ModelSettings, SpectrogramSettings, TrainSettings
 from avcorr.model.training.interrupt import deferred_signals
 from avcorr.model.training.trainer import Summary, fit
-from avcorr.pipeline.correspondence.negatives import derange
+from avcorr.pipeline.correspondence.negatives import derange_batch
 
 CPU = torch.device("cpu")
 MODEL = ModelSettings(
@@ -77,7 +77,7 @@ def train(run: Path, chosen: TrainSettings, source: Iterator[PairBatch] | None =
     model = options.pop("model", None) or build_model(MODEL, chosen.seed)
     config = {"model": MODEL.model_dump(mode="json"), "train": chosen.model_dump(mode="json")}
     source = source or batches(matching_only=chosen.objective != "pair")
-    return fit(model, source, chosen, run, config=config, **({"device": CPU} | options), derange=derange)
+    return fit(model, source, chosen, run, config=config, **({"device": CPU} | options), derange=derange_batch)
 
 
 def read_metrics(run: Path) -> list[dict[str, float]]:
