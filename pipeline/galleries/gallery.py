@@ -132,12 +132,7 @@ class Gallery:
             yield self._batch(slice(first, first + batch_size))
 
     def shard_batches(self, shards: Sequence[int], batch_size: int, threads: int) -> Iterator[tuple[int, ViewBatch]]:
-        """Yield the views of some shards in batches that hold views of one shard each, read ahead in threads.
-
-        Args:
-            shards: positions in `shards`; they come in this order.
-            batch_size: views in a batch at most.
-            threads: that read and decode.
+        """Yield the views of some shards, in this order, in batches of one shard each, made ahead in threads.
 
         Raises:
             ShardError: when a shard is short, altered or gone.

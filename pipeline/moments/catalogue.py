@@ -32,13 +32,11 @@ class Catalogue:
     """The clips of a split that are at least one window long, numbered in the order of the shards.
 
     Args:
-        root: where the dataset lies.
-        split: which clips.
+        root, split: where the dataset lies, and which clips; kept as attributes.
         window_seconds: length of the window of sound around a frame; frames whose window leaves the sound are left out.
         texts: whether to read keys and labels too.
 
     Attributes:
-        root, split: where the dataset lies, and which clips.
         shards: the shards of the split.
         shard: (n,) each clip's shard, as a position in `shards`; ascending.
         video: (n,) a 63-bit number for its source video, equal for clips of one video.

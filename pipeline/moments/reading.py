@@ -32,12 +32,7 @@ OF_A_SHARD = (ShardFormatError, ShardTruncatedError, MissingObjectError, ObjectC
 
 
 class BadShardError(Exception):
-    """One shard that cannot be read as its index says.
-
-    Args:
-        shard: its position in the catalogue's shards.
-        error: what is wrong with it.
-    """
+    """A shard, by its position in the catalogue's, that cannot be read as its index says, and what is wrong with it."""
 
     def __init__(self, shard: int, error: ShardError) -> None:
         super().__init__(shard)
@@ -87,11 +82,7 @@ class Reader:
         return ranges, catalogue.shard[np.concatenate(clips)]
 
     def read(self, requests: Sequence[Request], rows: tuple[list[ByteRange], Ints] | None = None) -> list[Fetched]:
-        """Return the bytes of each request; the store is asked for all of them together.
-
-        Args:
-            requests: what to read.
-            rows: where that lies, if known.
+        """Return the bytes of each request; the store is asked for all of them together. `rows` is from `locate`.
 
         Raises:
             BadShardError: when a shard is short, altered or gone.

@@ -21,12 +21,7 @@ RESIZE_MARGIN = 8 / 7
 
 
 class BadFrameError(ValueError):
-    """A stored frame that is no JPEG.
-
-    Args:
-        number: of the frame among those that were to be decoded.
-        message: what the decoder said.
-    """
+    """A stored frame that is no JPEG; `number` counts among those that were to be decoded."""
 
     def __init__(self, number: int, message: str) -> None:
         super().__init__(message)

@@ -39,11 +39,7 @@ Attempt = tuple[Clip | None, Row]
 def attempt(source: Source, decoder: Decoder, attempts: int = 1, file: MemoryFile | None = None) -> Attempt:
     """Return the clip of a source, or None, and its row of the ledger.
 
-    Args:
-        source: the input.
-        decoder: makes the clip.
-        attempts: how many times it was tried, with this one.
-        file: the source's content where it had to be read from a compressed archive.
+    `attempts` counts this one, too; `file` is the content where it had to be read from a compressed archive.
     """
     began = time.monotonic()
     row = ledger_row(source, "packed", attempts=attempts)

@@ -44,11 +44,7 @@ _OWN = f"{HIDDEN}/"
 
 
 class Output:
-    """A folder that shards are made in. Use it as a context; an OSError of a full disk says what to do.
-
-    Args:
-        root: the dataset's folder.
-    """
+    """A folder that shards are made in, to be used as a context."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -159,15 +155,7 @@ def open_output(place: str | Path, work: str | Path | None = None) -> Output:
 
 
 class BucketOutput(Output):
-    """A dataset that grows in a bucket. Left on an error, it drops what is still to be sent.
-
-    Args:
-        address: where it is to lie.
-        work: the local folder that shards are made in.
-
-    Raises:
-        StoreError: when the address cannot be written to.
-    """
+    """A dataset that grows in a bucket; `root` is the work folder. An error drops what is still to be sent."""
 
     def __init__(self, address: str, work: Path) -> None:
         super().__init__(work)

@@ -250,13 +250,7 @@ class _Packer:
 
 
 class _Progress:
-    """A bar with clips a second, failures, bytes and the time left; log lines for the first failures.
-
-    Args:
-        what: the bar's name.
-        total: how many inputs there are.
-        done: how many of them earlier runs have done.
-    """
+    """A bar with clips a second, failures, bytes and the time left; log lines for the first failures."""
 
     def __init__(self, what: str, total: int, done: int = 0) -> None:
         self._bar = progress_bar(what, total, done)

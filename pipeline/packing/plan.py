@@ -31,11 +31,8 @@ class PlannedShard:
 def plan_shards(sources: Sequence[Source], settings: ShardSettings) -> tuple[PlannedShard, ...]:
     """Return which inputs go into which shard: a seeded permutation of each split, cut into equal parts.
 
-    Where an input lies, and whether it can be read, changes nothing.
-
-    Args:
-        sources: the inputs, sorted by key.
-        settings: `name`, `seed` and `clips_per_shard` matter.
+    Where an input lies, and whether it can be read, changes nothing. The sources come sorted by key; of the settings,
+    `name`, `seed` and `clips_per_shard` matter.
     """
     by_split: dict[str, list[Source]] = {}
     for source in sources:

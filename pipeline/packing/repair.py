@@ -233,11 +233,7 @@ def _duplicate_rows(path: Path) -> list[Row]:
 
 
 def repair_settings(root: Path, ffmpeg: str = "") -> ShardSettings:
-    """Return the settings that a dataset was made with.
-
-    Args:
-        root: the dataset's folder.
-        ffmpeg: the ffmpeg to use; empty: the one that imageio-ffmpeg ships. Its version must be the recorded one.
+    """Return the settings that a dataset was made with, but for the path of ffmpeg, "" for that of imageio-ffmpeg.
 
     Raises:
         ShardError: when `root` is no dataset, or what it is cannot be read.

@@ -126,7 +126,7 @@ def is_archive(name: str) -> bool:
 
 
 def list_archive(
-    path: Path, *, cache: Path | None = None, look: Callable[[str, Member, MemoryFile], None] | None = None
+    path: Path, *, cache: Path | None = None, look: Callable[[str, MemoryFile], None] | None = None
 ) -> Listing:
     """Return the regular files of an archive; one that is damaged is listed up to the damage.
 
@@ -151,7 +151,7 @@ def list_archive(
     return listing
 
 
-def _list(stream: _Stream, look: Callable[[str, Member, MemoryFile], None] | None) -> Listing:
+def _list(stream: _Stream, look: Callable[[str, MemoryFile], None] | None) -> Listing:
     members: list[tuple[str, Member]] = []
     cut, damage = "", ""
     try:
@@ -159,7 +159,7 @@ def _list(stream: _Stream, look: Callable[[str, Member, MemoryFile], None] | Non
             member = Member(stream.position, info.size, stream.compressed)
             cut = info.name
             if look and info.size <= MAX_MEMBER_BYTES:
-                look(info.name, member, stream.load(info.size))
+                look(info.name, stream.load(info.size))
             else:
                 stream.skip_to(member.offset + info.size)
             members.append((info.name, member))

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePath
 
 from ..errors import SourceError
-from .archive import MAX_MEMBER_BYTES, Listing, Member, MemoryFile, is_archive, list_archive
+from .archive import MAX_MEMBER_BYTES, Member, MemoryFile, is_archive, list_archive
 from .keys import choose_split, identity, text, with_keys
 from .source import Source, SourceList
-from .video_list import SPLIT_NAMES, Found, read_video_list
+from .video_list import SPLIT_NAMES, read_video_list
 
 __all__ = ["Source", "SourceList", "choose_split", "find_sources"]
 
@@ -52,7 +52,7 @@ def find_sources(
     elif given[0].is_dir():
         found = _from_folder(given[0], cache, look)
     elif given[0].is_file():
-        found = read_video_list(given[0], videos, lambda folder: _named(folder, cache, look))
+        found = read_video_list(given[0], videos, lambda folder: _from_folder(folder, cache, look))
     else:
         raise SourceError(f"{given[0]} is neither a folder nor a CSV file nor a tar; give --source one of them")
     sources = list(found)
@@ -96,14 +96,26 @@ def _from_archives(paths: Sequence[Path], cache: Path | None, look: Look | None)
 
 def _from_archive(path: Path, name: Path, cache: Path | None, look: Look | None) -> Iterator[Source]:
     """Yield the videos in an archive; the first folder or an archive's own name may be that of a split."""
-    shown = text(name)
-    listing = _listing(path, shown, cache, look)
-    place = os.path.abspath(path)
-    for inner, member, problem in _videos(listing):
+    shown, place = text(name), os.path.abspath(path)
+
+    def show(inner: str, file: MemoryFile) -> None:
+        if look and _is_video(inner):
+            look(f"{shown}/{text(inner)}", file)
+
+    def source_of(inner: str, member: Member | None, problem: tuple[str, str] | None) -> Source:
         full = f"{shown}/{text(inner)}"
         video, start = identity(full)
         split = _split((*name.parts[:-1][:1], name.name.partition(".")[0], inner.removeprefix("./").partition("/")[0]))
-        yield Source(path=place, name=full, video=video, split=split, start=start, member=member, problem=problem)
+        return Source(path=place, name=full, video=video, split=split, start=start, member=member, problem=problem)
+
+    listing = list_archive(path, cache=cache, look=show if look else None)
+    for inner, member in listing.members:
+        if _is_video(inner):
+            message = f"the member has {member.size} bytes; at most {MAX_MEMBER_BYTES} are read from an archive"
+            yield source_of(inner, member, ("too_large", message) if member.size > MAX_MEMBER_BYTES else None)
+    if listing.cut and _is_video(listing.cut):
+        message = f"the archive is damaged inside this member: {listing.damage}"
+        yield source_of(listing.cut, None, ("archive_damaged", message))
     if listing.damage:
         yield _problem(path, name, ("archive_damaged", f"{listing.damage}; the members behind that are unknown"))
 
@@ -112,43 +124,6 @@ def _problem(path: str | Path, name: Path, problem: tuple[str, str]) -> Source:
     """Return an input that stands for all that cannot be seen."""
     shown = text(name)
     return Source(path=os.path.abspath(path), name=shown, video=shown, split=_split(name.parts[:1]), problem=problem)
-
-
-def _listing(path: Path, shown: str, cache: Path | None, look: Look | None) -> Listing:
-    def show(name: str, member: Member, file: MemoryFile) -> None:
-        if look and _is_video(name):
-            look(f"{shown}/{text(name)}", file)
-
-    return list_archive(path, cache=cache, look=show if look else None)
-
-
-def _videos(listing: Listing) -> Iterator[tuple[str, Member | None, tuple[str, str] | None]]:
-    for name, member in listing.members:
-        if _is_video(name):
-            large = member.size > MAX_MEMBER_BYTES
-            message = f"the member has {member.size} bytes; at most {MAX_MEMBER_BYTES} are read from an archive"
-            yield name, member, ("too_large", message) if large else None
-    if listing.cut and _is_video(listing.cut):
-        yield listing.cut, None, ("archive_damaged", f"the archive is damaged inside this member: {listing.damage}")
-
-
-def _named(folder: Path, cache: Path | None, look: Look | None) -> Found:
-    """Return the files below a folder and inside its archives by their names; loose ones come first."""
-    files: dict[str, tuple[str, Member | None, tuple[str, str] | None]] = {}
-    damage: list[str] = []
-    for parent, folders, names in os.walk(folder):
-        folders.sort()
-        for name in sorted(names):
-            if not is_archive(name):
-                files[name] = parent, None, None
-                continue
-            path = Path(parent, name)
-            listing = _listing(path, text(path.relative_to(folder)), cache, look)
-            if listing.damage:
-                damage.append(f"{name} {listing.damage}")
-            for inner, member, problem in _videos(listing):
-                files.setdefault(inner.rpartition("/")[2], (str(path), member, problem))
-    return Found(files, tuple(damage))
 
 
 def _split(names: Iterable[str]) -> str:

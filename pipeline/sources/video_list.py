@@ -6,12 +6,12 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..errors import SourceError
-from .archive import Member
+from .archive import is_archive
 from .source import Source
 
 logger = logging.getLogger(__name__)
@@ -22,23 +22,8 @@ _SPLIT_PATTERN = re.compile(r"[a-z][a-z0-9]{0,20}")
 _COLUMNS = ("path", "label", "split", "start", "duration")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The files that a folder and its archives hold."""
-
-    files: Mapping[str, tuple[str, Member | None, tuple[str, str] | None]]
-    """By name: the folder or the archive, where it lies in the archive, and what is known to be wrong with it."""
-    damage: tuple[str, ...]
-    """One line an archive that is damaged."""
-
-
-def read_video_list(path: Path, videos: Path | None, find: Callable[[Path], Found]) -> Iterator[Source]:
-    """Yield a source for each row of a CSV.
-
-    Args:
-        path: the CSV.
-        videos: the folder that VGGSound's names are looked up in.
-        find: lists that folder.
+def read_video_list(path: Path, videos: Path | None, find: Callable[[Path], Iterable[Source]]) -> Iterator[Source]:
+    """Yield a source for each row of a CSV; VGGSound's names are looked up in `videos`, which `find` lists.
 
     Raises:
         SourceError: naming the line that cannot be understood.
@@ -63,11 +48,23 @@ def read_video_list(path: Path, videos: Path | None, find: Callable[[Path], Foun
         raise SourceError(f"{path} is not a CSV in UTF-8 ({error})") from error
 
 
-def _vggsound_rows(path: Path, rows: Iterable[Sequence[str]], videos: Path, found: Found) -> Iterator[Source]:
+def _vggsound_rows(
+    path: Path, rows: Iterable[Sequence[str]], videos: Path, found: Iterable[Source]
+) -> Iterator[Source]:
+    files: dict[str, Source] = {}
+    damage: list[str] = []
+    for source in found:
+        base = source.name.rpartition("/")[2]
+        if source.problem and (is_archive(base) or source.problem[0] == "unreadable"):
+            damage.append(f"{base} {source.problem[1]}")
+        elif source.member or source.problem:
+            files.setdefault(base, source)
+        else:
+            files[base] = source  # loose ones come first
     absent = "missing", f"is neither below {videos} nor in an archive there"
-    if found.damage:
-        absent = "missing", f"{absent[1]}; it may lie behind the damage of {'; '.join(found.damage)}"
-        logger.warning("damaged: %s; what lies behind it is missing", "; ".join(found.damage))
+    if damage:
+        absent = "missing", f"{absent[1]}; it may lie behind the damage of {'; '.join(damage)}"
+        logger.warning("damaged: %s; what lies behind it is missing", "; ".join(damage))
     for line, row in enumerate(rows, 1):
         if not row:
             continue
@@ -78,13 +75,11 @@ def _vggsound_rows(path: Path, rows: Iterable[Sequence[str]], videos: Path, foun
         if not video:
             raise SourceError(f"{path}:{line}: the video id is empty")
         names = (f"{video}_{int(start):06d}.mp4", f"{video}_{int(start)}.mp4")
-        name = next((name for name in names if name in found.files), names[0])
-        place, member, problem = found.files.get(name, ("", None, absent))
-        file = place if member or problem else os.path.join(place, name)
-        yield Source(
-            path=os.path.abspath(file) if file else name, name=name, video=video, label=sys.intern(label),
-            split=_split(path, line, split), start=start, member=member, problem=problem,
-        )  # fmt: skip
+        name = next((name for name in names if name in files), names[0])
+        source = files.get(name) or Source(path=name, name=name, video=video, problem=absent)
+        yield replace(
+            source, name=name, video=video, label=sys.intern(label), split=_split(path, line, split), start=start
+        )
 
 
 def _header_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[Source]:
