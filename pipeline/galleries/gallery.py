@@ -186,7 +186,8 @@ class Gallery:
         """Return the views in order, their clips among all of the split, and their frames."""
         views = sorted(set(wanted))
         clips = self._kept[np.array([clip for clip, _ in views], np.int64)]
-        found = [self._frame_at(clip, time) for clip, (_, time) in zip(clips.tolist(), views, strict=True)]
+        times = map(self._catalogue.times_of, clips.tolist())
+        found = [np.abs(own - time).argmin() for own, (_, time) in zip(times, views, strict=True)]
         return views, clips, np.array(found, np.int64)
 
     def _read(self, clips: Ints, frames: Ints) -> Fetched:
@@ -194,9 +195,6 @@ class Gallery:
         starts, centre = catalogue.centred(clips, frames), np.full((len(clips), 2), 0.5)
         with no_bad_shards():
             return self._reader.read([Request.of_pairs(clips, frames, centre, clips, starts, catalogue.window)])[0]
-
-    def _frame_at(self, clip: int, time: float) -> int:
-        return int(np.abs(self._catalogue.times_of(clip) - time).argmin())
 
     def _wav(self, samples: bytes) -> bytes:
         sound = io.BytesIO()

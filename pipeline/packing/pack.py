@@ -223,9 +223,8 @@ class _Packer:
             return iter(())
         self._output.fetch(ShardName.parse(record.path))
         path = self._root / record.path
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != record.sha256:
-                raise ShardTruncatedError(f"{path} is damaged, so nothing is added to it; make it whole first")
+        if sha256_of(path) != record.sha256:
+            raise ShardTruncatedError(f"{path} is damaged, so nothing is added to it; make it whole first")
         return read_clips(self._root, record)
 
     def _attempts(self, steps: Iterable[_Step]) -> Generator[tuple[_Step, Attempt]]:
@@ -247,6 +246,12 @@ class _Packer:
             writer.publish(self._accepts)
         self._output.published(shard.name)
         self._spool.drop(source.key for source in shard.sources)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Progress:

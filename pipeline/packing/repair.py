@@ -8,7 +8,6 @@
 Nothing that is there is touched before what replaces it is whole, so an interrupted repair is just run again.
 """
 
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +32,7 @@ from avcorr.shards.writer import discard_work, publish_record
 from ..settings import ShardSettings
 from ..sources.source import SourceList
 from .output import Output
-from .pack import make_shards
+from .pack import make_shards, sha256_of
 
 Row = Mapping[str, Any]
 _SHARD = re.compile(r"(?:.*-)?([a-z][a-z0-9]{0,20})-(\d{6})\.(?:tar|json|parquet)")
@@ -146,7 +145,7 @@ class _Shards:
         """Return whether a shard that was made again has a recorded checksum, or that of the shard that is there."""
         name, path = ShardName.parse(record.path), self._root / record.path
         known = self._checksums.get(name.stem, {record.sha256})
-        if record.sha256 not in known and not (path.is_file() and _sha256(path) == record.sha256):
+        if record.sha256 not in known and not (path.is_file() and sha256_of(path) == record.sha256):
             self._result.failed[record.path] = f"made again, it is not what was recorded: {self._changes(name, record)}"
             return False
         self._result.repaired[record.path] = "made again"
@@ -200,11 +199,6 @@ def _recorded_checksums(root: Path) -> dict[str, set[str]]:
         for entry in read_manifest(root).shards:
             found.setdefault(ShardName.parse(entry.path).stem, set()).add(entry.sha256)
     return found
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _finish(root: Path, problems: Sequence[Problem], result: Repair) -> None:

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from avcorr.shards.index.layout import write_json
+from avcorr.shards.index.layout import write_atomically
 
 from ..errors import ArchiveError, MediaError
 from .file import open_file
@@ -142,12 +142,14 @@ def list_archive(
     try:
         kept = _cache_path(path, cache) if cache and stream.compressed else None
         if kept and kept.exists():
-            return _read_listing(kept)
+            values = json.loads(kept.read_bytes())
+            members = tuple((name, Member(**member)) for name, member in values["members"])
+            return Listing(members, values["damage"], values["cut"])
         listing = _list(stream, look if stream.compressed else None)
     finally:
         stream.close()
     if kept:
-        write_json(kept, asdict(listing))
+        write_atomically(kept, json.dumps(asdict(listing)).encode())  # in ASCII: names may be no UTF-8
     return listing
 
 
@@ -200,12 +202,6 @@ def _cache_path(path: Path, cache: Path) -> Path:
     status = path.stat()
     identity = f"{os.path.abspath(path)}\0{status.st_size}\0{status.st_mtime_ns}"
     return cache / f"{sha256(os.fsencode(identity)).hexdigest()[:16]}.listing.json"
-
-
-def _read_listing(path: Path) -> Listing:
-    values = json.loads(path.read_bytes())
-    members = tuple((name, Member(**member)) for name, member in values["members"])
-    return Listing(members, values["damage"], values["cut"])
 
 
 def load_member(path: str, member: Member) -> MemoryFile:

@@ -109,6 +109,13 @@ def test_compressed_archives_are_read_twice_at_most(tmp_path: Path, monkeypatch:
     assert list_archive(path, cache=tmp_path / "cache") == listing
 
 
+def test_names_that_are_no_utf8_are_kept_with_a_listing(tmp_path: Path) -> None:
+    path = make_tar(tmp_path / "a.tgz", {"latin\udce9.mp4": b"1"}, format=tarfile.GNU_FORMAT)
+    first, again = (list_archive(path, cache=tmp_path / "cache") for _ in range(2))
+    assert first == again and [name for name, _ in again.members] == ["latin\udce9.mp4"]
+    assert [source.name for source in find_sources(path, cache=tmp_path / "cache").sources] == ["a.tgz/latin\\xe9.mp4"]
+
+
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory: pytest.TempPathFactory, videos: Path) -> Path:
     """The twelve videos in a plain and in a compressed archive."""
