@@ -74,7 +74,6 @@ class MomentLoader(Generic[Batch]):
         try:
             while True:
                 waiting = [self._take(items, int(made.sum()) - next(taken)) for _ in range(self.parts)]
-                self._count_bad(waiting)
                 began = time.perf_counter()
                 columns = _join([part.columns for part in waiting])
                 self._stages.collate_seconds += time.perf_counter() - began
@@ -148,17 +147,14 @@ class MomentLoader(Generic[Batch]):
         self._stages.parts += 1
         self._stages.ready_parts += ready
         self._stages.add(part.stages)
-        return part
-
-    def _count_bad(self, parts: list[Part]) -> None:
-        for part in parts:
-            self.bad_shards |= part.bad_shards
+        self.bad_shards |= part.bad_shards
         allowed = self._dataset.settings.max_bad_shards
         if len(self.bad_shards) > allowed:
             raise PairError(
                 f"{len(self.bad_shards)} shards are bad, more than pairs.max_bad_shards = {allowed}; the last: "
                 f"{list(self.bad_shards.values())[-1]}"
             )
+        return part
 
 
 def _silence_teardown(_: int) -> None:
