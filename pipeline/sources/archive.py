@@ -205,29 +205,15 @@ def _cache_path(path: Path, cache: Path) -> Path:
 
 
 def load_member(path: str, member: Member) -> MemoryFile:
-    """Return a member of a plain archive as a file in memory.
-
-    Raises:
-        MediaError: when the archive is not there, or shorter than it was.
-    """
-    file = MemoryFile()
-    try:
-        with open_file(path) as archive:
-            while file.size < member.size:
-                rest = member.size - file.size
-                moved = os.sendfile(file.descriptor, archive.fileno(), member.offset + file.size, rest)
-                if not moved:
-                    raise MediaError("archive_damaged", f"{path} ends inside the member at byte {member.offset}")
-                file.size += moved
-    except FileNotFoundError as error:
-        raise MediaError("missing", f"the archive {path} is not there") from error
-    except OSError as error:
-        raise MediaError("unreadable", f"the archive {path} cannot be read ({error.strerror})") from error
+    """Return a member of a plain archive as a file in memory. Raises MediaError where it cannot be read whole."""
+    (file,) = read_members(path, [member])
+    if isinstance(file, MediaError):
+        raise file
     return file
 
 
 def read_members(path: str, members: Iterable[Member]) -> Iterator[MemoryFile | MediaError]:
-    """Yield members of a compressed archive, which is read once; for those in or behind damage, what it is.
+    """Yield members of an archive, which is read once; for those that cannot be read whole, why not.
 
     Args:
         path: of the archive.
@@ -237,8 +223,10 @@ def read_members(path: str, members: Iterable[Member]) -> Iterator[MemoryFile | 
     result: MemoryFile | MediaError
     try:
         stream = _Stream(path)
+    except FileNotFoundError:
+        result = MediaError("missing", f"the archive {path} is not there")
     except OSError as error:
-        result = MediaError("archive_damaged", f"{path}: cannot be opened ({error.strerror})")
+        result = MediaError("unreadable", f"the archive {path} cannot be read ({error.strerror})")
     last = -1
     try:
         for member in members:
