@@ -62,12 +62,11 @@ def find_leakage(batches: Iterable[PairBatch]) -> Leakage:
     Raises:
         PairError: when there is one label only, or fewer than 100 pairs.
     """
-    sounds, pictures, kinds = [], [], []
-    for batch in batches:
-        sounds.append(sound_features(batch.audio.numpy()))
-        pictures.append(picture_features(batch.frames.numpy()))
-        kinds.append(batch.kinds.numpy())
-    return _judge(np.concatenate(sounds), np.concatenate(pictures), np.concatenate(kinds))
+    rows = [
+        (sound_features(batch.audio.numpy()), picture_features(batch.frames.numpy()), batch.kinds.numpy())
+        for batch in batches
+    ]
+    return _judge(*map(np.concatenate, zip(*rows, strict=True)))
 
 
 class LeakageProbe:
@@ -134,7 +133,8 @@ def describe(leakage: Leakage) -> str:
 
 def sound_features(audio: NDArray[np.int16]) -> NDArray[np.float64]:
     """Return log energies (B, 256) of int16 windows (B, N)."""
-    spectrum = np.abs(np.fft.rfft(np.stack(np.array_split(_whole(audio), _SLICES, axis=1), axis=1) / 32768)) ** 2
+    slices = audio[:, : audio.shape[1] // _SLICES * _SLICES].reshape(len(audio), _SLICES, -1)
+    spectrum = np.abs(np.fft.rfft(slices / 32768)) ** 2
     edges = np.unique(np.geomspace(1, spectrum.shape[2] - 1, _BANDS + 1).astype(int))
     bands = np.add.reduceat(spectrum, edges[:-1], axis=2)
     return np.log10(bands + 1e-10).reshape(len(audio), -1)
@@ -147,10 +147,6 @@ def picture_features(frames: NDArray[np.uint8]) -> NDArray[np.float64]:
     small = np.add.reduceat(np.add.reduceat(frames.astype(np.float64), rows, axis=1), rows, axis=2)
     shrunk: NDArray[np.float64] = (small / (255 * step * step)).reshape(len(frames), -1)
     return shrunk
-
-
-def _whole(audio: NDArray[np.int16]) -> NDArray[np.int16]:
-    return audio[:, : audio.shape[1] // _SLICES * _SLICES]
 
 
 def _attempt(side: str, features: NDArray[np.floating], labels: NDArray[np.bool_]) -> Attempt:

@@ -53,8 +53,7 @@ class Correspondence:
 
     def width(self, catalogue: Catalogue) -> int:
         """Return the samples of a window."""
-        width: int = catalogue.window
-        return width
+        return catalogue.window
 
     def draw(self, samples: Samples, catalogue: Catalogue, rng: np.random.Generator) -> Request:
         """Draw the pairs of a chunk; a function of the arguments alone."""

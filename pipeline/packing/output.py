@@ -57,13 +57,12 @@ class Output:
             OutputError: when nothing can be written there.
         """
         try:
-            (self.root / WORK).mkdir(parents=True, exist_ok=True)
-            probe = self.root / WORK / ".writable"
-            probe.write_bytes(b"1")
-            probe.unlink()
+            with self.full_disk_told():
+                (self.root / WORK).mkdir(parents=True, exist_ok=True)
+                probe = self.root / WORK / ".writable"
+                probe.write_bytes(b"1")
+                probe.unlink()
         except OSError as error:
-            if error.errno in _FULL:
-                raise self._full() from error
             raise OutputError(f"{self.root} cannot be written to ({error.strerror}); choose another --out") from error
         if read_dataset(self.root) is None and next(self.root.glob("*/*.tar"), None):
             raise DatasetMismatchError(
@@ -109,15 +108,12 @@ class Output:
         try:
             yield
         except OSError as error:
-            if error.errno in _FULL:
-                raise self._full() from error
-            raise
-
-    def _full(self) -> OutputError:
-        return OutputError(
-            f"no space is left on the disk of {os.path.abspath(self.root)}; what is published stays valid: free some "
-            "space, then run the same command again to go on"
-        )
+            if error.errno not in _FULL:
+                raise
+            raise OutputError(
+                f"no space is left on the disk of {os.path.abspath(self.root)}; what is published stays valid: free "
+                "some space, then run the same command again to go on"
+            ) from error
 
     def __enter__(self) -> "Output":
         return self
