@@ -1,14 +1,4 @@
-"""What can go wrong between a video and a pair.
-
-PipelineError
-├── SourceError     a source list or folder that cannot be used
-├── ArchiveError    a tar archive that is damaged, and where
-├── OutputError     a folder that shards cannot be written to
-├── DecoderError    no ffmpeg that works
-├── MediaError      one video that gives no clip, with a reason code for the ledger
-├── PairError       shards that cannot give the pairs asked for
-└── CorpusError     a corpus that cannot be rendered
-"""
+"""What can go wrong between a video and a pair; each is a PipelineError."""
 
 from avcorr.errors import Error
 
