@@ -16,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
@@ -37,7 +37,7 @@ BY_TYPE = {int: 1, float: 0.5, str: "text", bool: False, list[int]: [1], list[fl
 def write(root: Path, clips: int, frames: int, per_shard: int) -> None:
     """Write the tables of all shards and the manifest."""
     entries: list[ShardEntry] = []
-    common = {field.name: BY_TYPE[field.type] for field in fields(ClipMetadata)}
+    common = {name: BY_TYPE[kind] for name, kind in get_type_hints(ClipMetadata).items()}
     common |= {"sample_rate": RATE, "sample_count": RATE * SECONDS, "duration": float(SECONDS)}
     chance = random.Random(0)
     for number, first in enumerate(range(0, clips, per_shard)):

@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 from .errors import MissingObjectError, ShardFormatError, ShardTruncatedError
 from .format.clip import MEMBERS, Clip, ClipMetadata
-from .format.tar import BLOCK, iter_members
+from .format.tar import BLOCK, RECORD, iter_members
 from .index.record import ShardEntry
-from .store import ByteRange, Root
+from .store import ByteRange, Root, Store
 from .stores.open import open_store
 
 
@@ -24,16 +24,23 @@ def check_shard(root: Root, shard: ShardEntry) -> None:
         StoreError: when the store cannot be read.
     """
     store = open_store(root)
-    where = f"{store.url}/{shard.path}"
+    for _, text in find_end_faults(store, shard):
+        raise ShardTruncatedError(f"{store.url}/{shard.path} {text}: copy or make it again")
+
+
+def find_end_faults(store: Store, shard: ShardEntry, *, tail: bool = True) -> Iterator[tuple[str, str]]:
+    """Yield code (of `verify`) and words of what is wrong with the size and, unless not `tail`, the end of a shard."""
     try:
         size = store.size(shard.path)
-        if size != shard.size:
-            raise ShardTruncatedError(f"{where} has {size} bytes; its index says {shard.size}: copy or make it again")
+    except MissingObjectError:
+        yield "missing_shard", f"is missing; its index says {shard.clips} clips"
+        return
+    if size != shard.size:
+        yield "size", f"has {size} bytes; its index says {shard.size}"
+    if tail:
         (end,) = store.read_ranges([ByteRange(shard.path, max(0, size - 2 * BLOCK), size)])
-    except MissingObjectError as error:
-        raise ShardTruncatedError(f"{where} is missing; its index says {shard.clips} clips") from error
-    if len(end) < 2 * BLOCK or any(end):
-        raise ShardTruncatedError(f"{where} does not end in two blocks of zeros: copy or make it again")
+        if len(end) < 2 * BLOCK or any(end) or size % RECORD:
+            yield "end", f"does not end in two blocks of zeros at a multiple of {RECORD} bytes: it was cut"
 
 
 def read_clips(root: Root, shard: ShardEntry) -> Iterator[Clip]:

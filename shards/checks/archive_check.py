@@ -5,14 +5,12 @@ here stops at the first fault: after a damaged header the scan goes on at the ne
 """
 
 import hashlib
-import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
-from ..errors import ShardFormatError
 from ..format.clip import MEMBERS
-from ..format.tar import BLOCK, RECORD, Member, encode_header
+from ..format.tar import Member, iter_members
 from ..index.clip_table import TableWriter
 from ..store import Root
 from ..stores.open import open_store
@@ -20,12 +18,6 @@ from .clip_check import check_clip
 from .problem import Problem
 
 _CHUNK_BYTES = 1 << 20
-_HEADER_FIELDS = (
-    ("name", 0), ("mode", 100), ("uid", 108), ("gid", 116), ("size", 124), ("mtime", 136), ("checksum", 148),
-    ("type", 156), ("link name", 157), ("magic", 257), ("uname", 265), ("gname", 297), ("device", 329),
-    ("prefix", 345), ("padding", 500), ("", BLOCK),
-)  # fmt: skip
-"""Fields of a USTAR header with their first bytes (POSIX.1-1988)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +49,9 @@ def scan_shard(root: Root, path: str, *, offsets: Sequence[int] = (), longest: f
     store = open_store(root)
     size = store.size(path)
     with store.stream(path, 0, size) as file:
-        stream = _Stream(file, size)
-        clips = _Clips(path, longest)
-        for member in _iter_members(stream, clips, offsets):
-            clips.add(*member)
+        stream, clips = _Stream(file, size), _Clips(path, longest)
+        for member, data in iter_members(cast(BinaryIO, stream), clips.note, offsets):
+            clips.add(member, data)
         clips.finish()
         stream.read_rest()
         return Scan(
@@ -70,26 +61,26 @@ def scan_shard(root: Root, path: str, *, offsets: Sequence[int] = (), longest: f
 
 
 class _Stream:
-    """A file read forward once, with the checksum of what was read."""
+    """A file read forward once, with the checksums of what was read."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self.size = file, size
+        self._file, self._size = file, size
         self.position = 0
         self.sha256, self.md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
 
     def read(self, count: int) -> bytes:
+        """Return the next bytes; where a damaged header claims more than there is, none, so that memory stays small."""
+        if count > max(_CHUNK_BYTES, self._size - self.position):
+            self.read_rest()
         data = self._file.read(count)
         self.sha256.update(data)
         self.md5.update(data)
         self.position += len(data)
         return data
 
-    def read_rest(self, stop: int | None = None) -> bool:
-        """Read to `stop`, or to the end; return whether all of it was zeros."""
-        zeros = True
-        while data := self.read(_CHUNK_BYTES if stop is None else min(_CHUNK_BYTES, stop - self.position)):
-            zeros = zeros and data.count(0) == len(data)
-        return zeros
+    def read_rest(self) -> None:
+        while self.read(_CHUNK_BYTES):
+            pass
 
 
 class _Clips:
@@ -105,25 +96,25 @@ class _Clips:
         self._partial: dict[str, Problem] = {}
         self._apart: set[str] = set()
         self._key = ""
-        self._members: list[tuple[str, int, bytes]] = []
+        self._members: list[tuple[Member, bytes]] = []
 
-    def note(self, code: str, message: str, key: str = "") -> None:
-        self.problems.append(Problem(self._where, code, message, key))
+    def note(self, code: str, what: object, key: str = "") -> None:
+        self.problems.append(Problem(self._where, code, str(what), key))
 
-    def add(self, name: str, offset: int, data: bytes) -> None:
-        """Take the next member; `offset` is that of its header."""
-        key, _, suffix = name.partition(".")
+    def add(self, member: Member, data: bytes) -> None:
+        """Take the next member."""
+        key, _, suffix = member.name.partition(".")
         if key != self._key or suffix == MEMBERS[0]:
-            self.end_clip()
+            self._end_clip()
         self._key = key
-        self._members.append((suffix, offset, data))
+        self._members.append((member, data))
 
-    def end_clip(self) -> None:
+    def _end_clip(self) -> None:
         """Close the clip in hand: the next member is another's."""
         if not self._members:
             return
         key, members, self._members = self._key, self._members, []
-        suffixes = tuple(suffix for suffix, _, _ in members)
+        suffixes = tuple(member.name.partition(".")[2] for member, _ in members)
         whole = suffixes == MEMBERS
         before = self._seen.setdefault(key.lower(), key)
         if key in self._partial or not whole and key in self._whole:
@@ -141,79 +132,17 @@ class _Clips:
 
     def finish(self) -> None:
         """Say which clips never became whole."""
-        self.end_clip()
+        self._end_clip()
         self.problems += self._partial.values()
         for key in sorted(self._apart):
             self.note("not_adjacent", "its members lie apart; loaders make two samples of them", key)
 
-    def _take(self, key: str, members: list[tuple[str, int, bytes]]) -> None:
-        json_bytes, wav, mjpg = (data for _, _, data in members)
+    def _take(self, key: str, members: list[tuple[Member, bytes]]) -> None:
+        json_bytes, wav, mjpg = (data for _, data in members)
         metadata, faults = check_clip(key, self._split, json_bytes, wav, mjpg, self._longest)
         for code, message in faults:
             self.note(code, message, key)
         self.keys.append(key)
         self._whole.add(key)
         if metadata is not None:
-            places = [Member(f"{key}.{suffix}", offset + BLOCK, len(data)) for suffix, offset, data in members]
-            self.table.add(metadata, places)
-
-
-def _iter_members(stream: _Stream, clips: _Clips, offsets: Sequence[int]) -> Iterator[tuple[str, int, bytes]]:
-    """Yield name, header offset and content of each regular file; note what is wrong with the archive."""
-    while True:
-        start = stream.position
-        header = stream.read(BLOCK)
-        if len(header) < BLOCK:
-            clips.note("end", f"ends at byte {stream.position} without the two closing blocks: it was cut")
-            return
-        if not any(header):
-            _check_end(stream, clips, start)
-            return
-        try:
-            info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
-            if info.size < 0:
-                raise ValueError("negative size")
-        except (tarfile.TarError, ValueError) as error:
-            clips.note("header", f"damaged tar header at byte {start} ({error})")
-            clips.end_clip()
-            following = min((offset for offset in offsets if offset > start), default=None)
-            stream.read_rest(following)
-            if following is None or stream.position < following:
-                return
-            continue
-        _check_header(clips, header, info, start)
-        if info.size > stream.size - stream.position:
-            clips.note("end", f"ends inside member {info.name!r}, which begins at byte {start}: it was cut")
-            return
-        data = stream.read(info.size)
-        if any(stream.read(-info.size % BLOCK)):
-            clips.note("padding", f"the bytes behind member {info.name!r} are not zero")
-        if info.isreg():
-            yield info.name, start, data
-
-
-def _check_header(clips: _Clips, header: bytes, info: tarfile.TarInfo, start: int) -> None:
-    """Note where a header is not the one that the format prescribes."""
-    try:
-        expected = encode_header(info.name, info.size)
-    except (ShardFormatError, ValueError) as error:
-        clips.note("header", f"{error} (at byte {start})")
-        return
-    if header != expected:
-        wrong = [
-            name
-            for (name, first), (_, stop) in zip(_HEADER_FIELDS, _HEADER_FIELDS[1:], strict=False)
-            if header[first:stop] != expected[first:stop] and name != "checksum"
-        ]
-        fields_text = ", ".join(wrong) or "checksum"
-        clips.note("header", f"the header of {info.name!r} at byte {start} is not plain: {fields_text}")
-
-
-def _check_end(stream: _Stream, clips: _Clips, start: int) -> None:
-    zeros = stream.read_rest()
-    if stream.position < start + 2 * BLOCK:
-        clips.note("end", f"has only one of the two closing blocks, at byte {start}")
-    elif not zeros:
-        clips.note("end", f"has data after the end of the archive at byte {start}")
-    elif stream.position % RECORD:
-        clips.note("end", f"is {stream.position} bytes long, which is no multiple of {RECORD}")
+            self.table.add(metadata, [member for member, _ in members])

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from ..errors import MissingBucketError, MissingObjectError, ShardFormatError, StoreAccessError, StoreError
-from ..format.tar import BLOCK, RECORD
+from ..errors import MissingBucketError, ShardFormatError, StoreAccessError, StoreError
+from ..format.tar import BLOCK
 from ..index.clip_table import Table, find_table_problems
-from ..index.layout import table_path
 from ..index.record import ShardEntry, ShardRecord, parse_record
-from ..store import ByteRange, Store
+from ..reader import find_end_faults
+from ..store import Store
 from .archive_check import Scan, scan_shard
 from .exports_check import Others, audit_shard_exports
 from .problem import Problem
@@ -71,19 +71,19 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
         return Audit(stem, True, problems=(Problem(where, "record", f"cannot be read ({error})"),))
     if wrong:
         return Audit(stem, True, problems=tuple(Problem(where, "record", text) for text in wrong))
-    problems: list[Problem] = []
     result = Audit(
         stem, False, record.path if record.clips else "", inputs=len(record.ledger),
         rows_digest=sum(map(row_digest, record.ledger)), clips=record.clips, size=record.size,
         entry=record.entry if record.clips else None,
     )  # fmt: skip
     if record.clips:
-        table, data, fault = _read_table(store, where, record)
+        table, problems = _read_table(store, record)
         result = replace(result, keys=tuple(table.texts("key")) if table else ())
         scan = None
         try:
-            problems += _end_problems(store, record, tail=not full)
-            if full and not any(problem.code == "missing_shard" for problem in problems):
+            ends = [Problem(record.path, *fault) for fault in find_end_faults(store, record, tail=not full)]
+            problems += ends
+            if full and not any(problem.code == "missing_shard" for problem in ends):
                 offsets = [start - BLOCK for start in table["json_offset"].tolist()] if table else []
                 scan = scan_shard(store, record.path, offsets=offsets, longest=longest)
                 problems += [*scan.problems, *_differences(record, scan)]
@@ -93,23 +93,22 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
         except (OSError, StoreError) as error:
             reason = getattr(error, "strerror", None) or error
             problems.append(Problem(record.path, "unreadable", f"cannot be read ({reason})"))
-        problems += fault or _derived_problems(store, where, record, scan, data, others)
-    return replace(result, problems=tuple(problems))
+        if table:
+            problems += _derived_problems(store, record, scan, table, others)
+        result = replace(result, problems=tuple(problems))
+    return result
 
 
-def _read_table(store: Store, where: str, record: ShardRecord) -> tuple[Table | None, bytes, list[Problem]]:
-    """Return a shard's table as far as it can be read, the bytes of its file, and why it cannot be read."""
-    path = table_path(PurePosixPath(where).stem)
+def _read_table(store: Store, record: ShardRecord) -> tuple[Table | None, list[Problem]]:
+    """Return a shard's table, or why it cannot be read."""
     try:
-        data = store.read(path)
+        return Table(f"{store.url}/{record.table}", record.table_sha256, store.read(record.table)), []
     except (StoreAccessError, MissingBucketError):
         raise
     except (StoreError, OSError) as error:
-        return None, b"", [Problem(path, "table", f"cannot be read ({error})")]
-    try:
-        return Table(f"{store.url}/{path}", record.table_sha256, data), data, []
-    except ShardFormatError:
-        return None, data, []
+        return None, [Problem(record.table, "table", f"cannot be read ({error})")]
+    except ShardFormatError as error:
+        return None, [Problem(record.table, "table", str(error))]
 
 
 def row_digest(row: Mapping[str, Any]) -> int:
@@ -129,22 +128,6 @@ def _record_faults(stem: str, record: ShardRecord) -> Iterator[str]:
         yield f"names {record.clips} clips, but its ledger rows say {packed} packed"
 
 
-def _end_problems(store: Store, record: ShardRecord, *, tail: bool) -> Iterator[Problem]:
-    """Check size and closing blocks."""
-    try:
-        size = store.size(record.path)
-    except MissingObjectError:
-        yield Problem(record.path, "missing_shard", f"is not there; its record says {record.clips} clips")
-        return
-    if size != record.size:
-        yield Problem(record.path, "size", f"has {size} bytes; its record says {record.size}")
-    if tail:
-        (last,) = store.read_ranges([ByteRange(record.path, max(0, size - 2 * BLOCK), size)])
-        if len(last) < 2 * BLOCK or any(last) or size % RECORD:
-            text = f"does not end in two blocks of zeros at a multiple of {RECORD} bytes: it was cut"
-            yield Problem(record.path, "end", text)
-
-
 def _differences(record: ShardRecord, scan: Scan) -> Iterator[Problem]:
     """Compare what the record says with what the shard holds."""
     if scan.size == record.size and scan.sha256 != record.sha256:
@@ -157,18 +140,17 @@ def _differences(record: ShardRecord, scan: Scan) -> Iterator[Problem]:
 
 
 def _derived_problems(
-    store: Store, where: str, record: ShardRecord, scan: Scan | None, data: bytes, others: Others
+    store: Store, record: ShardRecord, scan: Scan | None, table: Table, others: Others
 ) -> Iterator[Problem]:
     """Check what was derived from the shard: its table, and where its samples lie for energon and DALI."""
-    path, expected = table_path(PurePosixPath(where).stem), None
+    expected = None
     if scan is not None and not scan.problems and len(scan.keys) == record.clips:  # else the shard is to blame
         try:
-            scan.table.arrow()
+            expected = scan.table.arrow()
         except (ValueError, OverflowError) as error:
             yield Problem(record.path, "metadata", f"the table cannot hold them ({error})")
             return
-        expected = scan.table
-    wrong = list(find_table_problems(f"{store.url}/{path}", record, data, expected))
-    yield from (Problem(path, "table", text) for text in wrong)
+    wrong = list(find_table_problems(table, record, expected))
+    yield from (Problem(record.table, "table", text) for text in wrong)
     if not wrong and any(others):
-        yield from audit_shard_exports(store, record.path, Table(path, record.table_sha256, data), others)
+        yield from audit_shard_exports(store, record.path, table, others)

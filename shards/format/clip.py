@@ -5,7 +5,9 @@ import re
 import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from ..errors import ShardFormatError
 
@@ -24,10 +26,26 @@ UNEVEN_SECONDS = 0.5
 JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
+_MOST = 2**30
+
+
+def _not_int(value: object) -> object:
+    """Refuse an int for a float: loaders that infer a schema need the same type in all clips."""
+    if isinstance(value, int):
+        raise ValueError("Input should have a decimal point")
+    return value
+
+
+Real = Annotated[float, BeforeValidator(_not_int), Field(allow_inf_nan=False)]
+Natural = Annotated[int, Field(ge=0, le=_MOST)]
+Positive = Annotated[int, Field(ge=1, le=_MOST)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipMetadata:
     """What `<key>.json` holds: every field in every clip, with one type, never null and never an empty list.
 
+    `verify` holds clips against the types; to read a clip checks none.
     Times are seconds from the clip's own time 0, which is also where its audio sample 0 lies.
     """
 
@@ -39,60 +57,60 @@ class ClipMetadata:
     """The path as it was given, relative to the source folder."""
     label: str
     """Class name, the first of `labels`; "" where unknown."""
-    labels: list[str]
+    labels: Annotated[list[str], Field(min_length=1)]
     """All class names; [""] where none is known."""
     caption: str
     """What the clip shows in words; "" where unknown."""
     split: str
-    start: float
+    start: Annotated[Real, Field(ge=0, le=_MOST)]
     """Where the clip begins in its source video, in seconds."""
-    duration: float
+    duration: Real
     """Length of the stored sound in seconds."""
-    frame_times: list[float]
+    frame_times: Annotated[list[Real], Field(min_length=1)]
     """Presentation time of each frame in seconds, strictly increasing, rounded to a microsecond."""
-    frame_offsets: list[int]
+    frame_offsets: Annotated[list[int], Field(min_length=1)]
     """Frame i is the bytes [frame_offsets[i], frame_offsets[i + 1]) of `<key>.mjpg`: one more than frames."""
-    width: int
-    height: int
-    sample_rate: int
-    channels: int
+    width: Positive
+    height: Positive
+    sample_rate: Positive
+    channels: Annotated[int, Field(ge=1, le=2)]
     """1 or 2; the samples of two channels alternate, left first."""
-    sample_count: int
+    sample_count: Positive
     """Samples of each channel."""
-    source_width: int
+    source_width: Natural
     """Coded width of the source in pixels; 0 where ffmpeg did not say."""
-    source_height: int
-    source_frame_rate: float
+    source_height: Natural
+    source_frame_rate: Annotated[Real, Field(ge=0, le=_MOST)]
     """Average frame rate that the container claims, in frames per second; 0.0 where it claims none."""
-    source_sample_rate: int
-    video_streams: int
+    source_sample_rate: Natural
+    video_streams: Natural
     """Video streams of the source, cover pictures left out; 0 where the decoder did not say."""
-    audio_streams: int
+    audio_streams: Natural
     hdr: bool
     """Whether the source declares a transfer of high dynamic range (PQ or HLG)."""
-    loudness: float
+    loudness: Annotated[Real, Field(ge=-120, le=_MOST)]
     """Root mean square of the sound in dB of full scale, never below -120."""
-    peak: float
+    peak: Annotated[Real, Field(ge=0, le=1)]
     """Largest absolute sample in [0, 1]."""
     damaged: bool
     """Whether the decoder reported errors."""
     frames_decoded: int
     """Number of frames that the decoder gave in the span; the stored ones were chosen of them."""
-    largest_gap: float
+    largest_gap: Real
     """Longest time between successive stored frames in seconds; 0.0 with one frame."""
-    video_duration: float
+    video_duration: Real
     """Where the picture ends: time of the last decoded frame and one interval, at most the wanted span, seconds."""
-    length_difference: float
+    length_difference: Real
     """`video_duration - duration` in seconds: below 0 where the picture ends before the sound."""
-    motion: float
+    motion: Real
     """Largest difference between stored frames about a second apart, in grey levels of 255."""
-    still_share: float
+    still_share: Real
     """Share of those frames that differ by less than one grey level from the one before; 1.0 with one frame."""
     still: bool
     """Whether that holds for all of them."""
     silent: bool
     """Whether `loudness` is below -60."""
-    clipped: float
+    clipped: Real
     """Share of samples at full scale, in [0, 1]."""
     short: bool
     """Whether sound or picture cover less than 0.9 of the wanted span."""

@@ -5,15 +5,22 @@ lacks them, and with it one that was cut at a member's edge; nothing here does.
 """
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import BinaryIO
 
-from ..errors import ShardFormatError, ShardTruncatedError
+from ..errors import ShardError, ShardFormatError, ShardTruncatedError
 
 BLOCK = 512
 RECORD = 20 * BLOCK
 MAX_NAME_BYTES = 99
+_HEADER_FIELDS = (
+    ("name", 0), ("mode", 100), ("uid", 108), ("gid", 116), ("size", 124), ("mtime", 136), ("checksum", 148),
+    ("type", 156), ("link name", 157), ("magic", 257), ("uname", 265), ("gname", 297), ("device", 329),
+    ("prefix", 345), ("padding", 500), ("", BLOCK),
+)  # fmt: skip
+"""Fields of a USTAR header with their first bytes (POSIX.1-1988)."""
 
 
 def encode_member(name: str, data: bytes) -> bytes:
@@ -73,44 +80,99 @@ def locate_members(data: bytes, position: int = 0) -> tuple[Member, ...]:
     return tuple(members)
 
 
-def iter_members(file: BinaryIO) -> Iterator[tuple[Member, bytes]]:
-    """Yield each member with its content, strictly: nothing but USTAR regular files, then the closing zeros.
+def iter_members(
+    file: BinaryIO, fault: Callable[[str, ShardError], None] | None = None, resume: Sequence[int] = ()
+) -> Iterator[tuple[Member, bytes]]:
+    """Yield each member with its content: nothing but USTAR regular files, then the closing zeros.
+
+    Args:
+        file: the archive from its first byte.
+        fault: told the code (of `verify`) and the error of everything that is wrong, also where a header or padding is
+            not byte for byte what `encode_member` writes; the walk goes on where it can. None: the first is raised.
+        resume: bytes at which members begin, to go on at after a damaged header.
 
     Raises:
-        ShardTruncatedError: when the file ends inside a member or before the two closing blocks.
-        ShardFormatError: on a damaged header, a member that is no regular file, or bytes after the end.
+        ShardTruncatedError: without `fault`, when the file ends inside a member or before the two closing blocks.
+        ShardFormatError: without `fault`, on a damaged header, on no regular file, or on bytes after the end.
     """
-    position = 0
+    tell, position = fault or _raise, 0
     while True:
         header = file.read(BLOCK)
         if len(header) < BLOCK:
-            raise ShardTruncatedError(f"ends at byte {position + len(header)} without the two closing blocks")
+            where = position + len(header)
+            tell("end", ShardTruncatedError(f"ends at byte {where} without the two closing blocks: it was cut"))
+            return
         if not any(header):
             break
-        info = _parse_header(header, position)
-        data = file.read(info.size)
-        padding = -info.size % BLOCK
-        if len(data) < info.size or len(file.read(padding)) < padding:
-            raise ShardTruncatedError(f"ends inside member {info.name!r}, which begins at byte {position}")
-        yield Member(info.name, position + BLOCK, info.size), data
-        position += BLOCK + info.size + padding
-    _check_end(file.read(), position)
+        try:
+            info = _parse_header(header, position)
+        except ShardFormatError as error:
+            tell("header", error)
+            following = min((offset for offset in resume if offset > position), default=position)
+            if following == position:
+                return
+            file.read(following - position - BLOCK)
+            position = following
+            continue
+        if fault:
+            _compare_header(header, info, position, fault)
+        elif info.type != tarfile.REGTYPE:
+            raise ShardFormatError(f"member {info.name!r} at byte {position} is no regular file")
+        data, padding = file.read(info.size), file.read(-info.size % BLOCK)
+        if len(data) < info.size or len(padding) < -info.size % BLOCK:
+            text = f"ends inside member {info.name!r}, which begins at byte {position}: it was cut"
+            tell("end", ShardTruncatedError(text))
+            return
+        if fault and any(padding):
+            fault("padding", ShardFormatError(f"the bytes behind member {info.name!r} are not zero"))
+        member = Member(info.name, position + BLOCK, info.size)
+        if info.isreg():
+            yield member, data
+        position = member.end
+    _check_end(file, position, tell)
+
+
+def _raise(code: str, error: ShardError) -> None:
+    raise error
 
 
 def _parse_header(header: bytes, position: int) -> tarfile.TarInfo:
     try:
         info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+        if info.size < 0:
+            raise ValueError("negative size")
     except (tarfile.TarError, ValueError) as error:
         raise ShardFormatError(f"damaged tar header at byte {position} ({error})") from error
-    if info.type != tarfile.REGTYPE:
-        raise ShardFormatError(f"member {info.name!r} at byte {position} is no regular file")
     return info
 
 
-def _check_end(rest: bytes, position: int) -> None:
-    if len(rest) < BLOCK:
-        raise ShardTruncatedError(f"has only one of the two closing blocks, at byte {position}")
-    if any(rest):
-        raise ShardFormatError(f"has data after the end of the archive at byte {position}")
-    if (position + BLOCK + len(rest)) % RECORD:
-        raise ShardTruncatedError(f"is {position + BLOCK + len(rest)} bytes long, which is no multiple of {RECORD}")
+def _compare_header(
+    header: bytes, info: tarfile.TarInfo, position: int, fault: Callable[[str, ShardError], None]
+) -> None:
+    """Tell where a header is not the one that a member of this name and size must have."""
+    try:
+        expected = encode_header(info.name, info.size)
+    except (ShardFormatError, ValueError) as error:
+        fault("header", ShardFormatError(f"{error} (at byte {position})"))
+        return
+    wrong = [
+        name
+        for (name, first), (_, stop) in pairwise(_HEADER_FIELDS)
+        if header[first:stop] != expected[first:stop] and name != "checksum"
+    ]
+    if header != expected:
+        text = f"the header of {info.name!r} at byte {position} is not plain: {', '.join(wrong) or 'checksum'}"
+        fault("header", ShardFormatError(text))
+
+
+def _check_end(file: BinaryIO, position: int, tell: Callable[[str, ShardError], None]) -> None:
+    end, zeros = position + BLOCK, True
+    while data := file.read(1 << 20):
+        end += len(data)
+        zeros = zeros and data.count(0) == len(data)
+    if end < position + 2 * BLOCK:
+        tell("end", ShardTruncatedError(f"has only one of the two closing blocks, at byte {position}"))
+    elif not zeros:
+        tell("end", ShardFormatError(f"has data after the end of the archive at byte {position}"))
+    elif end % RECORD:
+        tell("end", ShardTruncatedError(f"is {end} bytes long, which is no multiple of {RECORD}"))

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import cache, cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -149,7 +150,7 @@ class Table:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self._path = path
+        self.path = path
         try:
             data = Path(path).read_bytes() if data is None else data
             digest = hashlib.sha256(data).hexdigest()
@@ -222,7 +223,7 @@ class Table:
         """Return the bytes [start, stop) of a frame's JPEG in the shard. Raises IndexError where there is none."""
         first, end = (int(border) for border in self.frame_rows[row : row + 2])
         if not 0 <= frame < end - first:
-            raise IndexError(f"clip {row} of {self._path} has {end - first} frames; there is no frame {frame}")
+            raise IndexError(f"clip {row} of {self.path} has {end - first} frames; there is no frame {frame}")
         base = int(self["mjpg_offset"][row])
         start, stop = (int(edges[first + frame]) for edges in self.frame_edges)
         return base + start, base + stop
@@ -231,7 +232,7 @@ class Table:
         """Return the bytes of the samples [start, stop) in the shard. Raises IndexError where not all are there."""
         count = int(self["sample_count"][row])
         if not 0 <= start <= stop <= count:
-            raise IndexError(f"clip {row} of {self._path} has {count} samples; there are no [{start}, {stop})")
+            raise IndexError(f"clip {row} of {self.path} has {count} samples; there are no [{start}, {stop})")
         base, size = int(self["wav_offset"][row]) + WAV_HEADER_BYTES, 2 * int(self["channels"][row])
         return base + size * start, base + size * stop
 
@@ -251,40 +252,33 @@ def read_rows(shard: Path) -> TableWriter:
     return rows
 
 
-def find_table_problems(
-    path: Path | str, record: ShardRecord, data: bytes | None = None, expected: TableWriter | None = None
-) -> Iterator[str]:
+def find_table_problems(table: Table, record: ShardRecord, expected: "pa.Table | None" = None) -> Iterator[str]:
     """Yield what is wrong with a shard's table; nothing when all is well.
 
     Args:
-        path: the Parquet file; only its name where `data` is given.
+        table: the shard's.
         record: the shard's.
-        data: the bytes of the file, where they are read already.
         expected: the rows as the shard itself gives them; None to compare with the record alone.
     """
     try:
-        table = Table(path, record.table_sha256, data)
         packed = [row["key"] for row in record.ledger if row["status"] == "packed"]
         if table.texts("key") != packed or table.clips != record.clips:
-            yield _damaged(path, "its clips are not those of the record")
+            yield _damaged(table.path, "its clips are not those of the record")
             return
         starts = [*table["json_offset"].tolist(), record.size]
-        rising = all(earlier < later for earlier, later in zip(starts, starts[1:], strict=False))
-        if starts[0] != BLOCK or not rising or any(start % BLOCK for start in starts[:-1]):
-            yield _damaged(path, "its offsets do not rise from the first block to the shard's size in blocks of 512")
+        if starts[0] != BLOCK or any(later <= earlier or earlier % BLOCK for earlier, later in pairwise(starts)):
+            text = "its offsets do not rise from the first block to the shard's size in blocks of 512"
+            yield _damaged(table.path, text)
             return
         digest = digest_of(table.arrow)
         if digest != record.clips_digest:
-            yield _damaged(path, f"its content has the digest {digest[:12]}..., the record {record.clips_digest[:12]}")
-        if expected is not None and digest != digest_of(wanted := expected.arrow()):
-            different = [name for name in COLUMNS if table.arrow[name].to_pylist() != wanted[name].to_pylist()]
-            named = ", ".join(different[:5]) or "types"
-            yield _damaged(path, f"it does not say what the shard holds: {named}")
-    except ShardFormatError as error:
-        text = str(error)
-        yield text if str(path) in text else _damaged(path, text)
+            text = f"its content has the digest {digest[:12]}..., the record {record.clips_digest[:12]}"
+            yield _damaged(table.path, text)
+        if expected is not None and digest != digest_of(expected):
+            different = [name for name in COLUMNS if table.arrow[name].to_pylist() != expected[name].to_pylist()]
+            yield _damaged(table.path, f"it does not say what the shard holds: {', '.join(different[:5]) or 'types'}")
     except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:  # a checksum may vouch for nonsense
-        yield _damaged(path, str(error))
+        yield _damaged(table.path, str(error))
 
 
 def repair_table(root: Path, record_file: Path) -> None:

@@ -12,9 +12,9 @@ import json
 import math
 import shutil
 import struct
-from dataclasses import MISSING, asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import simplejpeg
@@ -46,7 +46,7 @@ def make_clip(number: int) -> Clip:
     tone = (round(8000 * math.sin(2 * math.pi * 440 * (number + 1) * n / RATE)) for n in range(count))
     pcm = struct.pack(f"<{count}h", *tone)
     key = f"vGolden-{number}_000030"
-    values = {field.name: BY_TYPE[field.type] for field in fields(ClipMetadata) if field.default is MISSING}
+    values = {name: BY_TYPE[kind] for name, kind in get_type_hints(ClipMetadata).items()}
     values |= {
         "format": FORMAT_VERSION, "key": key, "video": f"Golden-{number}", "source": f"Gölden-{number}.mp4",
         "label": "playing théremin" if number else "", "labels": ["playing théremin", "music"] if number else [""],

@@ -10,12 +10,11 @@ import pytest
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.dataset import Dataset
 from avcorr.shards.format.clip import FORMAT_VERSION, ClipMetadata
-from avcorr.shards.index.clip_table import find_table_problems
 from avcorr.shards.index.layout import RECORDS, TABLES, ShardName
 from avcorr.shards.reader import read_clips
 from avcorr.shards.writer import ShardWriter
 from tests.golden.make import NAME, describe
-from tests.support.tables import keys_of
+from tests.support.tables import keys_of, table_problems
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 VERSIONS = sorted(path.stem for path in GOLDEN.glob("v*.json"))
@@ -41,7 +40,7 @@ def test_the_shard_is_read_byte_for_byte(version: str) -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_table_is_read(version: str) -> None:
     root, expected = GOLDEN / version, json.loads((GOLDEN / f"{version}.json").read_text(encoding="utf-8"))
-    assert not list(find_table_problems(root / NAME.table, Dataset(root).records[0]))
+    assert not list(table_problems(root, Dataset(root).records[0]))
     clips, shard = Dataset(root).clips(), (root / NAME.path).read_bytes()
     for found, clip in zip(clips, expected["clips"], strict=True):
         assert found.frame_times.tolist() == [round(1e6 * time) for time in clip["metadata"]["frame_times"]]

@@ -22,7 +22,6 @@ from avcorr.shards.index.clip_table import (
     Table,
     TableWriter,
     digest_of,
-    find_table_problems,
     read_rows,
     repair_table,
 )
@@ -31,7 +30,7 @@ from avcorr.shards.index.shard_list import iter_entries, read_manifest
 from avcorr.shards.reader import read_clips
 from avcorr.shards.store import ByteRange
 from tests.shards.test_writer import make_clip
-from tests.support.tables import table_of
+from tests.support.tables import table_of, table_problems
 
 TRAIN = ShardName("clips", "train", 0)
 
@@ -157,21 +156,21 @@ def test_a_damaged_table_is_named_and_made_again(root: Path, how: str) -> None:
     path = root / TRAIN.table
     whole, record_file = path.read_bytes(), root / TRAIN.record
     record = Dataset(root).records[1]
-    assert not list(find_table_problems(path, record))
+    assert not table_problems(root, record)
     damage(path, how)
     with pytest.raises(ShardFormatError, match=r"train-000000\.parquet.*avcorr repair"):
         Dataset(root).clips(splits=["train"])[0]
     Dataset(root).clips(splits=["train"])[7].frame(0)  # another shard
-    assert len(list(find_table_problems(path, record))) == 1
+    assert len(table_problems(root, record)) == 1
     repair_table(root, record_file)
-    assert path.read_bytes() == whole and not list(find_table_problems(path, record))
+    assert path.read_bytes() == whole and not table_problems(root, record)
 
 
 def test_a_table_of_other_clips_is_found_though_the_record_vouches_for_them(root: Path) -> None:
     records = Dataset(root).records[1:]
-    assert list(find_table_problems(root / TRAIN.table, records[0])) == []
-    wrong = replace(records[0], table_sha256=records[1].table_sha256)
-    (problem,) = find_table_problems(root / f"{TABLES}/train-000001.parquet", wrong)
+    assert table_problems(root, records[0]) == []
+    wrong = replace(records[0], path=records[1].path, table_sha256=records[1].table_sha256)
+    (problem,) = table_problems(root, wrong)
     assert "not those of the record" in problem
 
 

@@ -12,12 +12,12 @@ from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.exports.energon import write_energon
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.clip import Clip, ClipMetadata, wav_header
-from avcorr.shards.index.clip_table import find_table_problems, read_rows
+from avcorr.shards.index.clip_table import read_rows
 from avcorr.shards.index.layout import DATASET, MANIFEST, WORK, ShardName, write_json
 from avcorr.shards.index.record import read_record
 from avcorr.shards.reader import read_clips
 from avcorr.shards.writer import ShardWriter, finish_publication
-from tests.support.tables import offsets_of
+from tests.support.tables import offsets_of, table_problems
 
 NAME = ShardName("clips", "train", 0)
 
@@ -143,7 +143,7 @@ def test_a_publication_cut_between_its_renames_is_finished(tmp_path: Path, whole
     assert finish_publication(tmp_path, NAME) and finish_publication(tmp_path, NAME)
     assert [path.read_bytes() for path, _ in steps] == contents
     assert not list(work.iterdir())
-    assert not list(find_table_problems(tmp_path / NAME.table, read_record(final)))
+    assert not list(table_problems(tmp_path, read_record(final)))
 
 
 def test_a_table_lost_before_the_record_is_made_again(tmp_path: Path) -> None:

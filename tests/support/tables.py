@@ -2,14 +2,23 @@
 
 from pathlib import Path
 
+from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.format.tar import BLOCK
-from avcorr.shards.index.clip_table import Table
-from avcorr.shards.index.record import ShardEntry
+from avcorr.shards.index.clip_table import Table, find_table_problems
+from avcorr.shards.index.record import ShardEntry, ShardRecord
 
 
 def table_of(root: Path, record: ShardEntry) -> Table:
     """Return the table of a shard."""
     return Table(root / record.table, record.table_sha256)
+
+
+def table_problems(root: Path, record: ShardRecord) -> list[str]:
+    """Return what is wrong with a shard's table, compared with its record."""
+    try:
+        return list(find_table_problems(table_of(root, record), record))
+    except ShardFormatError as error:
+        return [str(error)]
 
 
 def keys_of(root: Path, record: ShardEntry) -> list[str]:
