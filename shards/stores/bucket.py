@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from ..errors import MissingObjectError, ShardFormatError, StoreError
 from ..store import RetryPolicy
-from .client import open_client
 from .open import open_store
 from .remote import RemoteStore
 
@@ -35,7 +34,6 @@ class Bucket:
         if not isinstance(store, RemoteStore) or not store.lists:
             raise StoreError(f"{address} cannot be written to; give a folder, s3://, gs:// or az://")
         self.store = store
-        self._client: Any = None
 
     def objects(self) -> dict[str, tuple[int, str]]:
         """Return size and ETag of all objects by path."""
@@ -45,7 +43,7 @@ class Bucket:
         """Write a small object."""
         import obstore
 
-        self._retry(path, lambda: obstore.put(self._open(), path, data, use_multipart=False))
+        self._retry(path, lambda: obstore.put(self._client(), path, data, use_multipart=False))
 
     def put_file(self, path: str, file: Path, sha256: str, going_on: Callable[[], bool] = lambda: True) -> None:
         """Write a large object in parts. It appears whole, or not at all where the file has another checksum.
@@ -67,10 +65,10 @@ class Bucket:
 
         def write() -> Any:
             parts = _parts(file, part, sha256, going_on)
-            return obstore.put(self._open(), path, parts, chunk_size=part, max_concurrency=_IN_FLIGHT)
+            return obstore.put(self._client(), path, parts, chunk_size=part, max_concurrency=_IN_FLIGHT)
 
         self._retry(path, write)
-        found = self._retry(path, lambda: obstore.head(self._open(), path))
+        found = self._retry(path, lambda: obstore.head(self._client(), path))
         if found["size"] != size:
             raise StoreError(f"{self.store.url}/{path} has {found['size']} bytes; {size} were written: run again")
 
@@ -79,20 +77,14 @@ class Bucket:
         import obstore
 
         with suppress(MissingObjectError):
-            self._retry(path, lambda: obstore.delete(self._open(), path))
+            self._retry(path, lambda: obstore.delete(self._client(), path))
 
     def _retry(self, path: str, call: Callable[[], _T]) -> _T:
         """Call until it works, or until what is wrong is clear. Each part has the client's own retries besides."""
-        return self.store.retries(path).repeat(call, self._renew)
+        return self.store.retries(path).repeat(call)
 
-    def _renew(self) -> None:
-        self._client = None
-
-    def _open(self) -> Any:
-        if self._client is None:
-            store = self.store
-            self._client = open_client(store.service, store.address, store.policy, writing=True)
-        return self._client
+    def _client(self) -> Any:
+        return self.store.connection.client(writing=True)
 
 
 def _parts(file: Path, size: int, sha256: str, going_on: Callable[[], bool]) -> Iterator[bytes]:

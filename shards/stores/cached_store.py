@@ -5,7 +5,7 @@ replaced is another one, and equal base names in two folders are two objects.
 """
 
 import hashlib
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol, cast
 
@@ -35,41 +35,17 @@ class CachedStore:
         block_bytes: their size.
     """
 
+    is_local = False
+
     def __init__(self, store: VersionedStore, cache: Cache, block_bytes: int = BLOCK_BYTES) -> None:
         self._store, self._cache, self._block = store, cache, block_bytes
-
-    @property
-    def url(self) -> str:
-        """The root, for messages."""
-        return self._store.url
-
-    @property
-    def is_local(self) -> bool:
-        """Return False: only blocks of it are here."""
-        return False
-
-    @property
-    def survives_fork(self) -> bool:
-        """Whether a forked child may go on reading."""
-        return self._store.survives_fork
+        self.url, self.survives_fork, self.lists = store.url, store.survives_fork, store.lists
+        self.read, self.read_all, self.list = store.read, store.read_all, store.list
 
     @property
     def traffic(self) -> Traffic:
         """What came from the remote store in this process."""
         return self._store.traffic
-
-    @property
-    def lists(self) -> bool:
-        """Whether names can be listed."""
-        return self._store.lists
-
-    def read(self, path: str) -> bytes:
-        """Return a whole file, as it is now."""
-        return self._store.read(path)
-
-    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
-        """Yield whole files in the order of their paths, as they are now."""
-        return self._store.read_all(paths)
 
     def size(self, path: str) -> int:
         """Return the length of a file in bytes."""
@@ -98,10 +74,6 @@ class CachedStore:
         blocks = list(self._blocks(piece))
         with _BlockReader(self._pieces(piece, blocks)) as file:
             yield cast(BinaryIO, file)
-
-    def list(self, prefix: str) -> Iterator[str]:
-        """Yield the paths of all files below a folder."""
-        return self._store.list(prefix)
 
     def _pieces(self, piece: ByteRange, blocks: Sequence[ByteRange]) -> Generator[bytes, None, None]:
         """Yield a piece block by block: from the cache, and what is missing through one connection while it lasts."""

@@ -1,8 +1,8 @@
-"""The obstore client of a remote store. One client a process."""
+"""The obstore clients of a remote store, of their own in each process."""
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -43,47 +43,70 @@ class Service:
     """Whether names can be listed and objects be written."""
 
 
-def open_client(
-    service: Service, address: str, policy: RetryPolicy, *, writing: bool = False, seconds: float = 3600
-) -> Any:
-    """Return a new obstore client, rooted at the address.
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The clients of one store in one process, opened when they are first asked for.
 
     Args:
         service: the kind of store.
-        address: of the folder in it.
+        address: of the folder in it; the clients are rooted there.
         policy: gives the timeouts.
-        writing: parts are sent, which may take minutes without an answer, and the client itself repeats them. What
-            is read is repeated by `Retries`.
-        seconds: how long one answer may take as a whole; obstore's default of 30 would cut every large shard.
-
-    Raises:
-        StoreError: when the address cannot be used, or in a child of a process that has opened a client.
     """
-    global _used_by
-    if _used_by not in (0, os.getpid()):
-        raise StoreError(
-            f"{without_password(address)} was read before this process was forked, and the client cannot live on in a "
-            'child; start workers with multiprocessing_context="forkserver" or "spawn"'
-        )
-    _used_by = os.getpid()
-    from obstore.exceptions import BaseError
 
-    named = [urlsplit(address).geturl(), *(os.environ.get(name, "") for name in service.endpoints)]
-    options: dict[str, Any] = {
-        "timeout": timedelta(seconds=120 if writing else seconds),
-        "connect_timeout": timedelta(seconds=policy.connect_seconds),
-        "allow_http": any(endpoint.startswith("http://") for endpoint in named),
-    }
-    if not writing:
-        options["read_timeout"] = timedelta(seconds=policy.stall_seconds)
-    retry: Any = {"max_retries": 4 if writing else 0, "retry_timeout": timedelta(minutes=10)}
-    try:
-        return service.connect(address, options, retry)
-    except (BaseError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise StoreError(
-            f"{without_password(address)} cannot be used: {reason}; check {service.credentials}"
-        ) from error
+    service: Service
+    address: str
+    policy: RetryPolicy
+    _clients: dict[tuple[bool, float], Any] = field(default_factory=dict)
+
+    @property
+    def url(self) -> str:
+        """The address, for messages."""
+        return without_password(self.address)
+
+    def client(self, *, writing: bool = False, seconds: float = 3600) -> Any:
+        """Return an obstore client.
+
+        Args:
+            writing: parts are sent, which may take minutes without an answer, and the client itself repeats them. What
+                is read is repeated by `Retries`.
+            seconds: how long one answer may take as a whole; obstore's default of 30 would cut every large shard.
+
+        Raises:
+            StoreError: when the address cannot be used, or in a child of a process that has opened a client.
+        """
+        client = self._clients.get((writing, seconds))
+        if client is None:
+            client = self._clients[writing, seconds] = self._open(writing, seconds)
+        return client
+
+    def renew(self) -> None:
+        """Drop the clients, so that the next ones read the credentials again."""
+        self._clients.clear()
+
+    def _open(self, writing: bool, seconds: float) -> Any:
+        global _used_by
+        if _used_by not in (0, os.getpid()):
+            raise StoreError(
+                f"{self.url} was read before this process was forked, and the client cannot live on in a child; "
+                'start workers with multiprocessing_context="forkserver" or "spawn"'
+            )
+        _used_by = os.getpid()
+        from obstore.exceptions import BaseError
+
+        named = [urlsplit(self.address).geturl(), *(os.environ.get(name, "") for name in self.service.endpoints)]
+        options: dict[str, Any] = {
+            "timeout": timedelta(seconds=120 if writing else seconds),
+            "connect_timeout": timedelta(seconds=self.policy.connect_seconds),
+            "allow_http": any(endpoint.startswith("http://") for endpoint in named),
+        }
+        if not writing:
+            options["read_timeout"] = timedelta(seconds=self.policy.stall_seconds)
+        retry: Any = {"max_retries": 4 if writing else 0, "retry_timeout": timedelta(minutes=10)}
+        try:
+            return self.service.connect(self.address, options, retry)
+        except (BaseError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise StoreError(f"{self.url} cannot be used: {reason}; check {self.service.credentials}") from error
 
 
 def without_password(address: str) -> str:

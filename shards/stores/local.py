@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedIOBase
+from itertools import groupby
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
@@ -58,21 +59,17 @@ class LocalStore:
         """Return pieces of files in the order asked for. Raises ShardTruncatedError when one is not all there."""
         began = time.perf_counter()
         found: list[bytes] = [b""] * len(ranges)
-        open_path, file = "", -1
-        try:
-            for number in sorted(range(len(ranges)), key=lambda number: ranges[number].path):
-                path, start, stop = ranges[number]
-                if path != open_path:
-                    if file >= 0:
-                        os.close(file)
-                    open_path, file = path, -1
-                    file = self._descriptor(path)
-                found[number] = data = os.pread(file, stop - start, start)
-                if len(data) < stop - start:
-                    raise self._short(path, os.fstat(file).st_size, stop)
-        finally:
-            if file >= 0:
-                os.close(file)
+
+        def path_of(number: int) -> str:
+            return ranges[number].path
+
+        for path, numbers in groupby(sorted(range(len(ranges)), key=path_of), path_of):
+            with self._open(path, buffering=0) as file:
+                for number in numbers:
+                    _, start, stop = ranges[number]
+                    found[number] = data = os.pread(file.fileno(), stop - start, start)
+                    if len(data) < stop - start:
+                        raise self._short(path, os.fstat(file.fileno()).st_size, stop)
         self._count(sum(map(len, found)), began)
         return found
 
@@ -98,15 +95,9 @@ class LocalStore:
             found += ((folder / name).as_posix() for name in names)
         return iter(sorted(found))
 
-    def _open(self, path: str) -> IO[bytes]:
+    def _open(self, path: str, buffering: int = -1) -> IO[bytes]:
         try:
-            return (self.root / path).open("rb")
-        except FileNotFoundError as error:
-            raise self._missing(path) from error
-
-    def _descriptor(self, path: str) -> int:
-        try:
-            return os.open(self.root / path, os.O_RDONLY | os.O_CLOEXEC)
+            return (self.root / path).open("rb", buffering)
         except FileNotFoundError as error:
             raise self._missing(path) from error
 

@@ -2,16 +2,16 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from io import BufferedIOBase
 from typing import Any
 
 from ..errors import ShardTruncatedError, StoreUnreachableError
-from ..store import RetryPolicy, Traffic
-from .client import Service, client_errors
-from .retries import Retries, RetryAction, changed
+from ..store import Traffic
+from .client import Connection, client_errors
+from .retries import Retries, changed
 
 
 class ChunkReader(BufferedIOBase, ABC):
@@ -75,22 +75,6 @@ class Version:
         return {"if_match": self.etag} if self.etag and not self.etag.startswith("W/") else {}
 
 
-@dataclass(slots=True)
-class Connection:
-    """What reading a range needs of its store."""
-
-    service: Service
-    root: str
-    """Address of the store, for messages."""
-    policy: RetryPolicy
-    client: Callable[[], Any]
-    """Returns the client of this process."""
-    hasty_client: Callable[[], Any]
-    """Returns one that gives an answer up after `RetryPolicy.range_seconds`."""
-    renew: Callable[[], None]
-    """Drops both, so that the next ones read the credentials again."""
-
-
 class RangeReader(ChunkReader):
     """The bytes [start, stop) of an object.
 
@@ -106,9 +90,9 @@ class RangeReader(ChunkReader):
     ) -> None:
         super().__init__()
         self._connection, self._path = connection, path
-        self._where = f"{connection.root}/{path}"
+        self._where = f"{connection.url}/{path}"
         self.traffic = Traffic()
-        self._retries = Retries(connection.policy, connection.service, connection.root, path, self.traffic)
+        self._retries = Retries(connection, path, self.traffic)
         self._start, self._position, self._stop = start, start, stop
         self._chunks: Iterator[bytes] | None = None
         self._slow_bytes, self._slow_seconds = 0, 0.0
@@ -136,7 +120,7 @@ class RangeReader(ChunkReader):
         assert self._stop is not None
         began, failure, data = time.perf_counter(), None, memoryview(b"")
         try:
-            answer = self._ask(self._connection.hasty_client())
+            answer = self._ask(self._connection.client(seconds=self._connection.policy.range_seconds))
             began = time.perf_counter()
             data = memoryview(answer.bytes())
         except client_errors() as error:
@@ -218,10 +202,8 @@ class RangeReader(ChunkReader):
     def _failed(self, failure: Exception) -> None:
         self._chunks = None
         try:
-            action = self._retries.failed(failure, self._position - self._start)
+            self._retries.failed(failure, self._position - self._start)
         except ShardTruncatedError as error:  # about an object that was long enough before
             if self.version is not None and self.version.size > self._position:
                 raise changed(self._where) from error
             raise
-        if action is RetryAction.RENEW:
-            self._connection.renew()

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from ..ahead import map_ahead
 from ..errors import MissingObjectError, StoreAccessError, StoreError
 from ..store import ByteRange, RetryPolicy, Traffic
-from .client import Service, open_client, without_password
-from .range_reader import Connection, RangeReader, Version
+from .client import Connection, Service, without_password
+from .range_reader import RangeReader, Version
 from .retries import Retries, changed
 
 IN_FLIGHT = 64
@@ -33,8 +33,7 @@ class _Process:
     """What a store has opened in one process."""
 
     pid: int
-    client: Any = None
-    hasty_client: Any = None
+    connection: Connection
     threads: ThreadPoolExecutor | None = None
     slow_ranges: int = 0
     """Of those fetched as a whole, how many in a row took too long."""
@@ -62,11 +61,16 @@ class RemoteStore:
             raise StoreError(f"{address} names no {service.place}")
         self.service, self.address, self.policy = service, address.rstrip("/"), policy
         self.url = without_password(self.address)
-        self._own = _Process(0)
+        self._own = self._process_of(0)
 
     def __reduce__(self) -> tuple[type["RemoteStore"], tuple[Service, str, RetryPolicy]]:
         """Copy what it is; what is open belongs to one process."""
         return RemoteStore, (self.service, self.address, self.policy)
+
+    @property
+    def connection(self) -> Connection:
+        """The clients of this process."""
+        return self._process().connection
 
     @property
     def traffic(self) -> Traffic:
@@ -110,26 +114,26 @@ class RemoteStore:
             ShardTruncatedError: when an object ends before the end of a range.
         """
         found: list[bytes] = [b""] * len(ranges)
-        requests = _merge(ranges)
-        versions = self._process().versions
+        requests, versions = _merge(ranges), self._process().versions
 
-        def fetch(request: _Request) -> tuple[list[bytes], Traffic, Version]:
-            path, start, stop = request.piece
-            data, traffic, version = self._fetch(path, start, stop, versions.get(path))
-            pieces = [ranges[number] for number in request.numbers]
-            return [bytes(data[piece.start - start : piece.stop - start]) for piece in pieces], traffic, version
+        def fetch(request: tuple[ByteRange, list[int]]) -> tuple[list[bytes], Traffic, Version]:
+            (path, first, stop), numbers = request
+            data, traffic, version = self._fetch(path, first, stop, versions.get(path))
+            pieces = [ranges[number] for number in numbers]
+            return [bytes(data[piece.start - first : piece.stop - first]) for piece in pieces], traffic, version
 
-        for request, (pieces, traffic, version) in zip(requests, self._side_by_side(fetch, requests), strict=True):
+        answers = self._side_by_side(fetch, requests)
+        for (whole, numbers), (pieces, traffic, version) in zip(requests, answers, strict=True):
             self.traffic.add(traffic)
-            self._remember(request.piece.path, version)
-            for number, piece in zip(request.numbers, pieces, strict=True):
+            self._remember(whole.path, version)
+            for number, piece in zip(numbers, pieces, strict=True):
                 found[number] = piece
         return found
 
     @contextmanager
     def stream(self, path: str, start: int, stop: int) -> Iterator[BinaryIO]:
         """Open the bytes [start, stop) of an object to be read forward; resumed where the connection breaks."""
-        with RangeReader(self._connection(), path, start, stop, self._process().versions.get(path)) as reader:
+        with RangeReader(self.connection, path, start, stop, self._process().versions.get(path)) as reader:
             try:
                 reader.open()
                 if reader.version is not None:
@@ -151,24 +155,24 @@ class RemoteStore:
 
         def objects() -> dict[str, tuple[int, str]]:
             self.traffic.add(Traffic(requests=1))
-            pages = obstore.list(self._client(), prefix or None, chunk_size=1000)
+            pages = obstore.list(self.connection.client(), prefix or None, chunk_size=1000)
             return {meta["path"]: (meta["size"], meta["e_tag"] or "") for page in pages for meta in page}
 
-        return self.retries(prefix).repeat(objects, self._renew)
+        return self.retries(prefix).repeat(objects)
 
     def retries(self, path: str) -> Retries:
         """Return a count of failures for a request about an object."""
-        return Retries(self.policy, self.service, self.url, path, self.traffic)
+        return Retries(self.connection, path, self.traffic)
 
     def _head(self, path: str) -> Version:
         import obstore
 
         def head() -> Version:
             self.traffic.add(Traffic(requests=1))
-            return Version.of(obstore.head(self._client(), path))
+            return Version.of(obstore.head(self.connection.client(), path))
 
         try:
-            return self.retries(path).repeat(head, self._renew)
+            return self.retries(path).repeat(head)
         except (MissingObjectError, StoreAccessError):
             self._fetch(path, 0, 1)  # HEAD has no body to say what is missing or wrong; GET has
             raise
@@ -178,7 +182,7 @@ class RemoteStore:
     ) -> tuple[memoryview, Traffic, Version]:
         process = self._process()
         whole = stop is not None and process.slow_ranges < _SLOW_RANGES
-        with RangeReader(self._connection(), path, start, stop, version) as reader:
+        with RangeReader(self.connection, path, start, stop, version) as reader:
             began = time.monotonic()
             try:
                 data = reader.fetch() if whole else memoryview(reader.read())
@@ -208,51 +212,27 @@ class RemoteStore:
         if not known.is_same(version):
             raise changed(f"{self.url}/{path}")
 
-    def _connection(self) -> Connection:
-        return Connection(self.service, self.url, self.policy, self._client, self._hasty_client, self._renew)
-
-    def _client(self) -> Any:
-        process = self._process()
-        if process.client is None:
-            process.client = open_client(self.service, self.address, self.policy)
-        return process.client
-
-    def _hasty_client(self) -> Any:
-        process = self._process()
-        if process.hasty_client is None:
-            seconds = self.policy.range_seconds
-            process.hasty_client = open_client(self.service, self.address, self.policy, seconds=seconds)
-        return process.hasty_client
-
-    def _renew(self) -> None:
-        process = self._process()
-        process.client = process.hasty_client = None
-
     def _process(self) -> _Process:
         """Return what this process has opened; a child forgets what its parent had."""
         if self._own.pid != os.getpid():
-            self._own = _Process(os.getpid())
+            self._own = self._process_of(os.getpid())
         return self._own
 
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One request, and which of the ranges asked for it answers."""
-
-    piece: ByteRange
-    numbers: tuple[int, ...]
+    def _process_of(self, pid: int) -> _Process:
+        return _Process(pid, Connection(self.service, self.address, self.policy))
 
 
-def _merge(ranges: Sequence[ByteRange]) -> list[_Request]:
-    """Return the requests that fetch all ranges, by path and start; empty ranges need none."""
+def _merge(ranges: Sequence[ByteRange]) -> list[tuple[ByteRange, list[int]]]:
+    """Return the requests that fetch all ranges, by path and start, and which each answers; empty ones need none."""
     wanted = (number for number, piece in enumerate(ranges) if piece.stop > piece.start)
-    requests: list[_Request] = []
+    requests: list[tuple[ByteRange, list[int]]] = []
     for number in sorted(wanted, key=lambda number: ranges[number]):
         piece = ranges[number]
-        last = requests[-1].piece if requests else ByteRange("", 0, 0)
+        last, numbers = requests[-1] if requests else (ByteRange("", 0, 0), [])
         end = max(piece.stop, last.stop)
         if last.path == piece.path and piece.start - last.stop < _GAP and end - last.start <= _LARGEST:
-            requests[-1] = _Request(last._replace(stop=end), (*requests[-1].numbers, number))
+            numbers.append(number)
+            requests[-1] = last._replace(stop=end), numbers
         else:
-            requests.append(_Request(piece, (number,)))
+            requests.append((piece, [number]))
     return requests

@@ -5,7 +5,6 @@ import random
 import re
 import time
 from collections.abc import Callable
-from enum import Enum
 from typing import TypeVar
 
 from ..errors import (
@@ -18,8 +17,8 @@ from ..errors import (
     StoreError,
     StoreUnreachableError,
 )
-from ..store import RetryPolicy, Traffic
-from .client import Service, client_errors
+from ..store import Traffic
+from .client import Connection, Service, client_errors
 
 logger = logging.getLogger(__name__)
 
@@ -31,74 +30,61 @@ _METADATA_SERVICE = re.compile(r"169\.254\.169\.254|169\.254\.170\.2|metadata\.g
 _T = TypeVar("_T")
 
 
-class RetryAction(Enum):
-    """What may help after a failure."""
-
-    AGAIN = "the same request again"
-    RENEW = "the same request with a new client, which reads the credentials again"
-    NONE = "nothing that a program could do"
-
-
 class Retries:
     """Counts the failures of one request and waits between them.
 
     Args:
-        policy: how many, and how long.
-        service: the kind of store, for what messages advise.
-        root: address of the store.
-        path: of the object under it.
+        connection: to the store.
+        path: of the object in it.
         traffic: where the attempts after the first are counted.
     """
 
-    def __init__(self, policy: RetryPolicy, service: Service, root: str, path: str, traffic: Traffic) -> None:
-        self._policy, self._service, self._root, self._traffic = policy, service, root, traffic
-        self._where = f"{root}/{path}"
+    def __init__(self, connection: Connection, path: str, traffic: Traffic) -> None:
+        self._connection, self._traffic = connection, traffic
+        self._where = f"{connection.url}/{path}"
         self._failures = self._renewals = self._position = 0
 
-    def repeat(self, call: Callable[[], _T], renew: Callable[[], None]) -> _T:
-        """Return what a call returns, made as often as may help.
-
-        Args:
-            call: raises the errors of the client.
-            renew: drops the client, so that the next call reads the credentials again.
-        """
+    def repeat(self, call: Callable[[], _T]) -> _T:
+        """Return what a call returns, made as often as may help; it raises the errors of the client."""
         while True:
             try:
                 return call()
             except client_errors() as error:
-                if self.failed(error) is RetryAction.RENEW:
-                    renew()
+                self.failed(error)
 
-    def failed(self, error: Exception, position: int = 0) -> RetryAction:
-        """Wait, then return what to do; raise instead when nothing helps or there were failures enough.
+    def failed(self, error: Exception, position: int = 0) -> None:
+        """Wait; before that, drop the clients where new credentials may help. Raise where nothing does, or no longer.
 
         Args:
             error: of the client, or StoreUnreachableError of our own.
             position: bytes received so far.
         """
-        action, reported = RetryAction.AGAIN, error
+        policy, reported = self._connection.policy, error
         if not isinstance(error, StoreUnreachableError):
-            action, reported = classify_error(error, self._where, self._root, self._service)
-            if action is RetryAction.NONE:
+            may_pass, reported = classify_error(error, self._where, self._connection.url, self._connection.service)
+            if not may_pass:
                 raise reported from error
-            self._renewals += isinstance(reported, StoreAccessError)
+            if isinstance(reported, StoreAccessError):
+                self._renewals += 1
+                self._connection.renew()
         if position - self._position >= _PROGRESS_BYTES:
             self._failures = self._renewals = 0
         self._position = position
         self._failures += 1
-        if self._renewals > _RENEWALS or self._renewals and self._failures >= self._policy.attempts:
+        if self._renewals > _RENEWALS or self._renewals and self._failures >= policy.attempts:
             raise reported from error
-        if self._failures >= self._policy.attempts:
+        if self._failures >= policy.attempts:
             raise StoreUnreachableError(f"gave up after {self._failures} attempts: {reported}") from error
-        longest = min(self._policy.longest_wait, self._policy.first_wait * 2 ** (self._failures - 1))
+        longest = min(policy.longest_wait, policy.first_wait * 2 ** (self._failures - 1))
         logger.debug("%s: attempt %d at byte %d: %s", self._where, self._failures, position, reported)
         self._traffic.add(Traffic(retries=1))
         time.sleep(random.uniform(0, longest))
-        return action
 
 
-def classify_error(error: Exception, where: str, root: str, service: Service) -> tuple[RetryAction, ShardError]:
-    """Return what may help against an error of obstore, and the error to raise where that does not.
+def classify_error(error: Exception, where: str, root: str, service: Service) -> tuple[bool, ShardError]:
+    """Return whether an error of obstore may pass, and the error to raise where it does not.
+
+    A StoreAccessError may pass with a new client, which reads the credentials again.
 
     Args:
         error: as obstore raised it. Its text has the status and the body of the answer.
@@ -113,44 +99,36 @@ def classify_error(error: Exception, where: str, root: str, service: Service) ->
     reason = " ".join(filter(None, (str(number or ""), name))) or (text.splitlines() or ["no message"])[0][:300]
     refused = StoreAccessError(f"{root} refuses the credentials ({reason}); check {service.credentials}")
     if _METADATA_SERVICE.search(text):
-        return RetryAction.RENEW, StoreAccessError(
+        return True, StoreAccessError(
             f"no credentials for {root}: set {service.credentials}; for a public bucket set {service.public}"
         )
     if name in _RENEWABLE:
-        return RetryAction.RENEW, StoreAccessError(
+        return True, StoreAccessError(
             f"the credentials for {root} have expired ({reason}); renew them, then run the same command again"
         )
     if name in {"NoSuchBucket", "ContainerNotFound", "InvalidBucketName"}:
-        return RetryAction.NONE, MissingBucketError(
+        return False, MissingBucketError(
             f"there is no bucket {root.split('/')[2]!r} ({reason}), asked for by {root}; check the name, "
             f"and {service.elsewhere}"
         )
     if name in {"PermanentRedirect", "AuthorizationHeaderMalformed"} or number == 301:
-        return RetryAction.NONE, StoreAccessError(
-            f"the bucket of {root} lies in another region ({reason}); set AWS_REGION"
-        )
+        return False, StoreAccessError(f"the bucket of {root} lies in another region ({reason}); set AWS_REGION")
     if number == 401:
-        return RetryAction.RENEW, refused
+        return True, refused
     if number == 403 or type(error).__name__ in {"PermissionDeniedError", "UnauthenticatedError"}:
-        return RetryAction.NONE, refused
+        return False, refused
     if isinstance(error, FileNotFoundError) or number == 404:
-        return RetryAction.NONE, MissingObjectError(f"{where} is not there")
+        return False, MissingObjectError(f"{where} is not there")
     if number == 412 or type(error).__name__ == "PreconditionError":
-        return RetryAction.NONE, changed(where)
+        return False, changed(where)
     if number == 416:
-        return RetryAction.NONE, ShardTruncatedError(f"{where} is shorter than its index says: copy or make it again")
+        return False, ShardTruncatedError(f"{where} is shorter than its index says: copy or make it again")
     if type(error).__name__ == "NotSupportedError":
-        return RetryAction.NONE, StoreError(
-            f"{where}: the server answers no ranges; serve the files with one that does"
-        )
+        return False, StoreError(f"{where}: the server answers no ranges; serve the files with one that does")
     if "builder error" in text:
-        return RetryAction.NONE, StoreError(
-            f"{where}: the address or the endpoint cannot be used; check how it is written"
-        )
+        return False, StoreError(f"{where}: the address or the endpoint cannot be used; check how it is written")
     again = number in {0, 408, 429} or number >= 500 or name in {"RequestTimeout", "SlowDown"}
-    return RetryAction.AGAIN if again else RetryAction.NONE, StoreUnreachableError(
-        f"{where} cannot be read ({reason}); check the network and the endpoint"
-    )
+    return again, StoreUnreachableError(f"{where} cannot be read ({reason}); check the network and the endpoint")
 
 
 def changed(where: str) -> ObjectChangedError:
