@@ -30,7 +30,7 @@ def run(root: str, full: bool, as_json: bool, workers: int) -> None:
                 print(json.dumps(problem.to_json()) if as_json else text)
 
         def advance(audit: Any) -> None:
-            bar.update(audit.size)
+            bar.update(audit.entry.size if audit.entry else 0)
             bar.set_postfix(problems=problems, refresh=False)
 
         found = avcorr.verify(root, full=full, workers=workers, on_problem=tell, on_shard=advance)

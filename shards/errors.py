@@ -1,16 +1,4 @@
-"""What can be wrong with shards, and with the places where they lie.
-
-ShardError
-├── ShardFormatError      the bytes or the metadata break shards/FORMAT.md
-├── ShardTruncatedError   a shard is shorter, or holds fewer clips, than its index says
-├── DatasetMismatchError  a folder holds something else than what was asked for
-└── StoreError            a store cannot do what was asked; the address or its use is wrong
-    ├── MissingObjectError       there is no such file or object
-    ├── MissingBucketError       there is no such bucket or container
-    ├── StoreAccessError         no, wrong or expired credentials, or no right to do this
-    ├── ObjectChangedError       an object was replaced while it was being read
-    └── StoreUnreachableError    no answer, or too slow a one, after all retries
-"""
+"""What can be wrong with shards, and with the places where they lie."""
 
 from avcorr.errors import Error
 

@@ -11,8 +11,7 @@ import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 from .errors import ShardError, ShardFormatError
 from .format.clip import Clip, ClipMetadata
@@ -34,13 +33,11 @@ class ShardWriter:
 
     def __init__(self, root: Path, name: ShardName, keys: Sequence[str]) -> None:
         self._root, self._name, self._keys = root, name, tuple(keys)
-        work = root / WORK
-        work.mkdir(parents=True, exist_ok=True)
-        self._part = work / f"{name.stem}.tar"
-        self._journal_path = work / f"{name.stem}.jsonl"
+        (root / WORK).mkdir(parents=True, exist_ok=True)
+        self._part, self._journal_path = _work(root, name, ".tar"), _work(root, name, ".jsonl")
         self._ledger: list[Mapping[str, Any]] = []
         self._table = TableWriter()
-        self._digest = hashlib.sha256()
+        self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         self._tar = self._part.open("r+b" if self._part.exists() else "w+b")
         kept = self._replay()
         self._journal = self._journal_path.open("ab")
@@ -58,7 +55,7 @@ class ShardWriter:
         self._table.add(metadata, locate_members(data, self._tar.tell()))
         self._tar.write(data)
         self._tar.flush()
-        self._digest.update(data)
+        self._update(data)
         self._record(hashlib.sha256(data).hexdigest(), len(data), row)
 
     def fail(self, row: Mapping[str, Any]) -> None:
@@ -78,16 +75,16 @@ class ShardWriter:
             raise ShardFormatError(f"shard {self._name.path} has {self.done} of its {len(self._keys)} planned inputs")
         end = closing(self._tar.tell())
         self._tar.write(end)
-        self._digest.update(end)
+        self._update(end)
         self._tar.flush()
         os.fsync(self._tar.fileno())
-        size = self._tar.tell()
-        sha256, md5 = self._digest.hexdigest(), hashlib.md5(usedforsecurity=False)
-        if _read_back(self._tar, md5) != sha256:
+        size, sha256 = self._tar.tell(), self._sha256.hexdigest()
+        self._tar.seek(0)
+        if hashlib.file_digest(self._tar, "sha256").hexdigest() != sha256:
             raise ShardFormatError(f"{self._part} reads back other bytes than were written; check the disk")
         self.close()
         return publish_record(
-            self._root, self._name, self._table, self._ledger, size=size, sha256=sha256, md5=md5.hexdigest(),
+            self._root, self._name, self._table, self._ledger, size=size, sha256=sha256, md5=self._md5.hexdigest(),
             accepts=accepts,
         )  # fmt: skip
 
@@ -99,10 +96,12 @@ class ShardWriter:
     def __enter__(self) -> "ShardWriter":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _update(self, data: bytes) -> None:
+        self._sha256.update(data)
+        self._md5.update(data)
 
     def _record(self, digest: str, size: int, row: Mapping[str, Any]) -> None:
         entry = {"sha256": digest, "size": size, "row": row}
@@ -123,7 +122,7 @@ class ShardWriter:
             if entry["sha256"]:
                 if hashlib.sha256(data).hexdigest() != entry["sha256"] or not self._take_up(data, end):
                     break
-                self._digest.update(data)
+                self._update(data)
                 end += len(data)
             self._ledger.append(entry["row"])
             kept += len(line)
@@ -140,16 +139,6 @@ class ShardWriter:
         except ShardError:
             return False
         return True
-
-
-def _read_back(file: BinaryIO, other: Any) -> str:
-    """Return the sha256 of a file as it lies on disk, feeding another digest on the way."""
-    digest = hashlib.sha256()
-    file.seek(0)
-    while block := file.read(1 << 20):
-        digest.update(block)
-        other.update(block)
-    return digest.hexdigest()
 
 
 def publish_record(
@@ -187,16 +176,16 @@ def publish_record(
         discard_work(root, name)
         return record
     if clips:
-        write_atomically(_pending_table(root, name), data)
-    write_json(_pending_record(root, name), record.to_json())
+        write_atomically(_work(root, name, ".parquet"), data)
+    write_json(_work(root, name, ".record.json"), record.to_json())
     finish_publication(root, name)
     return record
 
 
 def discard_work(root: Path, name: ShardName) -> None:
     """Delete what an attempt at a shard has written under `work/`."""
-    for suffix in ("tar", "jsonl"):
-        (root / WORK / f"{name.stem}.{suffix}").unlink(missing_ok=True)
+    for suffix in (".tar", ".jsonl"):
+        _work(root, name, suffix).unlink(missing_ok=True)
 
 
 def finish_publication(root: Path, name: ShardName) -> bool:
@@ -205,10 +194,10 @@ def finish_publication(root: Path, name: ShardName) -> bool:
     All renames are repeated until they hold, so this is safe to call at any time and any number of times. What others
     keep of the dataset as a whole is removed first: it would be out of date.
     """
-    pending, final = _pending_record(root, name), root / name.record
+    pending, final = _work(root, name, ".record.json"), root / name.record
     if pending.exists():
         record = read_record(pending)
-        target, part = root / name.path, root / WORK / f"{name.stem}.tar"
+        target, part = root / name.path, _work(root, name, ".tar")
         (root / MANIFEST).unlink(missing_ok=True)
         target.with_name(f"{target.name}.idx").unlink(missing_ok=True)
         if part.exists():
@@ -231,7 +220,7 @@ def finish_publication(root: Path, name: ShardName) -> bool:
 
 def _publish_table(root: Path, name: ShardName, record: ShardRecord) -> None:
     """Give the table its final name; make it again where it got lost."""
-    pending, final = _pending_table(root, name), root / name.table
+    pending, final = _work(root, name, ".parquet"), root / name.table
     if pending.exists():
         final.parent.mkdir(parents=True, exist_ok=True)
         pending.replace(final)
@@ -240,12 +229,9 @@ def _publish_table(root: Path, name: ShardName, record: ShardRecord) -> None:
         write_atomically(final, read_rows(root / name.path).encode()[0])
 
 
-def _pending_table(root: Path, name: ShardName) -> Path:
-    return root / WORK / f"{name.stem}.parquet"
-
-
-def _pending_record(root: Path, name: ShardName) -> Path:
-    return root / WORK / f"{name.stem}.record.json"
+def _work(root: Path, name: ShardName, suffix: str) -> Path:
+    """Return the path of a file of a shard in the making."""
+    return root / WORK / f"{name.stem}{suffix}"
 
 
 def _parse_line(line: bytes) -> dict[str, Any] | None:

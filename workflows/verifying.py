@@ -75,7 +75,8 @@ def verify(
     total = Counter[str]()
 
     def note(audit: Audit) -> None:
-        total.update(shards=int(bool(audit.clips)), clips=audit.clips, bytes=audit.size)
+        if audit.entry:
+            total.update(shards=1, clips=audit.entry.clips, bytes=audit.entry.size)
         on_shard(audit)
 
     for problem in find_problems(root, full=full, workers=workers, progress=note):

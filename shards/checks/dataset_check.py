@@ -17,7 +17,7 @@ from typing import Any
 from ..ahead import map_ahead
 from ..errors import DatasetMismatchError, MissingObjectError, ShardError, StoreError
 from ..index.facts import require_dataset
-from ..index.layout import INDEX, LEDGER, MANIFEST, RECORDS, TABLES, WORK, ShardName, record_path
+from ..index.layout import INDEX, LEDGER, MANIFEST, RECORDS, STEM, TABLES, WORK, ShardName, record_path
 from ..index.ledger import iter_ledger
 from ..index.shard_list import read_manifest, record_names
 from ..store import Root, Store
@@ -28,7 +28,6 @@ from .shard_check import Audit, audit_shard, row_digest
 
 __all__ = ["Audit", "Problem", "verify"]
 
-_STEM = re.compile(r"[a-z][a-z0-9]{0,20}-\d{6}")
 _ASKED_AT_ONCE = 32
 
 
@@ -130,7 +129,7 @@ def _folder_problems(names: Sequence[str], dataset: dict[str, Any], audits: Sequ
         elif not stems[stem].damaged:  # else it is reported already
             yield Problem(path, "extra_shard", "its record says that none of its inputs gave a clip")
     highest: dict[str, int] = {}
-    for split, _, number in (stem.rpartition("-") for stem in stems if _STEM.fullmatch(stem)):
+    for split, _, number in (stem.rpartition("-") for stem in stems if STEM.fullmatch(stem)):
         highest[split] = max(highest.get(split, 0), int(number))
     for split, last in sorted(highest.items()):
         for shard in (ShardName(name, split, number) for number in range(last)):

@@ -15,14 +15,13 @@ from typing import Any
 from ..errors import MissingBucketError, ShardFormatError, StoreAccessError, StoreError
 from ..format.tar import BLOCK
 from ..index.clip_table import Table, find_table_problems
+from ..index.layout import STEM
 from ..index.record import ShardEntry, ShardRecord, parse_record
 from ..reader import find_end_faults
 from ..store import Store
 from .archive_check import Scan, scan_shard
 from .exports_check import Others, audit_shard_exports
 from .problem import Problem
-
-_STEM = re.compile(r"([a-z][a-z0-9]{0,20})-(\d{6})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +30,22 @@ class Audit:
 
     stem: str
     """`<split>-<number>`, the name of the record."""
-    damaged: bool
+    damaged: bool = False
     """Whether the record cannot be read or contradicts itself, so that nothing in it counts."""
-    path: str = ""
-    """Of the shard, relative to the root; "" where there is to be none, or the record is damaged."""
-    problems: tuple[Problem, ...] = ()
-    keys: tuple[str, ...] = ()
-    """Of its clips: those in the shard where it was read, else those in the record."""
-    clips: int = 0
-    size: int = 0
+    entry: ShardEntry | None = None
+    """What the manifest ought to say of the shard; None where no clip is in it, or the record is damaged."""
     inputs: int = 0
     """Rows of the ledger in the record."""
     rows_digest: int = 0
     """Sum of the rows' digests, which does not depend on their order."""
-    entry: ShardEntry | None = None
-    """What the manifest ought to say of the shard; None where no clip is in it."""
+    keys: tuple[str, ...] = ()
+    """Of its clips: those in the shard where it was read, else those in the record."""
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The shard's under the root; "" where there is to be none, or the record is damaged."""
+        return self.entry.path if self.entry else ""
 
 
 def audit_shard(store: Store, where: str, longest: float | None, others: Others, *, full: bool) -> Audit:
@@ -68,13 +68,12 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
     except (StoreAccessError, MissingBucketError):
         raise
     except (ShardFormatError, StoreError, OSError, AttributeError) as error:
-        return Audit(stem, True, problems=(Problem(where, "record", f"cannot be read ({error})"),))
+        return Audit(stem, damaged=True, problems=(Problem(where, "record", f"cannot be read ({error})"),))
     if wrong:
-        return Audit(stem, True, problems=tuple(Problem(where, "record", text) for text in wrong))
+        return Audit(stem, damaged=True, problems=tuple(Problem(where, "record", text) for text in wrong))
     result = Audit(
-        stem, False, record.path if record.clips else "", inputs=len(record.ledger),
-        rows_digest=sum(map(row_digest, record.ledger)), clips=record.clips, size=record.size,
-        entry=record.entry if record.clips else None,
+        stem, entry=record.entry if record.clips else None, inputs=len(record.ledger),
+        rows_digest=sum(map(row_digest, record.ledger)),
     )  # fmt: skip
     if record.clips:
         table, problems = _read_table(store, record)
@@ -118,7 +117,7 @@ def row_digest(row: Mapping[str, Any]) -> int:
 
 
 def _record_faults(stem: str, record: ShardRecord) -> Iterator[str]:
-    name = _STEM.fullmatch(stem)
+    name = STEM.fullmatch(stem)
     if name is None:
         yield "is not named <split>-<six digits>.json"
     elif record.split != name[1] or not re.fullmatch(rf"{name[1]}/[a-z][a-z0-9_-]*-{stem}\.tar", record.path):

@@ -224,8 +224,8 @@ class Table:
         first, end = (int(border) for border in self.frame_rows[row : row + 2])
         if not 0 <= frame < end - first:
             raise IndexError(f"clip {row} of {self.path} has {end - first} frames; there is no frame {frame}")
-        base = int(self["mjpg_offset"][row])
-        start, stop = (int(edges[first + frame]) for edges in self.frame_edges)
+        base, edge = int(self["mjpg_offset"][row]), first + row + frame  # a clip has one edge more than frames
+        start, stop = (int(offset) for offset in self["frame_offsets"][edge : edge + 2])
         return base + start, base + stop
 
     def samples(self, row: int, start: int, stop: int) -> tuple[int, int]:

@@ -20,7 +20,9 @@ HIDDEN = ".avcorr"
 """What is no part of the dataset: work in progress, and what is kept to make the next run start sooner."""
 WORK = f"{HIDDEN}/work"
 CACHE = f"{HIDDEN}/cache"
-NUMBER = re.compile(r"\d{6}")
+STEM = re.compile(r"([a-z][a-z0-9]{0,20})-(\d{6})")
+"""What records and tables are named: split and number."""
+_SHARD = re.compile(r"([^/]+)/([^/]+)-\1-(\d{6})\.tar")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,12 +56,10 @@ class ShardName:
     @classmethod
     def parse(cls, path: str) -> "ShardName":
         """Return which shard a path `<split>/<dataset>-<split>-<six digits>.tar` is. Raises ValueError if none."""
-        split, _, base = path.rpartition("/")
-        dataset, _, number = base.removesuffix(".tar").rpartition("-")
-        name = cls(dataset.removesuffix(f"-{split}"), split, int(number) if NUMBER.fullmatch(number) else -1)
-        if name.number < 0 or name.path != path:
+        match = _SHARD.fullmatch(path)
+        if match is None:
             raise ValueError(f"{path!r} is no path of a shard: <split>/<name>-<split>-<six digits>.tar")
-        return name
+        return cls(match[2], match[1], int(match[3]))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -17,8 +17,9 @@ from .layout import LEDGER
 _RUN_ROWS = 20_000
 
 
-def write_sorted(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write one JSON object a line, sorted by key and source; the file is there wholly or not at all."""
+def write_ledger(root: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write the ledger, one JSON object a line, sorted by key and source; it is there wholly or not at all."""
+    path = root / LEDGER
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     rows = iter(rows)
@@ -45,12 +46,6 @@ def _entries(run: IO[str]) -> Iterator[tuple[str, str, str]]:
 
 def iter_ledger(store: Store) -> Iterator[dict[str, Any]]:
     """Yield the rows of the ledger, one in memory. Raises MissingObjectError where there is none."""
-    path = LEDGER
-    with store.stream(path, 0, store.size(path)) as file:
+    with store.stream(LEDGER, 0, store.size(LEDGER)) as file:
         for line in io.TextIOWrapper(file, encoding="utf-8"):
             yield json.loads(line)
-
-
-def write_ledger(root: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write the ledger, one JSON object a line, sorted by input."""
-    write_sorted(root / LEDGER, rows)
