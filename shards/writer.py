@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .checks.archive_check import scan_shard
 from .errors import ShardError, ShardFormatError
 from .format.clip import Clip, ClipMetadata
 from .format.tar import closing, encode_member, locate_members
-from .index.clip_table import TableWriter, read_rows
+from .index.clip_table import TableWriter
 from .index.layout import MANIFEST, WORK, ShardName, sync_folder, write_atomically, write_json
 from .index.record import ShardRecord, read_record
 
@@ -182,6 +183,12 @@ def publish_record(
     return record
 
 
+def remake_table(root: Path, name: ShardName) -> None:
+    """Make the table of a sound shard again from the shard; to be followed by `finish_dataset`. Raises ShardError."""
+    record, scan = read_record(root / name.record), scan_shard(root, name.path)
+    publish_record(root, name, scan.table, record.ledger, size=scan.size, sha256=scan.sha256, md5=scan.md5)
+
+
 def discard_work(root: Path, name: ShardName) -> None:
     """Delete what an attempt at a shard has written under `work/`."""
     for suffix in (".tar", ".jsonl"):
@@ -226,7 +233,7 @@ def _publish_table(root: Path, name: ShardName, record: ShardRecord) -> None:
         pending.replace(final)
         sync_folder(final.parent)
     elif record.clips and not final.exists():
-        write_atomically(final, read_rows(root / name.path).encode()[0])
+        write_atomically(final, scan_shard(root, name.path).table.encode()[0])
 
 
 def _work(root: Path, name: ShardName, suffix: str) -> Path:

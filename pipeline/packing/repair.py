@@ -21,13 +21,12 @@ from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.checks.problem import Problem
 from avcorr.shards.errors import DatasetMismatchError, ShardError, ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index.clip_table import repair_table
 from avcorr.shards.index.facts import read_dataset
-from avcorr.shards.index.layout import DATASET, INDEX, LEDGER, RECORDS, ShardName, record_path, write_json
+from avcorr.shards.index.layout import DATASET, INDEX, LEDGER, RECORDS, ShardName, write_json
 from avcorr.shards.index.ledger import write_ledger
 from avcorr.shards.index.record import ShardRecord, read_record
 from avcorr.shards.index.shard_list import iter_records, read_manifest
-from avcorr.shards.writer import discard_work, publish_record
+from avcorr.shards.writer import discard_work, publish_record, remake_table
 
 from ..settings import ShardSettings
 from ..sources.source import SourceList
@@ -90,8 +89,9 @@ def repair(
             (root / path).unlink()
             result.repaired[path] = "deleted, as asked"
     for path in dict.fromkeys(problem.path for problem in problems if problem.code == "table"):
-        if _shard_of(path, settings.name) not in shards.codes:  # else its table came with the shard
-            repair_table(root, root / record_path(Path(path).stem))
+        shard = _shard_of(path, settings.name)
+        if shard and shard not in shards.codes:  # else its table came with the shard
+            remake_table(root, shard)
             result.repaired[path] = "made again from the shard"
     _finish(root, problems, result)
     for problem in verify(root, workers=workers):

@@ -8,7 +8,7 @@ polars, pandas and pyarrow read it as it is.
 import hashlib
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from ..errors import ShardFormatError
 from ..format.clip import MEMBERS, WAV_HEADER_BYTES, ClipMetadata
-from ..format.tar import BLOCK, Member, iter_members
-from .layout import table_path, write_atomically, write_json
-from .record import ShardRecord, read_record
+from ..format.tar import BLOCK, Member
+from .record import ShardRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -237,21 +236,6 @@ class Table:
         return base + size * start, base + size * stop
 
 
-def read_rows(shard: Path) -> TableWriter:
-    """Make the rows of a shard's table again by reading it. Raises ShardError where the shard is damaged."""
-    rows = TableWriter()
-    with shard.open("rb") as file:
-        members: list[Member] = []
-        for member, data in iter_members(file):
-            if not members:
-                metadata = ClipMetadata.from_json(data)
-            members.append(member)
-            if len(members) == len(MEMBERS):
-                rows.add(metadata, members)
-                members = []
-    return rows
-
-
 def find_table_problems(table: Table, record: ShardRecord, expected: "pa.Table | None" = None) -> Iterator[str]:
     """Yield what is wrong with a shard's table; nothing when all is well.
 
@@ -279,25 +263,6 @@ def find_table_problems(table: Table, record: ShardRecord, expected: "pa.Table |
             yield _damaged(table.path, f"it does not say what the shard holds: {', '.join(different[:5]) or 'types'}")
     except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:  # a checksum may vouch for nonsense
         yield _damaged(table.path, str(error))
-
-
-def repair_table(root: Path, record_file: Path) -> None:
-    """Make a shard's table again from the shard, and let its record vouch for it; then call `finish_dataset`.
-
-    Raises:
-        ShardError: when the record or the shard is damaged.
-    """
-    record = read_record(record_file)
-    rows = read_rows(root / record.path)
-    data, digest = rows.encode()
-    write_atomically(root / table_path(record_file.stem), data)
-    clips, frames, seconds = rows.counts()
-    changed = replace(
-        record, clips=clips, frames=frames, seconds=seconds, clips_digest=digest,
-        table_sha256=hashlib.sha256(data).hexdigest(),
-    )  # fmt: skip
-    if changed != record:
-        write_json(record_file, changed.to_json())
 
 
 def _damaged(path: Path | str, what: str) -> str:

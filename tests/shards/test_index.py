@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avcorr.shards.checks.archive_check import scan_shard
 from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
@@ -22,13 +23,12 @@ from avcorr.shards.index.clip_table import (
     Table,
     TableWriter,
     digest_of,
-    read_rows,
-    repair_table,
 )
 from avcorr.shards.index.layout import MANIFEST, TABLES, ShardName
 from avcorr.shards.index.shard_list import iter_entries, read_manifest
 from avcorr.shards.reader import read_clips
 from avcorr.shards.store import ByteRange
+from avcorr.shards.writer import remake_table
 from tests.shards.test_writer import make_clip
 from tests.support.tables import table_of, table_problems
 
@@ -75,7 +75,7 @@ def test_a_table_holds_what_the_tar_and_the_metadata_hold(shards: Path) -> None:
         assert table[name].tolist() == [getattr(clip.metadata, name) for clip in clips]
     for name in fields(clips[0].metadata):
         assert [row[name.name] for row in table.rows()] == [getattr(clip.metadata, name.name) for clip in clips]
-    assert read_rows(shards / record.path).encode()[0] == (shards / TRAIN.table).read_bytes()
+    assert scan_shard(shards, record.path).table.encode()[0] == (shards / TRAIN.table).read_bytes()
 
 
 def test_a_wrong_number_is_refused(shards: Path) -> None:
@@ -154,7 +154,7 @@ def damage(path: Path, how: str) -> None:
 @pytest.mark.parametrize("how", ["missing", "cut", "empty", "flipped", "another shard's"])
 def test_a_damaged_table_is_named_and_made_again(root: Path, how: str) -> None:
     path = root / TRAIN.table
-    whole, record_file = path.read_bytes(), root / TRAIN.record
+    whole = path.read_bytes()
     record = Dataset(root).records[1]
     assert not table_problems(root, record)
     damage(path, how)
@@ -162,7 +162,7 @@ def test_a_damaged_table_is_named_and_made_again(root: Path, how: str) -> None:
         Dataset(root).clips(splits=["train"])[0]
     Dataset(root).clips(splits=["train"])[7].frame(0)  # another shard
     assert len(table_problems(root, record)) == 1
-    repair_table(root, record_file)
+    remake_table(root, TRAIN)
     assert path.read_bytes() == whole and not table_problems(root, record)
 
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from avcorr.shards.checks.archive_check import scan_shard
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.exports.energon import write_energon
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.clip import Clip, ClipMetadata, wav_header
-from avcorr.shards.index.clip_table import read_rows
 from avcorr.shards.index.layout import DATASET, MANIFEST, WORK, ShardName, write_json
 from avcorr.shards.index.record import read_record
 from avcorr.shards.reader import read_clips
@@ -97,7 +97,7 @@ def test_a_stopped_shard_is_finished_byte_for_byte(tmp_path: Path, whole: bytes,
     write(root)
     assert (root / NAME.path).read_bytes() == whole
     table = (root / NAME.table).read_bytes()
-    assert table == (tmp_path / "whole" / NAME.table).read_bytes() == read_rows(root / NAME.path).encode()[0]
+    assert table == (tmp_path / "whole" / NAME.table).read_bytes() == scan_shard(root, NAME.path).table.encode()[0]
     assert not list((root / WORK).iterdir())
 
 
