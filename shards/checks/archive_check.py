@@ -40,7 +40,7 @@ def scan_shard(root: Root, path: str, *, offsets: Sequence[int] = (), longest: f
     Args:
         root: where the dataset lies.
         path: the shard's under the root, `<split>/<file>`.
-        offsets: bytes at which clips begin as far as the index knows, to go on at after a damaged header.
+        offsets: bytes at which headers of clips begin, as far as the index knows.
         longest: the longest that a clip may be, seconds; None where it is not known.
 
     Raises:

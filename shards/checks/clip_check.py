@@ -24,9 +24,7 @@ def check_clip(
     Args:
         key: the clip's key as its members' names have it.
         split: the folder that the shard lies in.
-        json_bytes: content of `<key>.json`.
-        wav: content of `<key>.wav`.
-        mjpg: content of `<key>.mjpg`.
+        json_bytes, wav, mjpg: contents of its members.
         longest: the longest that a clip may be, seconds; None where it is not known.
     """
     found: list[Fault] = [] if KEY_PATTERN.fullmatch(key) else [("key", f"the key {key!r} breaks the grammar")]

@@ -43,9 +43,9 @@ def audit_exports(
         names: the paths of its files; empty where they cannot be listed.
         entries: its shards, as their records have them.
         others: as `find_others` gives them.
-        full: read databases row by row, and compare them with the shards' table, which have to be sound.
+        full: compare databases row by row with the tables, which have to be sound.
     """
-    checks: dict[str, Callable[[bytes], str]] = {**wids_checks(names, entries)}
+    checks = wids_checks(names, entries)
     if entries:
         checks[CARD] = partial(check_card, entries)
     if others.energon:
@@ -55,14 +55,7 @@ def audit_exports(
 
 
 def audit_shard_exports(store: Store, shard: str, table: Table, others: Others) -> Iterator[Problem]:
-    """Yield what is wrong with the files that tell of one shard.
-
-    Args:
-        store: where the dataset lies.
-        shard: path of the shard in it.
-        table: the shard's, which are sound.
-        others: as `find_others` gives them.
-    """
+    """Yield what is wrong with the files that tell of one shard, whose table is sound."""
     wanted: dict[str, bytes] = {}
     if others.energon:
         wanted[f"{shard}.idx"] = encode_edges(table)
@@ -73,7 +66,7 @@ def audit_shard_exports(store: Store, shard: str, table: Table, others: Others) 
 
 
 def _compare(wanted: bytes, found: bytes) -> str:
-    return "" if found == wanted else "is not what the shard's table say"
+    return "" if found == wanted else "is not what the shard's table says"
 
 
 def _look_at(store: Store, path: str, check: Callable[[bytes], str]) -> Iterator[Problem]:

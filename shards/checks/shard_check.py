@@ -54,8 +54,7 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
     Args:
         store: where the dataset lies.
         where: path of the record under the root.
-        longest: the longest that a clip may be, seconds; None where it is not known.
-        others: for which other loaders the dataset has files.
+        longest, others: as `scan_shard` and `audit_shard_exports` take them.
         full: read the shard.
 
     Raises:

@@ -4,7 +4,6 @@ The offsets are those that the packer noted, so no shard is read. `<shard>.tar.i
 no tar, so loaders that open every file of a folder need the `configs` of the card.
 """
 
-import os
 import sqlite3
 import struct
 import uuid
@@ -18,7 +17,7 @@ import yaml
 from ..format.clip import MEMBERS
 from ..format.tar import BLOCK, Member
 from ..index.clip_table import Table
-from ..index.layout import is_json_of, sync_folder, write_atomically, write_json
+from ..index.layout import is_json_of, write_atomically, write_json
 from ..index.record import ShardEntry
 from ..index.shard_list import read_manifest
 from ..store import Store
@@ -54,7 +53,6 @@ def write_energon(root: Path) -> None:
     """
     entries = read_manifest(root).shards
     folder = root / FOLDER
-    folder.mkdir(exist_ok=True)
     _write_samples(root, entries)
     write_atomically(folder / "index.uuid", _identity(entries))
     write_json(folder / ".info.json", _info(entries))
@@ -69,12 +67,8 @@ def write_energon(root: Path) -> None:
 def energon_checks(store: Store, entries: Sequence[ShardEntry], *, full: bool) -> dict[str, Callable[[bytes], str]]:
     """Return how to check each file in `.nv-meta/`: a function of its bytes that says what is wrong, "" for nothing.
 
-    Users may change `dataset.yaml` and `split.yaml`, so they only have to be there.
-
-    Args:
-        store: where the dataset lies.
-        entries: its shards.
-        full: compare every row of the database, too, with the shards' table, which have to be sound.
+    Users may change `dataset.yaml` and `split.yaml`, so they only have to be there. With `full` every row of the
+    database is compared with the tables, which have to be sound.
     """
     wrong = f"is not what the shards' records say, for energon {LAYOUT_VERSION}"
     rows = "is damaged, or its rows are not those of the shards"
@@ -117,11 +111,8 @@ def _write_yaml(path: Path, value: object) -> None:
 
 def _write_samples(root: Path, entries: Sequence[ShardEntry]) -> None:
     """Write `<shard>.tar.idx` for each shard, and the database of all samples."""
-    path = root / FOLDER / "index.sqlite"
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.unlink(missing_ok=True)
-    with closing(sqlite3.connect(temporary)) as database:
-        database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF;" + _TABLES)
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(_TABLES)
         for number, entry in enumerate(entries):
             table = Table(root / entry.table, entry.table_sha256)
             write_atomically(root / f"{entry.path}.idx", encode_edges(table))
@@ -129,10 +120,7 @@ def _write_samples(root: Path, entries: Sequence[ShardEntry]) -> None:
             database.executemany("INSERT INTO sample_parts VALUES (?, ?, ?, ?, ?)", _part_rows(number, table))
         database.executescript(_INDEXES)
         database.commit()
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
+        write_atomically(root / FOLDER / "index.sqlite", database.serialize())
 
 
 def _sample_rows(number: int, table: Table) -> Iterator[tuple[int, str, int, int, int]]:

@@ -10,8 +10,6 @@ from ..index.layout import INDEX, is_json_of, write_json
 from ..index.record import ShardEntry
 
 _NAME = re.compile(rf"{re.escape(INDEX)}/wids-[^/]*\.json")
-
-
 Check = Callable[[bytes], str]
 """Says what is wrong with a file's bytes; "" where all is well."""
 
@@ -27,12 +25,7 @@ def write_wids(root: Path, entries: Sequence[ShardEntry]) -> None:
 
 
 def wids_checks(names: Iterable[str], entries: Sequence[ShardEntry]) -> dict[str, Check]:
-    """Return how to check each index, by its path.
-
-    Args:
-        names: the paths of the dataset's files as far as they can be listed.
-        entries: its shards.
-    """
+    """Return how to check each index, by its path; `names` are the dataset's files as far as they can be listed."""
     checks: dict[str, Check] = {
         path: lambda _: "is of a split that has no shards" for path in names if _NAME.fullmatch(path)
     }

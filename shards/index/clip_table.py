@@ -181,11 +181,6 @@ class Table:
         """Return one text, such as the `key` of a clip."""
         return str(self.arrow[name][row].as_py())
 
-    def rows(self, *names: str) -> list[dict[str, Any]]:
-        """Return the rows as plain Python values; only some columns where they are named."""
-        found: list[dict[str, Any]] = self.arrow.select(names or COLUMNS).to_pylist()
-        return found
-
     @cached_property
     def frame_rows(self) -> NDArray[np.int64]:
         """Where the frames of each clip begin among those of all clips, and the end: (n + 1,)."""

@@ -7,6 +7,7 @@ replaced is another one, and equal base names in two folders are two objects.
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import BinaryIO, Protocol, cast
 
 from ..errors import ShardTruncatedError
@@ -44,15 +45,12 @@ class CachedStore:
 
     @property
     def traffic(self) -> Traffic:
-        """What came from the remote store in this process."""
         return self._store.traffic
 
     def size(self, path: str) -> int:
-        """Return the length of a file in bytes."""
         return self._store.version(path).size
 
     def read_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
-        """Return pieces of files in the order asked for. Raises as `Store.read_ranges` does."""
         found: list[bytes] = [b""] * len(ranges)
         order = sorted(range(len(ranges)), key=lambda number: ranges[number])
         group: list[int] = []
@@ -69,7 +67,6 @@ class CachedStore:
 
     @contextmanager
     def stream(self, path: str, start: int, stop: int) -> Iterator[BinaryIO]:
-        """Open the bytes [start, stop) of a file to be read forward. Raises as `Store.stream` does."""
         piece = ByteRange(path, start, stop)
         blocks = list(self._blocks(piece))
         with _BlockReader(self._pieces(piece, blocks)) as file:
@@ -77,21 +74,17 @@ class CachedStore:
 
     def _pieces(self, piece: ByteRange, blocks: Sequence[ByteRange]) -> Generator[bytes, None, None]:
         """Yield a piece block by block: from the cache, and what is missing through one connection while it lasts."""
-        position = 0
-        while position < len(blocks):
-            missing = position
-            while missing < len(blocks) and not self._cache.has(self._key(blocks[missing])):
-                missing += 1
-            if missing > position:
-                with self._store.stream(piece.path, blocks[position].start, blocks[missing - 1].stop) as file:
-                    for block in blocks[position:missing]:
+        for cached, group in groupby(blocks, lambda block: self._cache.has(self._key(block))):
+            run = list(group)
+            if cached:
+                for block in run:
+                    yield self._cut(_overlap(piece, block), {})
+            else:
+                with self._store.stream(piece.path, run[0].start, run[-1].stop) as file:
+                    for block in run:
                         data = file.read(block.stop - block.start)
                         self._cache.keep(self._key(block), data)
                         yield self._cut(_overlap(piece, block), {block: data})
-                position = missing
-            else:
-                yield self._cut(_overlap(piece, blocks[position]), {})
-                position += 1
 
     def _blocks(self, piece: ByteRange) -> Iterator[ByteRange]:
         """Yield the blocks that a piece lies in. Raises ShardTruncatedError when the file ends before it."""

@@ -17,11 +17,7 @@ from ..store import ByteRange, Traffic
 
 @dataclass(frozen=True)
 class LocalStore:
-    """A folder.
-
-    Args:
-        root: the folder.
-    """
+    """A folder; its methods are those of `Store`, and a file that is not regular has no size."""
 
     is_local = survives_fork = lists = True
 
@@ -30,11 +26,9 @@ class LocalStore:
 
     @property
     def url(self) -> str:
-        """The folder, for messages."""
         return str(self.root)
 
     def read(self, path: str) -> bytes:
-        """Return a whole file."""
         began = time.perf_counter()
         with self._open(path) as file:
             data = file.read()
@@ -42,11 +36,9 @@ class LocalStore:
         return data
 
     def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
-        """Yield whole files in the order of their paths."""
         return map(self.read, paths)
 
     def size(self, path: str) -> int:
-        """Return the length of a file in bytes. Raises StoreError for what is no regular file."""
         try:
             status = (self.root / path).stat()
         except FileNotFoundError as error:
@@ -56,7 +48,6 @@ class LocalStore:
         return status.st_size
 
     def read_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
-        """Return pieces of files in the order asked for. Raises ShardTruncatedError when one is not all there."""
         began = time.perf_counter()
         found: list[bytes] = [b""] * len(ranges)
 
@@ -75,7 +66,6 @@ class LocalStore:
 
     @contextmanager
     def stream(self, path: str, start: int, stop: int) -> Iterator[BinaryIO]:
-        """Open the bytes [start, stop) of a file. Raises ShardTruncatedError when not all are there."""
         with self._open(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size < stop:
@@ -88,7 +78,6 @@ class LocalStore:
                 self.traffic.add(file_part.traffic)
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Yield the paths of all files below a folder, sorted."""
         found: list[str] = []
         for parent, _, names in os.walk(self.root / prefix):
             folder = Path(parent).relative_to(self.root)

@@ -43,7 +43,7 @@ class _Process:
 
 
 class RemoteStore:
-    """An object store or an HTTP server.
+    """An object store or an HTTP server; its methods are those of `Store`.
 
     Args:
         service: the kind of store.
@@ -74,28 +74,19 @@ class RemoteStore:
 
     @property
     def traffic(self) -> Traffic:
-        """What was moved in this process."""
         return self._process().traffic
 
     @property
     def lists(self) -> bool:
-        """Whether names can be listed: not over HTTP."""
         return self.service.lists
 
     def read(self, path: str) -> bytes:
-        """Return a whole object."""
-        data, traffic, _ = self._fetch(path)
-        self.traffic.add(traffic)
-        return bytes(data)
+        return bytes(self._fetch(path)[0])
 
     def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
-        """Yield whole objects in the order of their paths, several in flight."""
-        for data, traffic, _ in self._side_by_side(self._fetch, paths):
-            self.traffic.add(traffic)
-            yield bytes(data)
+        return self._side_by_side(self.read, paths)
 
     def size(self, path: str) -> int:
-        """Return the length of an object in bytes."""
         version = self._head(path)
         self._remember(path, version)
         return version.size
@@ -108,31 +99,22 @@ class RemoteStore:
         return versions[path]
 
     def read_ranges(self, ranges: Sequence[ByteRange]) -> list[bytes]:
-        """Return pieces of objects in the order asked for, 64 requests at once.
-
-        Raises:
-            ShardTruncatedError: when an object ends before the end of a range.
-        """
         found: list[bytes] = [b""] * len(ranges)
         requests, versions = _merge(ranges), self._process().versions
 
-        def fetch(request: tuple[ByteRange, list[int]]) -> tuple[list[bytes], Traffic, Version]:
+        def fetch(request: tuple[ByteRange, list[int]]) -> Version:
             (path, first, stop), numbers = request
-            data, traffic, version = self._fetch(path, first, stop, versions.get(path))
-            pieces = [ranges[number] for number in numbers]
-            return [bytes(data[piece.start - first : piece.stop - first]) for piece in pieces], traffic, version
+            data, version = self._fetch(path, first, stop, versions.get(path))
+            for number in numbers:
+                found[number] = bytes(data[ranges[number].start - first : ranges[number].stop - first])
+            return version
 
-        answers = self._side_by_side(fetch, requests)
-        for (whole, numbers), (pieces, traffic, version) in zip(requests, answers, strict=True):
-            self.traffic.add(traffic)
+        for (whole, _), version in zip(requests, self._side_by_side(fetch, requests), strict=True):
             self._remember(whole.path, version)
-            for number, piece in zip(numbers, pieces, strict=True):
-                found[number] = piece
         return found
 
     @contextmanager
     def stream(self, path: str, start: int, stop: int) -> Iterator[BinaryIO]:
-        """Open the bytes [start, stop) of an object to be read forward; resumed where the connection breaks."""
         with RangeReader(self.connection, path, start, stop, self._process().versions.get(path)) as reader:
             try:
                 reader.open()
@@ -143,7 +125,6 @@ class RemoteStore:
                 self.traffic.add(reader.traffic)
 
     def list(self, prefix: str) -> Iterator[str]:
-        """Yield the paths of all objects below a folder, sorted. Raises StoreError over HTTP."""
         return iter(sorted(self.objects(prefix)))
 
     def objects(self, prefix: str) -> dict[str, tuple[int, str]]:
@@ -179,21 +160,20 @@ class RemoteStore:
 
     def _fetch(
         self, path: str, start: int = 0, stop: int | None = None, version: Version | None = None
-    ) -> tuple[memoryview, Traffic, Version]:
+    ) -> tuple[memoryview, Version]:
         process = self._process()
         whole = stop is not None and process.slow_ranges < _SLOW_RANGES
         with RangeReader(self.connection, path, start, stop, version) as reader:
             began = time.monotonic()
             try:
                 data = reader.fetch() if whole else memoryview(reader.read())
-            except Exception:
-                self.traffic.add(reader.traffic)
-                raise
+            finally:
+                process.traffic.add(reader.traffic)
             if whole:
                 slow = time.monotonic() - began > self.policy.range_seconds
                 process.slow_ranges = process.slow_ranges + 1 if slow else 0
             assert reader.version is not None
-            return data, reader.traffic, reader.version
+            return data, reader.version
 
     def _side_by_side(self, call: Callable[[Any], _T], items: Iterable[Any]) -> Iterator[_T]:
         """Yield the results in order, with at most 64 calls begun and not yet taken."""

@@ -74,7 +74,9 @@ def test_a_table_holds_what_the_tar_and_the_metadata_hold(shards: Path) -> None:
     for name in ("sample_rate", "sample_count"):
         assert table[name].tolist() == [getattr(clip.metadata, name) for clip in clips]
     for name in fields(clips[0].metadata):
-        assert [row[name.name] for row in table.rows()] == [getattr(clip.metadata, name.name) for clip in clips]
+        assert [row[name.name] for row in table.arrow.to_pylist()] == [
+            getattr(clip.metadata, name.name) for clip in clips
+        ]
     assert scan_shard(shards, record.path).table.encode()[0] == (shards / TRAIN.table).read_bytes()
 
 

@@ -5,43 +5,19 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 
 import obstore
 import pytest
 
 from avcorr.shards.errors import ObjectChangedError, StoreAccessError, StoreError, StoreUnreachableError
-from avcorr.shards.store import ByteRange, RetryPolicy, Store
+from avcorr.shards.store import ByteRange, Store
 from avcorr.shards.stores.open import open_store
-from tests.support.proxy import Fault, FaultyProxy, Plan, Request
+from tests.support.faults import DATA, POLICY, SIZE, first
+from tests.support.proxy import Fault, FaultyProxy, Request
 from tests.support.servers import S3Server
 
-SIZE = 4_000_000
-DATA = random.Random(3).randbytes(SIZE)
-POLICY = RetryPolicy(
-    attempts=5, first_wait=0.01, longest_wait=0.05, connect_seconds=2, stall_seconds=0.6, slow_seconds=0.5
-)
-
-
-@pytest.fixture(scope="module")
-def proxy(s3: S3Server) -> Iterator[FaultyProxy]:
-    obstore.put(s3.make_bucket("faults"), "shard", DATA)
-    proxy = FaultyProxy(("127.0.0.1", s3.port))
-    yield proxy
-    proxy.close()
-
-
-@pytest.fixture
-def store(proxy: FaultyProxy, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Store:
-    for name, value in s3.environment(proxy.url).items():
-        monkeypatch.setenv(name, value)
-    proxy.reset(lambda request: None)
-    return open_store("s3://faults", retry=POLICY)
-
-
-def first(count: int, fault: Fault) -> Plan:
-    return lambda request: fault if request.number < count else None
+BUCKET = "faults"
 
 
 def read_in_pieces(store: Store, draw: random.Random) -> str:
@@ -101,7 +77,7 @@ def test_a_fault_that_passes_is_outlived(store: Store, proxy: FaultyProxy, fault
         "list": lambda: list(store.list("")) == ["shard"],
     }
     for name, read in reads.items():
-        proxy.reset(first(1, fault))
+        proxy.reset(first(fault))
         began = time.monotonic()
         assert read(), name
         assert time.monotonic() - began < 20, name
@@ -145,7 +121,7 @@ def test_an_object_that_is_replaced_while_it_is_read_raises(store: Store, proxy:
     client = s3.client("faults")
     for other in (DATA[::-1], DATA[:-5], b"short"):
         obstore.put(client, "replaced", DATA)
-        proxy.reset(first(1, Fault("fin", 500_000)))
+        proxy.reset(first(Fault("fin", 500_000)))
         fresh = open_store("s3://faults", retry=POLICY)
         with pytest.raises(ObjectChangedError, match="was replaced"), fresh.stream("replaced", 0, SIZE) as file:
             file.read(1000)

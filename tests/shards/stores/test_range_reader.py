@@ -4,7 +4,6 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 
 import obstore
@@ -17,48 +16,25 @@ from avcorr.shards.errors import (
     StoreError,
     StoreUnreachableError,
 )
-from avcorr.shards.store import ByteRange, RetryPolicy, Store
+from avcorr.shards.store import ByteRange, Store
 from avcorr.shards.stores.open import open_store
 from avcorr.shards.stores.remote import RemoteStore
-from tests.support.proxy import Fault, FaultyProxy, Plan
+from tests.support.faults import DATA, POLICY, SIZE, first
+from tests.support.proxy import Fault, FaultyProxy
 from tests.support.servers import S3Server
 
-SIZE = 4_000_000
-DATA = random.Random(5).randbytes(SIZE)
-POLICY = RetryPolicy(
-    attempts=5,
-    first_wait=0.01,
-    longest_wait=0.05,
-    connect_seconds=2,
-    stall_seconds=0.6,
-    slow_seconds=0.5,
-    range_seconds=1.5,
-)
+BUCKET = "ranges"
+HASTY = replace(POLICY, range_seconds=1.5)
 PIECE = ByteRange("shard", 100_000, 3_100_000)
 WANTED = DATA[PIECE.start : PIECE.stop]
 
 
-@pytest.fixture(scope="module")
-def proxy(s3: S3Server) -> Iterator[FaultyProxy]:
-    obstore.put(s3.make_bucket("ranges"), "shard", DATA)
-    proxy = FaultyProxy(("127.0.0.1", s3.port))
-    yield proxy
-    proxy.close()
-
-
 @pytest.fixture
-def store(proxy: FaultyProxy, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Store:
+def store(proxy: FaultyProxy, store: Store) -> Store:
     """A store that knows the object's version, as one does that has looked at a shard's size."""
-    for name, value in s3.environment(proxy.url).items():
-        monkeypatch.setenv(name, value)
-    proxy.reset(lambda request: None)
-    store = open_store("s3://ranges", retry=POLICY)
+    store = open_store("s3://ranges", retry=HASTY)
     assert store.size("shard") == SIZE
     return store
-
-
-def first(fault: Fault) -> Plan:
-    return lambda request: fault if request.number == 0 else None
 
 
 def read(store: Store, piece: ByteRange = PIECE) -> bytes:
@@ -71,7 +47,7 @@ def test_a_range_is_one_request_for_its_version(store: Store, proxy: FaultyProxy
     (request,) = proxy.requests
     assert request.headers["range"] == "bytes=100000-3099999" and request.headers["if-match"]
     assert store.traffic.bytes == len(WANTED) and store.traffic.retries == 0
-    fresh = open_store("s3://ranges", retry=POLICY)
+    fresh = open_store("s3://ranges", retry=HASTY)
     proxy.reset(lambda request: None)
     assert read(fresh) == WANTED == read(fresh)
     assert ["if-match" in request.headers for request in proxy.requests] == [False, True]
@@ -151,7 +127,7 @@ def test_many_threads_share_it_and_leave_nothing(s3: S3Server, monkeypatch: pyte
     for name, value in s3.environment().items():
         monkeypatch.setenv(name, value)
     files = len(os.listdir("/proc/self/fd"))
-    store = open_store("s3://ranges", retry=POLICY)
+    store = open_store("s3://ranges", retry=HASTY)
     assert isinstance(store, RemoteStore) and store.size("shard") == SIZE
     draw = random.Random(0)
     starts = [draw.randrange(SIZE - 5000) for _ in range(300)]

@@ -26,7 +26,7 @@ from tests.support.servers import S3Server
 ROOT = Path(__file__).parents[3]
 VARYING = {"seconds": 0, "stderr": ""}
 """What two runs tell differently of one input: ffmpeg's messages have addresses in them."""
-HALF_MADE = {"size", "end", "unreadable", "checksum", "record", "count", "columns"}
+HALF_MADE = {"size", "end", "unreadable", "checksum", "record", "count", "table"}
 """Problems that no kill may leave; what is not there yet is another matter."""
 SETTINGS = ["shard.short_side=48", "shard.clips_per_shard=2", "shard.clip_seconds=3.0"]
 
