@@ -28,6 +28,7 @@ import torch
 from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.pipeline.settings import PairSettings
+from avcorr.shards.index.layout import ShardName
 from avcorr.shards.index.shard_list import read_manifest, write_manifest
 from avcorr.shards.stores.open import open_store
 from tests.support.servers import s3_server
@@ -40,11 +41,11 @@ def repeat(source: Path, root: Path, copies: int) -> None:
     entries = [entry for entry in read_manifest(open_store(source)).shards if entry.split == "train"]
     repeated = []
     for number, entry in enumerate(entries * copies):
-        path, columns = f"train/{number:06d}.tar", f"columns/{number:06d}.npz"
-        for name, target in ((path, entry.path), (columns, entry.columns)):
+        copy = replace(entry, path=ShardName("copies", "train", number).path)
+        for name, target in ((copy.path, entry.path), (copy.table, entry.table)):
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).symlink_to((source / target).resolve())
-        repeated.append(replace(entry, path=path, columns=columns))
+        repeated.append(copy)
     write_manifest(root, repeated)
 
 

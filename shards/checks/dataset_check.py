@@ -2,7 +2,7 @@
 
 Quick: the index itself with all that is derived from it, and each shard's presence, size and last blocks. Full: every
 byte, by checksum, and every member against the format. Shards are checked side by side; what is held in memory is one
-clip and one shard's columns a worker, and the keys.
+clip and one shard's table a worker, and the keys.
 """
 
 import re

@@ -1,7 +1,7 @@
-"""Hold one shard, its columns and what other loaders have of it against its record in the index.
+"""Hold one shard, its table and what other loaders have of it against its record in the index.
 
 Quick, it needs the file's size and its last blocks, which on an object store are one HEAD and one small range read.
-Full, it reads the file once, and the columns have to be those that the file gives.
+Full, it reads the file once, and the table has to be the one that the file gives.
 """
 
 import hashlib

@@ -16,7 +16,7 @@ def finish_dataset(root: Path) -> None:
     """Write the index of wids, the card and the manifest; renew what an earlier packing wrote for energon and DALI.
 
     Raises:
-        ShardFormatError: when a record or a shard's columns are damaged.
+        ShardFormatError: when a record or a shard's table is damaged.
     """
     entries = tuple(iter_entries(root))
     write_wids(root, entries)
