@@ -70,8 +70,10 @@ def read_record(path: Path) -> ShardRecord:
 def parse_record(data: bytes, path: str) -> ShardRecord:
     """Return the record that a file holds. Raises ShardFormatError, naming the file, when it is damaged."""
     try:
-        return _schema().validate_json(data, strict=True)
-    except ValidationError as error:
+        record = _schema().validate_json(data, strict=True)
+        ShardName.parse(record.path)
+        return record
+    except ValueError as error:
         raise ShardFormatError(f"the index record {path} is damaged ({first_fault(error)})") from error
 
 
@@ -80,7 +82,9 @@ def _schema() -> TypeAdapter[ShardRecord]:
     return TypeAdapter(ShardRecord)
 
 
-def first_fault(error: ValidationError) -> str:
-    """Return in one line what pydantic found first."""
+def first_fault(error: ValueError) -> str:
+    """Return in one line what is wrong, the first of what pydantic found."""
+    if not isinstance(error, ValidationError):
+        return str(error)
     fault = error.errors(include_url=False)[0]
     return ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))

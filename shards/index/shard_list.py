@@ -10,14 +10,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from ..errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from ..format.clip import FORMAT_VERSION
 from ..store import Root, Store
 from ..stores.open import open_store
 from .facts import require_dataset
-from .layout import MANIFEST, RECORDS, record_path, write_json
+from .layout import MANIFEST, RECORDS, ShardName, record_path, write_json
 from .record import ShardEntry, ShardRecord, first_fault, parse_record
 
 
@@ -60,7 +60,7 @@ def read_manifest(root: Root) -> Manifest:
         if found.format != FORMAT_VERSION:
             raise ValueError(f"format {found.format}; this program reads format {FORMAT_VERSION}")
         for entry in found.shards:
-            _ = entry.stem
+            ShardName.parse(entry.path)
         return found
     except MissingObjectError as error:
         require_dataset(store)
@@ -68,10 +68,8 @@ def read_manifest(root: Root) -> Manifest:
             f"{store.url} has no {MANIFEST}: its sharding did not reach the end; run the same avcorr shard again"
         ) from error
     except ValueError as error:
-        fault = first_fault(error) if isinstance(error, ValidationError) else error
-        raise ShardFormatError(
-            f"the index {store.url}/{MANIFEST} is damaged ({fault}); write it again with: avcorr repair"
-        ) from error
+        text = f"the index {store.url}/{MANIFEST} is damaged ({first_fault(error)}); write it again with: avcorr repair"
+        raise ShardFormatError(text) from error
 
 
 def record_names(store: Store) -> list[str]:
