@@ -19,6 +19,10 @@ class ShardSettings(BaseModel):
     clip_seconds: float = Field(10.0, gt=0, le=3600, description="longest clip; what is longer is cut, seconds")
     consecutive: bool = Field(False, description="cut each video into clips of clip_seconds that follow each other")
     sample_rate: int = Field(16000, ge=4000, le=192000, description="sample rate of the stored mono sound, Hz")
+    audio_stream: str = Field(
+        "default", pattern=r"^(default|\d{1,3}|[a-z]{2,8})$",
+        description="which stream of sound: the one that players take, a number from 0, or a language such as eng",
+    )  # fmt: skip
     clips_per_shard: int = Field(256, ge=1, le=100000, description="inputs planned for each shard")
     test_fraction: float = Field(
         0.1, ge=0, lt=1, description="share of source videos put in `test` where the source names no split"

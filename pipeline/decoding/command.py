@@ -1,6 +1,6 @@
 """The argument list with which ffmpeg decodes one span of one video."""
 
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Literal
 
 import ffmpeg
@@ -8,13 +8,52 @@ import ffmpeg
 from ..settings import ShardSettings
 from ..sources.file import open_file
 from .decoded import FORMATS, MAX_PIXELS, SOUND_AROUND
+from .gamut import Gamut, table_filter
 
 Only = Literal["", "picture", "sound"]
-_QUIET = ("-nostdin", "-hide_banner", "-nostats", "-v", "level+info", "-filter_complex_threads", "1")
+_QUIET = ("-nostdin", "-hide_banner", "-nostats", "-v", "level+info")
 _EARLY = 20.0
 """Seconds before the span at which reading begins where a seek does not land on a key frame."""
-_PATH, _TIMES, _ALL_TIMES, _PCM = "/path", 990001, 990002, 990003
-"""What stands in the cached list for what changes from call to call."""
+
+
+_INPUT = "file:/input"
+"""What stands for the video until the list is made: ffmpeg-python takes no name that is not UTF-8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one file needs beyond what every file needs: known when ffmpeg has printed what is in it."""
+
+    tags: str = ""
+    """What the file does not say of its colours, as options of `setparams`."""
+    gamut: Gamut = ""
+    """Which table its colours need."""
+    interlaced: bool = False
+    mix: str = ""
+    """How its channels become one, as an option of `pan`; "" where ffmpeg knows how."""
+    picture: int | None = None
+    """Number of the stream to take; None for the first that is no cover."""
+    sound: int | None = None
+    """Number of the stream to take; None for the first."""
+    without: frozenset[int] = frozenset()
+    """Numbers of streams that are known to be empty."""
+    packets: bool = False
+    """Whether the times of the sound's packets are wanted, for it changes in mid-file."""
+    size: tuple[int, int] | None = None
+    """Size into which every frame is fitted, with black bars; None for the size of the first frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """Descriptors that ffmpeg writes to, beside the JPEGs on its standard output."""
+
+    times: int
+    """Times of the chosen frames."""
+    all_times: int
+    """Times of all frames."""
+    pcm: int
+    packets: int
+    """Time and size of each packet of the sound."""
 
 
 def decode_command(
@@ -24,12 +63,16 @@ def decode_command(
     *,
     seek: float,
     duration: float,
-    pipes: tuple[int, int, int],
+    pipes: Pipes,
     time_base: str,
+    plan: Plan,
     only: Only = "",
     container: str = "",
 ) -> list[str]:
     """Return the argument list that decodes one span of one video.
+
+    Each stream has a filter graph of its own: where one changes in mid-file, ffmpeg makes that graph anew and leaves
+    the other alone. Reading begins before `seek` where that is needed; nothing that lies there is chosen.
 
     Args:
         binary: the ffmpeg.
@@ -37,87 +80,94 @@ def decode_command(
         settings: size, quality and rates.
         seek: start of the span in seconds.
         duration: its length in seconds.
-        pipes: descriptors for the times of the chosen frames, the times of all frames, and the sound. The JPEGs go
-            to standard output.
+        pipes: where the results go.
         time_base: what this ffmpeg calls "as the source" for -enc_time_base.
+        plan: what this file needs.
         only: one of the streams, where the file has or needs no other.
         container: what the file is, where that is known; it need not be one of FORMATS then.
     """
     begin = max(0.0, seek - _EARLY) if seek and lacks_index(path) else seek
-    changed = {f"file:{_PATH}": f"file:{path}", f"pipe:{_PCM}": f"pipe:{pipes[2]}"}
-    command = [
-        changed.get(word, word)
-        for word in _template(binary, settings, seek, begin, duration, time_base, only, container)
-    ]
-    position = command.index("-filter_complex") + 1
-    graph = command[position]
-    for placeholder, pipe in ((_TIMES, pipes[0]), (_ALL_TIMES, pipes[1])):
-        graph = graph.replace(f":{placeholder}", f":{pipe}")
-    command[position] = graph
-    return command
-
-
-@lru_cache(maxsize=64)
-def _template(
-    binary: str,
-    settings: ShardSettings,
-    seek: float,
-    begin: float,
-    duration: float,
-    time_base: str,
-    only: Only,
-    container: str,
-) -> tuple[str, ...]:
-    """Compile the filter graph once for many videos: ffmpeg-python takes 2 ms for it.
-
-    Frames are chosen, never made: the first in each bucket of 1/frames_per_second on the video's own clock, so
-    with a variable frame rate no time is invented (`fps=` would lay a new grid). Times are microseconds before the
-    choice, and a microsecond early is in time. Sound starts at `seek` exactly: `first_pts` pads a late start with
-    silence and trims an early one; it counts samples of the source's rate, which is not known here, so the sound's
-    clock is set to 0 at `seek` first. Reading begins at `begin`; nothing of what lies before `seek` is chosen.
-    """
-    rate, side = settings.frames_per_second, settings.short_side
     span: dict[str, float | str] = {"ss": begin} if begin else {}
     if container:
         span["f"] = container
     source = ffmpeg.input(
-        f"file:{_PATH}", **span, t=duration + seek - begin, threads=1, copyts=None, start_at_zero=None,
+        _INPUT, **span, t=duration + seek - begin, threads=1, copyts=None, start_at_zero=None,
         max_pixels=MAX_PIXELS, protocol_whitelist="file", format_whitelist=container or FORMATS,
     )  # fmt: skip
-    chosen = "isnan(prev_selected_t)+gt({},{})".format(
-        *(f"floor(({clock}-{seek}+1e-6)*{rate})" for clock in ("t", "prev_selected_t"))
-    )
-    if begin < seek:
-        chosen = f"gte(t,{seek}-5e-7)*({chosen})"
-    wide = "gte(iw*sar,ih)"
-    frames = (
-        source["V:0"]
-        .filter("settb", "AVTB")
-        .filter("metadata", mode="add", key="k", value=1)
-        .filter("metadata", mode="print", key="k", file=f"pipe:{_ALL_TIMES}")
-        .filter("select", chosen)
-        .filter("metadata", mode="print", key="k", file=f"pipe:{_TIMES}")
-        .filter(
-            "scale",
-            w=f"if({wide},2*round({side}*iw*sar/ih/2),{side})",
-            h=f"if({wide},{side},2*round({side}*ih/(iw*sar)/2))",
-            flags="area",
-        )
-        .filter("setsar", 1)
-    )
-    earliest, latest = seek - SOUND_AROUND[0], seek + duration + SOUND_AROUND[1]
-    sound = source["a:0"].filter("aselect", f"not(lt(t,{earliest})+gt(t,{latest}))")
-    if seek:
-        sound = sound.filter("asetpts", f"PTS-{seek}/TB")
-    sound = sound.filter("aresample", settings.sample_rate, **{"async": 1, "first_pts": 0})
     images = ffmpeg.output(
-        frames, "pipe:1", f="image2pipe", vcodec="mjpeg", fps_mode="passthrough", threads=1, enc_time_base=time_base,
-        huffman="default", **{"q:v": settings.jpeg_quality},
+        source["V:0" if plan.picture is None else str(plan.picture)], "pipe:1", f="image2pipe", vcodec="mjpeg",
+        fps_mode="passthrough", enc_time_base=time_base, huffman="default", threads=1, filter_threads=1,
+        vf=",".join(_picture(settings, seek, begin, pipes, plan)), **{"q:v": settings.jpeg_quality},
     )  # fmt: skip
-    samples = ffmpeg.output(sound, f"pipe:{_PCM}", f="s16le", acodec="pcm_s16le", ac=1)
+    target, muxer = f"pipe:{pipes.pcm}", "s16le"
+    if plan.packets:
+        target, muxer = f"[f=s16le]{target}|[f=framecrc]pipe:{pipes.packets}", "tee"
+    samples = ffmpeg.output(
+        source["a:0" if plan.sound is None else str(plan.sound)], target, f=muxer, acodec="pcm_s16le", ac=1,
+        filter_threads=1, af=",".join(_sound(settings, seek, duration, plan)),
+    )  # fmt: skip
     outputs = {"": (images, samples), "picture": (images,), "sound": (samples,)}[only]
     words = ffmpeg.merge_outputs(*outputs).compile(cmd=binary)
-    return (binary, *_QUIET, *words[1:])
+    return [binary, *_QUIET, *(f"file:{path}" if word == _INPUT else word for word in words[1:])]
+
+
+def _picture(settings: ShardSettings, seek: float, begin: float, pipes: Pipes, plan: Plan) -> tuple[str, ...]:
+    """Return the filters of the picture.
+
+    Frames are chosen, never made: the first in each bucket of 1/frames_per_second on the video's own clock, so
+    with a variable frame rate no time is invented (`fps=` would lay a new grid). Times are microseconds before the
+    choice, and a microsecond early is in time. A JPEG's colours are BT.601's at full range (JFIF 1.02), whatever the
+    video's are.
+    """
+    now, before = (f"floor(({clock}-{seek}+1e-6)*{settings.frames_per_second})" for clock in ("t", "prev_selected_t"))
+    chosen = f"isnan(prev_selected_t)+gt({now},{before})"
+    if begin < seek:
+        chosen = f"gte(t,{seek}-5e-7)*({chosen})"
+    bars: tuple[str, ...] = ()
+    if plan.size:
+        wide, high = plan.size
+        whole = f"gte(iw*sar*{high},ih*{wide})"
+        across = f"if({whole},{wide},2*round({high}*iw*sar/ih/2))"
+        down = f"if({whole},2*round({wide}*ih/(iw*sar)/2),{high})"
+        bars = (f"pad={wide}:{high}:-1:-1",)
+    else:
+        side = settings.short_side
+        across = f"if(gte(iw*sar,ih),2*round({side}*iw*sar/ih/2),{side})"
+        down = f"if(gte(iw*sar,ih),{side},2*round({side}*ih/(iw*sar)/2))"
+    size = f"scale=w='{across}':h='{down}':flags=area+accurate_rnd+full_chroma_inp+full_chroma_int"
+    colours = "out_color_matrix=bt601:out_range=full"
+    scale: tuple[str, ...] = (f"{size}:{colours}",)
+    if plan.gamut:
+        scale = (size, "format=gbrp16le", f"lut3d={table_filter(plan.gamut, in_graph=True)}", f"scale={colours}")
+    return (
+        *((f"setparams={plan.tags}",) if plan.tags else ()),
+        "settb=AVTB",
+        "metadata=mode=add:key=k:value=1",
+        f"metadata=mode=print:key=k:file=pipe\\\\:{pipes.all_times}",
+        *(("bwdif=mode=send_frame:deint=interlaced", "settb=AVTB") if plan.interlaced else ()),
+        f"select='{chosen}'",
+        f"metadata=mode=print:key=k:file=pipe\\\\:{pipes.times}",
+        *scale,
+        "format=yuvj420p",
+        *bars,
+        "setsar=1",
+    )
+
+
+def _sound(settings: ShardSettings, seek: float, duration: float, plan: Plan) -> tuple[str, ...]:
+    """Return the filters of the sound.
+
+    It starts at `seek` exactly: `first_pts` pads a late start with silence and trims an early one; it counts samples
+    of the source's rate, which is not known here, so the sound's clock is set to 0 at `seek` first. Where the sound
+    changes in mid-file this would be done anew; its packets' times tell where it lies then.
+    """
+    earliest, latest = seek - SOUND_AROUND[0], seek + duration + SOUND_AROUND[1]
+    return (
+        f"aselect='not(lt(t,{earliest})+gt(t,{latest}))'",
+        *((f"pan={plan.mix}",) if plan.mix else ()),
+        *((f"asetpts=PTS-{seek}/TB",) if seek else ()),
+        f"aresample={settings.sample_rate}:async=1" + ("" if plan.packets else ":first_pts=0"),
+    )
 
 
 def lacks_index(path: str) -> bool:

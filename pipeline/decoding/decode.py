@@ -1,6 +1,7 @@
 """Turn one source into one clip of the shard format, or say why it cannot be one."""
 
 import os
+from math import floor
 
 from avcorr.shards.format.clip import FORMAT_VERSION, Clip, ClipMetadata, wav_header
 
@@ -9,6 +10,7 @@ from ..settings import ShardSettings
 from ..sources.file import open_file
 from ..sources.source import Source
 from .decoded import Backend, Decoded
+from .pictures import jpeg_size
 from .quality import SHORT_SHARE, picture_quality, sound_quality
 
 
@@ -24,7 +26,7 @@ def read_clip(source: Source, settings: ShardSettings, backend: Backend) -> Clip
     _check_file(source.path)
     wanted = min(source.duration or settings.clip_seconds, settings.clip_seconds)
     decoded = backend.decode(source.path, settings, seek=source.seek, duration=wanted)
-    times, jpegs = _frames(decoded, source.seek, wanted)
+    times, jpegs = _frames(decoded, source.seek, wanted, settings.frames_per_second)
     pcm = decoded.pcm[: 2 * round(wanted * settings.sample_rate)]
     pcm = pcm[: len(pcm) // 2 * 2]
     if not pcm:
@@ -43,7 +45,8 @@ def read_clip(source: Source, settings: ShardSettings, backend: Backend) -> Clip
         source_width=decoded.source_width, source_height=decoded.source_height,
         source_frame_rate=decoded.source_frame_rate, source_sample_rate=decoded.source_sample_rate,
         video_streams=decoded.video_streams, audio_streams=decoded.audio_streams, hdr=decoded.hdr,
-        damaged=decoded.damaged, short=min(duration, picture["video_duration"]) < SHORT_SHARE * wanted,
+        interlaced=decoded.interlaced, changed=decoded.changed, damaged=decoded.damaged,
+        short=min(duration, picture["video_duration"]) < SHORT_SHARE * wanted,
         length_difference=round(picture["video_duration"] - duration, 6), **picture, **sound_quality(pcm),
         decoder=settings.decoder, skip_nonref=settings.skip_nonref, ffmpeg=backend.version,
     )  # fmt: skip
@@ -61,13 +64,19 @@ def _check_file(path: str) -> None:
         raise MediaError("unreadable", f"{path} cannot be opened ({error.strerror})") from error
 
 
-def _frames(decoded: Decoded, seek: float, wanted: float) -> tuple[list[float], list[bytes]]:
-    """Return times and JPEGs of the frames inside the span."""
+def _frames(decoded: Decoded, seek: float, wanted: float, rate: float) -> tuple[list[float], list[bytes]]:
+    """Return times and JPEGs of the frames inside the span, one in each interval of 1 / frames_per_second.
+
+    Where a stream changes in mid-file, ffmpeg begins to choose anew and may give a second one.
+    """
     times: list[float] = []
     kept: list[bytes] = []
+    last = -1
     for jpeg, time in zip(decoded.jpegs, decoded.frame_times, strict=True):
         relative = round(time - seek, 6)
-        if 0 <= relative < wanted and (not times or relative > times[-1]):
+        interval = floor((time - seek + 1e-6) * rate)
+        if 0 <= relative < wanted and interval > last:
+            last = interval
             times.append(relative)
             kept.append(jpeg)
     if not kept:
@@ -80,18 +89,3 @@ def _offsets(jpegs: list[bytes]) -> list[int]:
     for jpeg in jpegs:
         offsets.append(offsets[-1] + len(jpeg))
     return offsets
-
-
-def jpeg_size(data: bytes) -> tuple[int, int]:
-    """Return width and height from the first frame header of a JPEG (ITU-T T.81, B.2.2).
-
-    Raises:
-        MediaError: when there is none.
-    """
-    position = 2
-    while position + 9 <= len(data) and data[position] == 0xFF:
-        marker, length = data[position + 1], int.from_bytes(data[position + 2 : position + 4])
-        if 0xC0 <= marker <= 0xC2:
-            return int.from_bytes(data[position + 7 : position + 9]), int.from_bytes(data[position + 5 : position + 7])
-        position += 2 + length
-    raise MediaError("undecodable", "ffmpeg wrote a frame that is no JPEG")

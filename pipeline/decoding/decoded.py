@@ -1,5 +1,6 @@
 """What a decoder makes of one video, whichever decoder it is."""
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,9 +15,25 @@ MAX_PIXELS = 16384 * 16384
 """Largest coded picture that may be opened."""
 MEMORY_BYTES = 4 << 30
 """Address space that a decoder's process may fill with one clip."""
+JUMP_SECONDS = 1.0
+"""A frame that claims to be so much earlier than the one before it begins another clock: files that were joined."""
 SOUND_AROUND = 60.0, 1.0
 """Seconds before and after the span in which sound may begin. What claims to lie further off has a false time, which
 would be reached through silence without end."""
+
+
+def mono_mix(layout: str) -> str:
+    """Return how channels become one where FFmpeg has no mix, as an option of `pan`; "" where it has one.
+
+    An ambisonic's first channel is what comes from all around; channels without places have the same share.
+
+    Args:
+        layout: what FFmpeg calls the channels.
+    """
+    if layout.startswith("ambisonic"):
+        return "mono|c0=c0"
+    unnamed = re.match(r"(\d+) channels", layout)
+    return "mono|c0<" + "+".join(f"c{channel}" for channel in range(int(unnamed[1]))) if unnamed else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +60,10 @@ class Decoded:
     audio_streams: int = 0
     hdr: bool = False
     """Whether the picture's declared transfer is PQ or HLG."""
+    interlaced: bool = False
+    """Whether the source shows its lines in two halves, one after the other; the frames are deinterlaced."""
+    changed: bool = False
+    """Whether a stream changed within the span: the picture's size, the sound's rate or channels, or the clock."""
 
 
 class Backend(Protocol):

@@ -14,23 +14,40 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cache
+from itertools import pairwise
 
 from avcorr.shards.format.clip import JPEG_END, JPEG_START
 
 from ..errors import DecoderError, MediaError
 from ..settings import ShardSettings
-from .command import Only, decode_command
-from .decoded import MEMORY_BYTES, Decoded
-from .messages import failure, has_errors, is_encrypted, last_lines, parse_times, source_facts
+from .command import Only, Pipes, Plan, decode_command
+from .decoded import JUMP_SECONDS, MEMORY_BYTES, Decoded
+from .messages import (
+    changes,
+    failure,
+    has_errors,
+    is_encrypted,
+    last_lines,
+    next_plan,
+    parse_header,
+    parse_packets,
+    parse_times,
+    plan_for,
+    source_facts,
+)
+from .packets import lay_packets
+from .pictures import jpeg_size
 
 _STDERR_BYTES = 65536
 _PIPE_BYTES = 1 << 20
 """Size of the pipes: fewer switches between ffmpeg and this process. The kernel may grant less."""
 _BETWEEN_FRAMES = JPEG_END + JPEG_START
+_PLANS = 4
+"""Most runs for one clip: what a header asks for, and what a change in mid-file asks for, is known one by one."""
 _running: set[subprocess.Popen[bytes]] = set()
 
 
@@ -67,13 +84,28 @@ class Ffmpeg:
         Raises:
             MediaError: with the code `timeout`, `not_media`, `no_video`, `no_audio`, `encrypted` or `undecodable`.
         """
-        jpegs, times, all_times, pcm, messages = _run(self.binary, path, settings, seek, duration, only, container)
-        frames, chosen = split_jpegs(jpegs), parse_times(times)
+        span = (path, settings, seek, duration, only, container)
+        plan = Plan()
+        for _ in range(_PLANS):
+            try:
+                result = _run(self.binary, plan, *span)
+            except _OtherPlanError as other:
+                plan = other.plan
+                continue
+            change = changes(result.messages, plan)
+            size = jpeg_size(result.jpegs) if change.size and result.jpegs else None
+            if (plan.size or not size) and (plan.packets or not change.sound):
+                break
+            plan = replace(plan, size=plan.size or size, packets=plan.packets or change.sound)
+        frames, chosen = split_jpegs(result.jpegs), parse_times(result.times)
         if len(frames) != len(chosen):
             raise MediaError("undecodable", f"ffmpeg wrote {len(frames)} frames but {len(chosen)} times")
+        all_times = parse_times(result.all_times)
         return Decoded(
-            jpegs=tuple(frames), frame_times=chosen, source_times=parse_times(all_times), pcm=pcm,
-            damaged=has_errors(messages), **source_facts(messages),
+            jpegs=tuple(frames), frame_times=chosen, source_times=all_times,
+            pcm=result.laid_pcm(settings.sample_rate),
+            damaged=has_errors(result.messages), changed=change.sound or change.picture or _jumps_back(all_times),
+            **source_facts(result.messages, plan),
         )  # fmt: skip
 
 
@@ -114,16 +146,53 @@ def _time_base_option(binary: str) -> str:
     return "-1" if match and int(match[1]) < 7 else "demux"
 
 
+class _OtherPlanError(Exception):
+    """What ffmpeg has printed of the file asks for other arguments."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.plan = plan
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """What an ffmpeg wrote."""
+
+    jpegs: bytes
+    times: bytes
+    all_times: bytes
+    pcm: bytes
+    packets: bytes
+    messages: str
+
+    def laid_pcm(self, sample_rate: int) -> bytes:
+        """Return the sound from the start of the span on."""
+        return lay_packets(self.pcm, parse_packets(self.packets), sample_rate) if self.packets else self.pcm
+
+    def lacks(self, only: Only) -> str:
+        """Return the reason code of the stream that was to give something and gave nothing, "" where all did."""
+        if not self.jpegs and only != "sound":
+            return "no_frames"
+        return "no_samples" if not self.pcm and only != "picture" else ""
+
+
 def _run(
-    binary: str, path: str, settings: ShardSettings, seek: float, duration: float, only: Only, container: str
-) -> tuple[bytes, bytes, bytes, bytes, str]:
-    """Return JPEGs, times of the chosen frames, times of all frames, PCM and messages. Raises MediaError."""
-    pipes = [os.pipe() for _ in range(3)]  # times of the chosen frames, times of all frames, sound
+    binary: str,
+    plan: Plan,
+    path: str,
+    settings: ShardSettings,
+    seek: float,
+    duration: float,
+    only: Only,
+    container: str,
+) -> _Result:
+    """Run ffmpeg. Raises MediaError, and _OtherPlanError as soon as it is known that this file needs another plan."""
+    pipes = [os.pipe() for _ in fields(Pipes)]
     reads, writes = [read for read, _ in pipes], [write for _, write in pipes]
     try:
         command = decode_command(
-            binary, path, settings, seek=seek, duration=duration, pipes=(writes[0], writes[1], writes[2]),
-            time_base=_time_base_option(binary), only=only, container=container,
+            binary, path, settings, seek=seek, duration=duration, pipes=Pipes(*writes),
+            time_base=_time_base_option(binary), plan=plan, only=only, container=container,
         )  # fmt: skip
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=writes,
@@ -137,15 +206,36 @@ def _run(
     _close(writes)
     assert process.stdout is not None and process.stderr is not None
     buffers = {descriptor: bytearray() for descriptor in (process.stdout.fileno(), *reads)}
+
+    guess = not container
+
+    def check(messages: str) -> bool:
+        header = parse_header(messages)
+        needed = plan_for(header, settings, guess_colours=guess, without=plan.without)
+        if needed != replace(plan, size=None, packets=False):
+            raise _OtherPlanError(replace(needed, size=plan.size, packets=plan.packets))
+        return header.complete
+
     try:
-        messages = _drain(process, buffers, settings.timeout_seconds)
-        jpegs, times, all_times, pcm = (bytes(buffer) for buffer in buffers.values())
+        messages = _drain(process, buffers, settings.timeout_seconds, check)
+        jpegs, times, all_times, pcm, packets = (bytes(buffer) for buffer in buffers.values())
     finally:
         _end(process)
         _close(reads)
-    if process.returncode or is_encrypted(messages):
-        raise failure(process.returncode, messages)
-    return jpegs, times, all_times, pcm, messages
+    result = _Result(jpegs, times, all_times, pcm, packets, messages)
+    error = failure(process.returncode, messages) if process.returncode or is_encrypted(messages) else None
+    code = error.code if error else result.lacks(only)
+    other = next_plan(code, parse_header(messages), plan, settings, guess_colours=guess) if code else None
+    if other is not None:
+        raise _OtherPlanError(other)
+    if error is not None:
+        raise error
+    return result
+
+
+def _jumps_back(times: Sequence[float]) -> bool:
+    """Return whether a clock begins anew: files that were joined. Times of frames that change places are no jump."""
+    return any(after < before - JUMP_SECONDS for before, after in pairwise(times))
 
 
 def limit_memory(pid: int) -> None:
@@ -160,11 +250,19 @@ def _close(descriptors: Iterable[int]) -> None:
         os.close(descriptor)
 
 
-def _drain(process: subprocess.Popen[bytes], buffers: Mapping[int, bytearray], timeout_seconds: float) -> str:
-    """Read all pipes until they end; return ffmpeg's messages, shortened in the middle where they are long."""
+def _drain(
+    process: subprocess.Popen[bytes],
+    buffers: Mapping[int, bytearray],
+    timeout_seconds: float,
+    check: Callable[[str], bool],
+) -> str:
+    """Read all pipes until they end; return ffmpeg's messages, shortened in the middle where they are long.
+
+    `check` gets the first messages until it returns True.
+    """
     assert process.stderr is not None
     deadline = time.monotonic() + timeout_seconds
-    head, tail = bytearray(), bytearray()
+    head, tail, checked = bytearray(), bytearray(), False
     with selectors.DefaultSelector() as selector:
         for descriptor in (*buffers, process.stderr.fileno()):
             selector.register(descriptor, selectors.EVENT_READ)
@@ -182,6 +280,7 @@ def _drain(process: subprocess.Popen[bytes], buffers: Mapping[int, bytearray], t
                     buffers[key.fd] += data
                 elif len(head) < _STDERR_BYTES:
                     head += data
+                    checked = checked or b"Stream mapping:" in head and check(head.decode(errors="replace"))
                 else:
                     tail = (tail + data)[-_STDERR_BYTES:]
     try:

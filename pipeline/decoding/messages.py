@@ -2,22 +2,174 @@
 
 import re
 import signal
+from collections.abc import Set
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import MediaError
-from .decoded import MEMORY_BYTES
+from ..settings import ShardSettings
+from .command import Plan
+from .decoded import MEMORY_BYTES, mono_mix
+from .gamut import HD_LINES, Gamut, gamut_of
 
 _ENCRYPTED = re.compile(r"Stream #.*\((?:encv|enca) / ")
-_VIDEO_LINE = re.compile(r"Stream #0:\d+.*: Video: .*?, (\d+)x(\d+)")
-_FRAME_RATE = re.compile(r"Stream #0:\d+.*: Video: .*?, ([\d.]+k?) fps")
-_AUDIO_LINE = re.compile(r"Stream #0:\d+.*: Audio: .*?, (\d+) Hz")
-_STREAM_LINE = re.compile(r"Stream #0:\d+.*: (Video|Audio): (.*)")
-_HDR = re.compile(r"\b(?:smpte2084|arib-std-b67)\b")
+_STREAM = re.compile(r"Stream #0:(\d+)(?:\[\w+\])?(?:\((\w+)\))?: (Video|Audio): (.*)")
+_PICTURE = re.compile(r", (\w+)(?:\(([^()]*)\))?, (\d+)x(\d+)")
+_FRAME_RATE = re.compile(r", ([\d.]+)(k?) fps")
+_SAMPLE_RATE = re.compile(r", (\d+) Hz")
+_LAYOUT = re.compile(r" Hz, ([^,]+)")
+_COVER = re.compile(r"\((?:attached pic|timed thumbnails)\)")
+_RANGES_AND_FIELDS = re.compile(r"tv|pc|progressive|(?:top|bottom) (?:coded )?first.*")
+_INTERLACED = re.compile(r"\b(?:top|bottom) (?:coded )?first\b")
+_CHANGED = re.compile(r"because (video|audio) parameters changed to (.*)")
+_SIZE = re.compile(r", (\d+)x(\d+)")
 _ERROR_LINE = re.compile(r"\[(?:error|fatal|panic)\]")
 _EMPTY_OUTPUT = re.compile(r"\[out#(\d)/.*Nothing was written into output")
 _NO_MEMORY = "Cannot allocate memory"
 _HOPELESS = "Decode error rate"
 _TIME_LINE = re.compile(rb"^frame:\d+\s+pts:(-?\d+)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStream:
+    """A stream of the file as ffmpeg prints it."""
+
+    number: int
+    language: str
+    kind: str
+    text: str
+
+    @property
+    def is_cover(self) -> bool:
+        """Whether it is a picture that players show beside a sound, or on a seek bar."""
+        return bool(_COVER.search(self.text))
+
+    @property
+    def rank(self) -> tuple[bool, int]:
+        """What players choose by: first what the file names as the default, then the most pixels or channels."""
+        if self.kind == "Video":
+            size = _PICTURE.search(self.text)
+            return "(default)" in self.text, int(size[3]) * int(size[4]) if size else 0
+        return "(default)" in self.text, channel_count(layout_of(self.text))
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What ffmpeg prints of a file before it decodes."""
+
+    streams: tuple[SourceStream, ...]
+    complete: bool
+    """Whether all of it has been printed."""
+
+    def of_kind(self, kind: str) -> list[SourceStream]:
+        """Return the streams of one kind, "Video" or "Audio", that a player could choose from."""
+        return [stream for stream in self.streams if stream.kind == kind and not stream.is_cover]
+
+    def used(self, kind: str, number: int | None) -> str:
+        """Return what is printed of the stream with a number, or of the first; "" where there is none."""
+        streams = [stream for stream in self.of_kind(kind) if number in (None, stream.number)]
+        return streams[0].text if streams else ""
+
+    def choose(self, kind: str, without: Set[int] = frozenset()) -> SourceStream | None:
+        """Return the stream of one kind that players choose; of equal ones the first."""
+        return max((stream for stream in self.of_kind(kind) if stream.number not in without),
+                   key=lambda stream: stream.rank, default=None)  # fmt: skip
+
+
+def parse_header(messages: str) -> Header:
+    """Return what the first messages of ffmpeg say of the file."""
+    before, end, _ = messages.partition("Stream mapping:")
+    streams = (SourceStream(int(number), *rest) for number, *rest in _STREAM.findall(before))
+    return Header(tuple(streams), bool(end))
+
+
+def plan_for(
+    header: Header, settings: ShardSettings, *, guess_colours: bool, without: frozenset[int] = frozenset()
+) -> Plan:
+    """Return what a file needs beyond what every file needs.
+
+    Args:
+        header: of the file.
+        settings: which sound is wanted.
+        guess_colours: whether colours of large pictures that are not told are BT.709's, as players have it.
+        without: numbers of streams that are known to be empty.
+
+    Raises:
+        MediaError: `no_audio` when the sound that the settings name is not there.
+    """
+    picture, sound = header.choose("Video", without), _choose_sound(header, settings.audio_stream, without)
+    text = picture.text if picture else ""
+    colours = _Colours.of(text)
+    return Plan(
+        tags=colours.missing_tags(guess=guess_colours), gamut=colours.gamut, interlaced=bool(_INTERLACED.search(text)),
+        mix=mono_mix(layout_of(sound.text)) if sound else "", picture=_number(picture, header.of_kind("Video")),
+        sound=_number(sound, header.of_kind("Audio")), without=without,
+    )  # fmt: skip
+
+
+def _number(chosen: SourceStream | None, streams: list[SourceStream]) -> int | None:
+    """Return the number of a stream that is not the first of its kind."""
+    return None if chosen is None or chosen == streams[0] else chosen.number
+
+
+def _choose_sound(header: Header, wanted: str, without: Set[int]) -> SourceStream | None:
+    sounds = header.of_kind("Audio")
+    if wanted == "default" or not sounds:
+        return header.choose("Audio", without)
+    named = [stream for place, stream in enumerate(sounds) if wanted in (str(place), stream.language)]
+    if not named:
+        have = ", ".join(f"{place} ({stream.language or 'no language'})" for place, stream in enumerate(sounds))
+        raise MediaError("no_audio", f"there is no stream of sound {wanted!r} (shard.audio_stream); there are {have}")
+    return named[0]
+
+
+def layout_of(text: str) -> str:
+    """Return what ffmpeg calls a stream's channels; "" where it does not say."""
+    match = _LAYOUT.search(text)
+    return match[1] if match else ""
+
+
+def channel_count(layout: str) -> int:
+    """Return how many channels a layout of ffmpeg's has."""
+    named = {"mono": 1, "stereo": 2, "downmix": 2, "quad": 4, "hexagonal": 6, "octagonal": 8}
+    name = layout.partition("(")[0].strip()
+    numbers = [int(digits) for digits in re.findall(r"\d+", name)]
+    if name.startswith("ambisonic"):
+        return (numbers[0] + 1) ** 2
+    return named.get(name, sum(numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class _Colours:
+    """What a stream declares: names of ITU-T H.273 as ffmpeg has them, "unknown" for none."""
+
+    matrix: str = "unknown"
+    primaries: str = "unknown"
+    transfer: str = "unknown"
+    is_yuv: bool = False
+    lines: int = 0
+
+    @classmethod
+    def of(cls, text: str) -> "_Colours":
+        match = _PICTURE.search(text)
+        if match is None:
+            return cls()
+        words = [word for word in (match[2] or "").split(", ") if word and not _RANGES_AND_FIELDS.fullmatch(word)]
+        names = words[0].split("/") if words else ["unknown"]
+        matrix, primaries, transfer = names if len(names) == 3 else names[:1] * 3
+        return cls(matrix, primaries, transfer, match[1].startswith(("yuv", "nv", "p0")), int(match[4]))
+
+    @property
+    def gamut(self) -> Gamut:
+        return gamut_of(self.primaries, self.transfer)
+
+    def missing_tags(self, *, guess: bool) -> str:
+        """Return what is to be taken for the matrix where none is declared, as options of `setparams`."""
+        if not self.is_yuv or self.matrix != "unknown":
+            return ""
+        if self.gamut:
+            return "colorspace=bt2020nc"
+        return "colorspace=bt709" if guess and self.lines >= HD_LINES else ""
 
 
 def is_encrypted(messages: str) -> bool:
@@ -30,22 +182,51 @@ def has_errors(messages: str) -> bool:
     return bool(_ERROR_LINE.search(messages))
 
 
-def source_facts(messages: str) -> dict[str, Any]:
-    """Return what ffmpeg printed of the source's first streams, as fields of Decoded; 0 where it did not."""
-    header = messages.partition("Stream mapping:")[0]
-    size, rate, sound = (pattern.search(header) for pattern in (_VIDEO_LINE, _FRAME_RATE, _AUDIO_LINE))
-    frame_rate = rate[1] if rate else "0"
-    streams = [(kind, text) for kind, text in _STREAM_LINE.findall(header) if "(attached pic)" not in text]
-    pictures = [text for kind, text in streams if kind == "Video"]
+def source_facts(messages: str, plan: Plan) -> dict[str, Any]:
+    """Return what ffmpeg printed of the streams that it decoded, as fields of Decoded; 0 where it did not."""
+    header = parse_header(messages)
+    picture, sound = header.used("Video", plan.picture), header.used("Audio", plan.sound)
+    size, rate, sound_rate = _PICTURE.search(picture), _FRAME_RATE.search(picture), _SAMPLE_RATE.search(sound)
     return {
-        "source_width": int(size[1]) if size else 0,
-        "source_height": int(size[2]) if size else 0,
-        "source_frame_rate": float(frame_rate[:-1]) * 1000 if frame_rate.endswith("k") else float(frame_rate),
-        "source_sample_rate": int(sound[1]) if sound else 0,
-        "video_streams": len(pictures),
-        "audio_streams": len(streams) - len(pictures),
-        "hdr": bool(pictures and _HDR.search(pictures[0])),
+        "source_width": int(size[3]) if size else 0,
+        "source_height": int(size[4]) if size else 0,
+        "source_frame_rate": float(rate[1]) * (1000 if rate[2] else 1) if rate else 0.0,
+        "source_sample_rate": int(sound_rate[1]) if sound_rate else 0,
+        "video_streams": len(header.of_kind("Video")),
+        "audio_streams": len(header.of_kind("Audio")),
+        "hdr": _Colours.of(picture).gamut in ("pq", "hlg"),
+        "interlaced": bool(_INTERLACED.search(picture)),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What became another in mid-file."""
+
+    sound: bool
+    picture: bool
+    size: bool
+    """Whether the picture's size did."""
+
+
+def changes(messages: str, plan: Plan) -> Changes:
+    """Return what ffmpeg said that it made its filters anew for."""
+    found = _CHANGED.findall(messages)
+    first = _PICTURE.search(parse_header(messages).used("Video", plan.picture))
+    sizes = {match.groups() for kind, text in found if kind == "video" and (match := _SIZE.search(text))}
+    kinds = {kind for kind, _ in found}
+    return Changes("audio" in kinds, "video" in kinds, bool(sizes - ({first.groups()[2:]} if first else set())))
+
+
+def next_plan(code: str, header: Header, plan: Plan, settings: ShardSettings, *, guess_colours: bool) -> Plan | None:
+    """Return the plan with another stream in place of one that gave nothing; None where there is no other."""
+    kinds = {"no_frames": ("Video", plan.picture), "no_samples": ("Audio", plan.sound)}
+    kind, number = kinds.get(code, ("", None))
+    empty = [stream.number for stream in header.of_kind(kind) if number in (None, stream.number)][:1]
+    without = plan.without | set(empty)
+    if not empty or header.choose(kind, without) is None:
+        return None
+    return plan_for(header, settings, guess_colours=guess_colours, without=without)
 
 
 def failure(exit_code: int, messages: str) -> MediaError:
@@ -59,9 +240,9 @@ def failure(exit_code: int, messages: str) -> MediaError:
         code, what = "not_media", "ffmpeg finds no container it knows, or a damaged one"
     elif _NO_MEMORY in messages:
         code, what = "crashed", f"ffmpeg asked for more memory than the {MEMORY_BYTES >> 30} GiB that it may have"
-    elif ": Video: " not in messages or "V:0" in tail and "matches no streams" in tail:
+    elif not parse_header(messages).of_kind("Video"):
         code, what = "no_video", "there is no video stream"
-    elif ": Audio: " not in messages:
+    elif not parse_header(messages).of_kind("Audio"):
         code, what = "no_audio", "there is no audio stream"
     elif _HOPELESS in messages or not (empty := set(_EMPTY_OUTPUT.findall(messages))):
         code, what = "undecodable", "ffmpeg gave up"
@@ -82,3 +263,9 @@ def last_lines(messages: bytes, count: int = 5) -> str:
 def parse_times(text: bytes) -> tuple[float, ...]:
     """Return the seconds in lines such as `frame:7 pts:1760000 pts_time:1.76`; pts counts microseconds (AVTB)."""
     return tuple(int(pts) / 1e6 for pts in _TIME_LINE.findall(text))
+
+
+def parse_packets(text: bytes) -> list[tuple[int, int]]:
+    """Return (time in samples, bytes) of each packet in lines such as `0, 160, 160, 1024, 2048, 0x1f2e3d4c`."""
+    lines = (line.split(b",") for line in text.splitlines() if not line.startswith(b"#"))
+    return [(int(words[2]), int(words[4])) for words in lines if len(words) > 4]

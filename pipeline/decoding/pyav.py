@@ -3,9 +3,9 @@
 Native code on hostile files may crash or hang; `workers.py` runs this in processes that may. Nothing else calls it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import DecoderError, MediaError
 from ..settings import ShardSettings
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.stream import Stream
 
+_Kind = TypeVar("_Kind", bound="Stream")
 _SLACK = 10_000_000
 """Microseconds past the span after which reading stops, though one stream gave nothing that ends it."""
-_COVER = 0x400  # AV_DISPOSITION_ATTACHED_PIC
+_COVERS = 0x400 | 0x800  # AV_DISPOSITION_ATTACHED_PIC, AV_DISPOSITION_TIMED_THUMBNAILS
+_DEFAULT = 0x1  # AV_DISPOSITION_DEFAULT
 _HDR_TRANSFERS = (16, 18)
 """PQ (SMPTE ST 2084) and HLG (ARIB STD-B67) in ITU-T H.273, table 3."""
 _MAX_ERROR_RATE = 2 / 3
@@ -51,12 +53,24 @@ class Pyav:
         Raises:
             MediaError: with the code `not_media`, `no_video`, `no_audio`, `encrypted` or `undecodable`.
         """
-        try:
-            return self._decode(path, settings, seek, duration, spare=not settings.skip_nonref)
-        except _NotSureError:
-            return self._decode(path, settings, seek, duration, spare=False)
+        spare, without = not settings.skip_nonref, frozenset[int]()
+        while True:
+            try:
+                return self._decode(path, settings, seek, duration, spare, without)
+            except _NotSureError:
+                spare = False
+            except _EmptyStreamError as empty:
+                without |= {empty.number}
 
-    def _decode(self, path: str, settings: ShardSettings, seek: float, duration: float, *, spare: bool) -> Decoded:
+    def _decode(
+        self,
+        path: str,
+        settings: ShardSettings,
+        seek: float,
+        duration: float,
+        spare: bool,
+        without: frozenset[int] = frozenset(),
+    ) -> Decoded:
         av = self._av
         av.logging.set_level(av.logging.ERROR)
         with av.logging.Capture() as messages:
@@ -68,7 +82,7 @@ class Pyav:
                                  stderr=_tail(messages)) from error  # fmt: skip
             with container:
                 try:
-                    return _Span(container, settings, seek, duration, spare=spare).decode(messages)
+                    return _Span(container, settings, seek, duration, spare, without).decode(messages)
                 except (av.FFmpegError, ValueError) as error:
                     message = f"FFmpeg's libraries gave up ({error})"
                     raise MediaError("undecodable", message, stderr=_tail(messages)) from error
@@ -76,6 +90,14 @@ class Pyav:
 
 class _NotSureError(Exception):
     """Frames were spared, and it cannot be told that the chosen ones are right: the file is damaged or odd."""
+
+
+class _EmptyStreamError(Exception):
+    """A stream gave nothing, and there is another of its kind."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class _Span:
@@ -87,27 +109,36 @@ class _Span:
         seek: start of the span in seconds.
         duration: its length in seconds.
         spare: whether frames that are not stored and not referred to are left undecoded.
+        without: numbers of streams that are known to be empty.
     """
 
     def __init__(
-        self, container: "InputContainer", settings: ShardSettings, seek: float, duration: float, *, spare: bool
+        self,
+        container: "InputContainer",
+        settings: ShardSettings,
+        seek: float,
+        duration: float,
+        spare: bool,
+        without: frozenset[int],
     ) -> None:
         self._container, self._settings = container, settings
-        self._seek, self._duration = seek, duration
+        self._seek, self._duration, self._without = seek, duration, without
         self._video, self._audio = self._streams()
         self._origin = _origin(container, (self._video, self._audio))
         base, shift = self._video.time_base or MICROSECOND, self._shift(self._video)
         clock = Clock(base, shift, settings.frames_per_second, seek, duration)
         self._pictures = Pictures(self._video, settings, clock)
         self._choice = Choice(clock) if spare and self._video.codec_context.name == "h264" else None
-        self._sound = Sound(self._audio, settings.sample_rate, seek, duration, self._shift(self._audio))
+        self._sound = Sound(
+            self._audio, settings.sample_rate, seek, duration, self._shift(self._audio),
+            trimmed=container.format.name.startswith("mov"),
+        )  # fmt: skip
         self._failed, self._decoded = {0: 0, 1: 0}, {0: 0, 1: 0}
         self._await_key = False
 
     def _streams(self) -> "tuple[av.VideoStream, av.AudioStream]":
-        streams = self._container.streams
-        video = next((stream for stream in streams.video if not int(stream.disposition) & _COVER), None)
-        audio = next(iter(streams.audio), None)
+        video = _best(stream for stream in self._pictures_of_file() if stream.index not in self._without)
+        audio = self._choose_sound()
         if video is None:
             raise MediaError("no_video", "there is no video stream")
         if audio is None:
@@ -122,6 +153,20 @@ class _Span:
         if self._settings.skip_nonref:
             video.codec_context.skip_frame = "NONREF"
         return video, audio
+
+    def _pictures_of_file(self) -> "list[av.VideoStream]":
+        """Return the streams of pictures that a player could choose from."""
+        return [stream for stream in self._container.streams.video if not int(stream.disposition) & _COVERS]
+
+    def _choose_sound(self) -> "av.AudioStream | None":
+        sounds, wanted = self._container.streams.audio, self._settings.audio_stream
+        if wanted == "default" or not sounds:
+            return _best(stream for stream in sounds if stream.index not in self._without)
+        for place, stream in enumerate(sounds):
+            if wanted in (str(place), stream.language):
+                return stream
+        have = ", ".join(f"{place} ({stream.language or 'no language'})" for place, stream in enumerate(sounds))
+        raise MediaError("no_audio", f"there is no stream of sound {wanted!r} (shard.audio_stream); there are {have}")
 
     def _shift(self, stream: "Stream") -> int:
         """Return what to add to a stream's ticks so that they count from the container's start."""
@@ -143,14 +188,20 @@ class _Span:
                                  stderr=_tail(messages))  # fmt: skip
             part.finish()
         video = self._video
+        chosen = ((video, self._pictures_of_file(), bool(self._pictures.jpegs)),
+                  (self._audio, self._container.streams.audio, bool(self._sound.pcm())))  # fmt: skip
+        for stream, streams, gave in chosen:
+            if not gave and any(other.index not in {stream.index, *self._without} for other in streams):
+                raise _EmptyStreamError(stream.index)
         return Decoded(
             jpegs=tuple(self._pictures.jpegs), frame_times=tuple(self._pictures.times),
             source_times=source_times, pcm=self._sound.pcm(),
             damaged=bool(messages) or any(self._failed.values()) or self._pictures.corrupt,
             source_width=video.width or 0, source_height=video.height or 0,
             source_frame_rate=round(float(video.average_rate or 0), 2), source_sample_rate=self._audio.rate or 0,
-            video_streams=sum(not int(stream.disposition) & _COVER for stream in self._container.streams.video),
+            video_streams=len(self._pictures_of_file()),
             audio_streams=len(self._container.streams.audio), hdr=video.codec_context.color_trc in _HDR_TRANSFERS,
+            interlaced=self._pictures.interlaced, changed=self._pictures.changed or self._sound.changed,
         )  # fmt: skip
 
     def _source_times(self, messages: list[tuple[int, str, str]]) -> tuple[float, ...]:
@@ -158,7 +209,13 @@ class _Span:
         given = self._pictures.source_times
         if self._choice is None or not self._choice.any:
             return tuple(given)
-        if messages or self._failed[0] or self._pictures.corrupt or not self._choice.holds(self._pictures.times):
+        if (
+            messages
+            or self._failed[0]
+            or self._pictures.corrupt
+            or self._pictures.interlaced
+            or not self._choice.holds(self._pictures.times)
+        ):
             raise _NotSureError
         return tuple(sorted({*given, *self._choice.spared}))
 
@@ -201,6 +258,17 @@ class _Span:
         for frame in frames:
             self._decoded[which] += 1
             part.add(frame)  # type: ignore[arg-type]  # the stream's own kind of frame
+
+
+def _best(streams: "Iterable[_Kind]") -> "_Kind | None":
+    """Return what players choose: first what the file names as the default, then the most pixels or channels."""
+
+    def rank(stream: "_Kind") -> tuple[bool, int]:
+        context = stream.codec_context
+        size = getattr(context, "channels", 0) or getattr(context, "width", 0) * getattr(context, "height", 0)
+        return bool(int(stream.disposition) & _DEFAULT), size
+
+    return max(streams, key=rank, default=None)
 
 
 def _origin(container: "InputContainer", used: "tuple[Stream, Stream]") -> int:

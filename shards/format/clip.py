@@ -17,7 +17,7 @@ MEMBERS = ("json", "wav", "mjpg")
 
 KEY_PATTERN = re.compile(r"[a-z][A-Za-z0-9_-]{1,79}")
 WAV_HEADER_BYTES = 44
-FLAGS = ("still", "silent", "clipped", "short", "uneven", "damaged")
+FLAGS = ("still", "silent", "clipped", "short", "uneven", "changed", "damaged")
 """What can be wrong with a clip that was packed all the same."""
 CLIPPED_SHARE = 0.001
 """A larger share of samples at full scale makes the flag `clipped`."""
@@ -87,7 +87,11 @@ class ClipMetadata:
     """Video streams of the source, cover pictures left out; 0 where the decoder did not say."""
     audio_streams: Natural
     hdr: bool
-    """Whether the source declares a transfer of high dynamic range (PQ or HLG)."""
+    """Whether the source declares a transfer of high dynamic range (PQ or HLG); the frames are mapped to sRGB."""
+    interlaced: bool
+    """Whether the source shows its lines in two halves, one after the other; the frames are deinterlaced."""
+    changed: bool
+    """Whether a stream changed within the clip: the picture's size, the sound's rate or channels, or the clock."""
     loudness: Annotated[Real, Field(ge=-120, le=_MOST)]
     """Root mean square of the sound in dB of full scale, never below -120."""
     peak: Annotated[Real, Field(ge=0, le=1)]
@@ -131,7 +135,7 @@ class ClipMetadata:
         """Return the names, of FLAGS and in its order, of what is wrong with the clip."""
         found = (
             self.still, self.silent, self.clipped > CLIPPED_SHARE, self.short,
-            abs(self.length_difference) > UNEVEN_SECONDS, self.damaged,
+            abs(self.length_difference) > UNEVEN_SECONDS, self.changed, self.damaged,
         )  # fmt: skip
         return tuple(name for name, holds in zip(FLAGS, found, strict=True) if holds)
 

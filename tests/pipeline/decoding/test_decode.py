@@ -7,10 +7,9 @@ import av
 import numpy as np
 import pytest
 
-from avcorr.pipeline.decoding.decode import jpeg_size, read_clip
+from avcorr.pipeline.decoding.decode import read_clip
 from avcorr.pipeline.decoding.decoded import Backend
-from avcorr.pipeline.decoding.ffmpeg import Ffmpeg
-from avcorr.pipeline.decoding.pyav import Pyav
+from avcorr.pipeline.decoding.pictures import jpeg_size
 from avcorr.pipeline.errors import MediaError
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.source import Source
@@ -25,11 +24,6 @@ def source(path: Path, *, seek: float = 0.0, duration: float = 0.0) -> Source:
     return Source(
         key="vkey", path=str(path), name=path.name, video="video", split="train", seek=seek, duration=duration
     )
-
-
-@pytest.fixture(params=["ffmpeg", "pyav"])
-def backend(request: pytest.FixtureRequest, ffmpeg: str) -> Backend:
-    return Ffmpeg(ffmpeg) if request.param == "ffmpeg" else Pyav()
 
 
 def clip_of(path: Path, backend: Backend, settings: ShardSettings = SETTINGS, **span: float) -> Clip:

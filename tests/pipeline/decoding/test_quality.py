@@ -16,10 +16,9 @@ from avcorr.shards.dataset import Dataset
 from avcorr.shards.format.clip import FLAGS
 from avcorr.shards.summary import describe, summarise
 from tests.conftest import SMALL
-from tests.pipeline.decoding.test_decode import SETTINGS, backend, clip_of
+from tests.pipeline.decoding.test_decode import SETTINGS, clip_of
 from tests.support.tables import table_of
 
-__all__ = ["backend"]
 THREE_SECONDS = SETTINGS.model_copy(update={"clip_seconds": 3.0})
 NOISE = "noise=alls=3:allf=t"
 MakeFault = Callable[..., Path]
