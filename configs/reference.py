@@ -8,7 +8,10 @@ from pydantic.fields import FieldInfo
 
 from .load import ConfigError, iter_settings
 
-_BOUNDS = {"ge": ">= {}", "gt": "> {}", "le": "<= {}", "lt": "< {}", "multiple_of": "a multiple of {}"}
+_BOUNDS = {
+    "ge": ">= {}", "gt": "> {}", "le": "<= {}", "lt": "< {}", "multiple_of": "a multiple of {}",
+    "min_length": "{} or more characters", "pattern": "matches {}",
+}  # fmt: skip
 _HEAD = """# Settings
 
 Written by `avcorr settings --markdown > docs/settings.md`; a test holds it equal to the code. A YAML file given with
@@ -88,7 +91,3 @@ def _bounds(field: FieldInfo) -> Iterator[str]:
         for attribute, words in _BOUNDS.items():
             if (value := getattr(limit, attribute, None)) is not None:
                 yield words.format(value)
-        if (length := getattr(limit, "min_length", None)) is not None:
-            yield f"{length} or more characters"
-        if (pattern := getattr(limit, "pattern", None)) is not None:
-            yield f"matches {pattern}"
