@@ -16,17 +16,10 @@ def map_ahead(
     ahead: int,
     cost: Callable[[Item], int] = lambda item: 1,
 ) -> Generator[Result, None, None]:
-    """Yield function(item) in the order of the items.
+    """Yield function(item) in the order of the items, by an executor that stays the caller's.
 
-    No item is taken while those that are begun and not yet handed on cost `ahead` or more. What waits is cancelled
-    when the iterator is closed or an error ends it.
-
-    Args:
-        executor: does the work; it stays the caller's.
-        function: the work.
-        items: what it is done on, taken one at a time.
-        ahead: what may be under way, in units of `cost`: pieces of work unless it says otherwise.
-        cost: what an item takes.
+    No item is taken while those that are begun and not yet handed on cost `ahead` or more: their number, unless `cost`
+    says otherwise. What waits is cancelled when the iterator is closed or an error ends it.
     """
     waiting: deque[tuple[int, Future[Result]]] = deque()
     held = 0

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
-from .format.clip import MEMBERS, Clip, ClipMetadata
+from .format.clip import MEMBERS, WAV_HEADER_BYTES, Clip, ClipMetadata
 from .index.clip_table import Table
 from .index.facts import require_dataset
 from .index.layout import ShardName
@@ -47,7 +47,8 @@ class ClipEntry:
     @property
     def frame_times(self) -> NDArray[np.int64]:
         """Presentation times of its frames, microseconds from its time 0."""
-        return self.table.frame_times(self.row)
+        first, stop = self.table.frame_rows[self.row : self.row + 2]
+        return self.table.frame_time[first:stop]
 
     def member(self, suffix: str) -> ByteRange:
         """Return where the content of `json`, `wav` or `mjpg` lies."""
@@ -55,11 +56,21 @@ class ClipEntry:
 
     def frame(self, number: int) -> ByteRange:
         """Return where a frame's JPEG lies. Raises IndexError where there is none."""
-        return ByteRange(self.shard.path, *self.table.frame(self.row, number))
+        first, stop = (int(row) for row in self.table.frame_rows[self.row : self.row + 2])
+        if not 0 <= number < stop - first:
+            raise IndexError(f"clip {self.key} has {stop - first} frames; there is no frame {number}")
+        edge = first + self.row + number  # a clip has one edge more than frames
+        start, end = (int(offset) for offset in self.table["frame_offsets"][edge : edge + 2])
+        path, base, _ = self.member("mjpg")
+        return ByteRange(path, base + start, base + end)
 
     def samples(self, start: int, stop: int) -> ByteRange:
         """Return where the samples [start, stop) lie, little-endian int16. Raises IndexError where they do not."""
-        return ByteRange(self.shard.path, *self.table.samples(self.row, start, stop))
+        count, size = int(self.table["sample_count"][self.row]), 2 * int(self.table["channels"][self.row])
+        if not 0 <= start <= stop <= count:
+            raise IndexError(f"clip {self.key} has {count} samples; there are no [{start}, {stop})")
+        path, base, _ = self.member("wav")
+        return ByteRange(path, base + WAV_HEADER_BYTES + size * start, base + WAV_HEADER_BYTES + size * stop)
 
 
 class Dataset:

@@ -1,11 +1,5 @@
 """What a store of a dataset's files is, wherever they lie: in a folder, an object store or behind HTTP.
 
-    store ──> read        a whole small file
-              size        its length
-              read_ranges pieces of files, many in flight
-              stream      a large piece, in order, resumed where it breaks off
-              list        the names below a folder (not over HTTP)
-
 A store is small and picklable. It opens nothing before the first byte is asked for, and then once a process.
 """
 

@@ -42,11 +42,7 @@ class TableWriter:
         self._rows: list[dict[str, Any]] = []
 
     def add(self, metadata: ClipMetadata, members: Sequence[Member]) -> None:
-        """Append a clip.
-
-        Args:
-            metadata: the clip's.
-            members: where its three members lie in the shard, in the order of the format.
+        """Append a clip, whose `members` lie where they say, in the order of the format.
 
         Raises:
             ShardFormatError: when a member is larger than 4 GiB - 1.
@@ -199,11 +195,6 @@ class Table:
         first = self.frame_rows[:-1] + np.arange(self.clips)
         return np.delete(offsets, last), np.delete(offsets, first)
 
-    def frame_times(self, row: int) -> NDArray[np.int64]:
-        """Return the presentation times of a clip's frames, microseconds from its time 0."""
-        start, stop = self.frame_rows[row : row + 2]
-        return self.frame_time[start:stop]
-
     def member(self, row: int, suffix: str) -> tuple[int, int]:
         """Return the bytes [start, stop) of a member's content in the shard."""
         start = int(self[f"{suffix}_offset"][row])
@@ -213,32 +204,9 @@ class Table:
         """Return for each clip the byte of the shard at which its sample 0 lies."""
         return self["wav_offset"] + WAV_HEADER_BYTES
 
-    def frame(self, row: int, frame: int) -> tuple[int, int]:
-        """Return the bytes [start, stop) of a frame's JPEG in the shard. Raises IndexError where there is none."""
-        first, end = (int(border) for border in self.frame_rows[row : row + 2])
-        if not 0 <= frame < end - first:
-            raise IndexError(f"clip {row} of {self.path} has {end - first} frames; there is no frame {frame}")
-        base, edge = int(self["mjpg_offset"][row]), first + row + frame  # a clip has one edge more than frames
-        start, stop = (int(offset) for offset in self["frame_offsets"][edge : edge + 2])
-        return base + start, base + stop
-
-    def samples(self, row: int, start: int, stop: int) -> tuple[int, int]:
-        """Return the bytes of the samples [start, stop) in the shard. Raises IndexError where not all are there."""
-        count = int(self["sample_count"][row])
-        if not 0 <= start <= stop <= count:
-            raise IndexError(f"clip {row} of {self.path} has {count} samples; there are no [{start}, {stop})")
-        base, size = int(self["wav_offset"][row]) + WAV_HEADER_BYTES, 2 * int(self["channels"][row])
-        return base + size * start, base + size * stop
-
 
 def find_table_problems(table: Table, record: ShardRecord, expected: "pa.Table | None" = None) -> Iterator[str]:
-    """Yield what is wrong with a shard's table; nothing when all is well.
-
-    Args:
-        table: the shard's.
-        record: the shard's.
-        expected: the rows as the shard itself gives them; None to compare with the record alone.
-    """
+    """Yield what is wrong with a shard's table, by its record and, where they are known, by the rows of the shard."""
     try:
         packed = [row["key"] for row in record.ledger if row["status"] == "packed"]
         if table.texts("key") != packed or table.clips != record.clips:

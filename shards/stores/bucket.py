@@ -49,8 +49,7 @@ class Bucket:
         """Write a large object in parts. It appears whole, or not at all where the file has another checksum.
 
         Args:
-            path: of the object.
-            file: what to write.
+            path, file: of the object, and what to write.
             sha256: what the file must have.
             going_on: asked before each part; False drops the upload.
 

@@ -102,9 +102,12 @@ class RangeReader(ChunkReader):
         """Send the request, so that what is wrong with it is told here."""
         while self._chunks is None and self._position != self._stop:
             try:
-                self._request()
+                answer = self._ask(self._connection.client())
             except client_errors() as error:
                 self._failed(error)
+            else:
+                self._chunks = iter(answer.stream(min_chunk_size=1))  # larger chunks could hide a trickle for ever
+                self._slow_bytes, self._slow_seconds = 0, 0.0
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -154,12 +157,6 @@ class RangeReader(ChunkReader):
             self._note_speed(len(chunk), seconds)
             return chunk
         return b""
-
-    def _request(self) -> None:
-        """Ask for what is left, to be read chunk by chunk."""
-        answer = self._ask(self._connection.client())
-        self._chunks = iter(answer.stream(min_chunk_size=1))  # larger chunks could hide a trickle for ever
-        self._slow_bytes, self._slow_seconds = 0, 0.0
 
     def _ask(self, client: Any) -> Any:
         """Return the answer with what is left, of the version that reading began with."""

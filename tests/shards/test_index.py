@@ -5,6 +5,7 @@ import shutil
 from dataclasses import fields, replace
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from avcorr.shards.checks.archive_check import scan_shard
-from avcorr.shards.dataset import Dataset
+from avcorr.shards.dataset import ClipEntry, Dataset
 from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.clip import MEMBERS, Clip
@@ -115,7 +116,7 @@ def test_a_table_is_its_content_whoever_wrote_the_file(shards: Path, tmp_path: P
     pq.write_table(shuffled, tmp_path / "a.parquet", compression="gzip", use_dictionary=True, row_group_size=1)
     found = Table(tmp_path / "a.parquet", sha256((tmp_path / "a.parquet").read_bytes()).hexdigest())
     assert digest_of(found.arrow) == record.clips_digest == digest_of(table)
-    assert found.frame(3, 2) == table_of(shards, record).frame(3, 2)
+    assert ClipEntry(record, found, 3).frame(2) == ClipEntry(record, table_of(shards, record), 3).frame(2)
 
 
 @settings(max_examples=30, deadline=None)
@@ -132,10 +133,13 @@ def test_any_clips_give_ranges_of_their_own_bytes(tmp_path_factory: pytest.TempP
     table = Table(path, sha256(path.read_bytes()).hexdigest())
     for row, clip in enumerate(clips):
         assert [data[slice(*table.member(row, suffix))] for suffix in MEMBERS] == [c for _, c in clip.members()]
+        entry, count = ClipEntry(SimpleNamespace(path="x"), table, row), clip.metadata.sample_count
         for frame in range(clip.metadata.frame_count):
-            assert data[slice(*table.frame(row, frame))] == bytes(clip.frame(frame))
-        count = clip.metadata.sample_count
-        assert data[slice(*table.samples(row, count // 2, count))] == bytes(clip.samples(count // 2, count))
+            assert data[slice(*entry.frame(frame)[1:])] == bytes(clip.frame(frame))
+        assert data[slice(*entry.samples(count // 2, count)[1:])] == bytes(clip.samples(count // 2, count))
+        for ask in (lambda: entry.frame(clip.metadata.frame_count), lambda: entry.samples(0, count + 1)):  # noqa: B023
+            with pytest.raises(IndexError, match=f"{clip.key} has"):
+                ask()
 
 
 def damage(path: Path, how: str) -> None:
