@@ -57,7 +57,7 @@ class Output:
             OutputError: when nothing can be written there.
         """
         try:
-            with self.full_disk_told():
+            with self.explain_full_disk():
                 (self.root / WORK).mkdir(parents=True, exist_ok=True)
                 probe = self.root / WORK / ".writable"
                 probe.write_bytes(b"1")
@@ -103,7 +103,7 @@ class Output:
         """Take what is there when everything is packed and described."""
 
     @contextmanager
-    def full_disk_told(self) -> Iterator[None]:
+    def explain_full_disk(self) -> Iterator[None]:
         """Turn the OSError of a full disk into an OutputError that says what to do."""
         try:
             yield

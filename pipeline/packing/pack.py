@@ -78,7 +78,7 @@ def pack(
     began = time.monotonic()
     output = output if isinstance(output, Output) else Output(output)
     make_shards(sources, output, settings, workers=workers, retry=retry)
-    with output.full_disk_told():
+    with output.explain_full_disk():
         return _finish(output.root, sources, began)
 
 
@@ -104,7 +104,7 @@ def make_shards(
     """
     decoder = open_decoder(settings)
     try:
-        with output.full_disk_told():
+        with output.explain_full_disk():
             output.begin(sources, settings, decoder.version)
             packer = _Packer(output, decoder, workers, accepts)
             plan = plan_shards(sources.sources, settings)

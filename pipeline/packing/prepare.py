@@ -53,7 +53,7 @@ def read_sources(
             find_sources(path)  # a wrong --source leaves no trace of a dataset
     output = Output(root)
     output.check()
-    with output.full_disk_told():
+    with output.explain_full_disk():
         return _read(given, root / CACHE, settings, videos, workers)
 
 

@@ -72,7 +72,7 @@ def repair(
     result = Repair(extra=[problem.path for problem in problems if problem.code == "extra_shard"])
     if not problems:
         return result
-    shards = _Shards(root, settings.name, problems, result)
+    shards = _DamagedShards(root, settings.name, problems, result)
     damaged = [name for name in sorted(shards.codes) if not shards.rebuild_record(name)]
     unfinished = any(problem.path == "." and problem.code == "unfinished" for problem in problems)
     reason = _NO_SOURCES
@@ -107,7 +107,7 @@ def _shard_of(path: str, dataset: str) -> ShardName | None:
     return ShardName(dataset, match[1], int(match[2])) if match else None
 
 
-class _Shards:
+class _DamagedShards:
     """The damaged shards, and what is known of how they were."""
 
     def __init__(self, root: Path, dataset: str, problems: Iterable[Problem], result: Repair) -> None:
