@@ -51,11 +51,7 @@ class Protocol:
                 self.notes.append(f"the list's hash is {hash_of(self._ids)[:12]}; the published one's is {digest[:12]}")
 
     def choose(self, clips: Sequence[GalleryClip]) -> Ints:
-        """Return the numbers of the clips to evaluate.
-
-        Raises:
-            PairError: when there is none.
-        """
+        """Return the numbers of the clips to evaluate. Raises PairError when there is none."""
         numbers = one_of_each_video(clips, self._seed) if self.name == "avenet" else np.arange(len(clips))
         if self._ids is not None:
             numbers = np.intersect1d(numbers, listed(clips, self._ids))

@@ -215,11 +215,7 @@ class BucketOutput(Output):
             partial.replace(path)
 
     def finish(self) -> None:
-        """Send what is not there yet, the manifest last.
-
-        Raises:
-            StoreError: when the bucket does not take it.
-        """
+        """Send what is not there yet, the manifest last. Raises StoreError when the bucket does not take it."""
         self._drain()
         for path in sorted(self.root.glob("*/*.tar")):
             self._send(ShardName.parse(path.relative_to(self.root).as_posix()))

@@ -1,9 +1,11 @@
 """Repair: whatever was damaged is byte for byte what it was, and what cannot be is said with its reason."""
 
+import itertools
 import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.index.layout import LEDGER, MANIFEST, RECORDS, WORK, ShardName
 from avcorr.shards.index.record import read_record
+from avcorr.shards.writer import ShardWriter
 from tests.conftest import SMALL, MakeVideo
 from tests.pipeline.packing.test_pack import digests
 from tests.support.cases import CASES
@@ -146,6 +149,30 @@ def test_what_an_interrupted_retry_left_is_not_taken_up(root: Path, shards: Path
         (work / f"{NAME.stem}.jsonl").write_bytes(b"x")
         assert not mend(root, videos).failed
         assert digests(root) == digests(shards) and list(verify(root, full=True)) == []
+
+
+def test_an_interrupted_repair_leaves_what_was_there_and_is_run_again(
+    root: Path, shards: Path, videos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (NAME, LATER):
+        os.truncate(root / name.path, 10240)
+    before, added = all_files(root), itertools.count()
+    add = ShardWriter.add
+
+    def stop_at_the_sixth(writer: ShardWriter, *values: Any) -> None:
+        if next(added) == 5:
+            raise KeyboardInterrupt
+        add(writer, *values)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ShardWriter, "add", stop_at_the_sixth)
+        with pytest.raises(KeyboardInterrupt):
+            mend(root, videos)
+    after = {path: data for path, data in all_files(root).items() if not path.startswith(WORK)}
+    changed = {path for path, data in after.items() if before.get(path) != data}
+    assert NAME.path in changed and LATER.path not in changed, "one shard is whole again, the other as it was"
+    assert not mend(root, videos).failed
+    assert digests(root) == digests(shards) and list(verify(root, full=True)) == []
 
 
 def test_other_sources_are_refused(root: Path, videos: Path) -> None:
