@@ -35,8 +35,6 @@ CODES = {
 }
 """Every code, with its meaning. Those whose meaning begins with (information) are no failure."""
 
-INFORMATION = frozenset(code for code, meaning in CODES.items() if meaning.startswith("(information)"))
-
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -58,7 +56,7 @@ class Problem:
     @property
     def is_failure(self) -> bool:
         """Whether the dataset is not as it should be."""
-        return self.code not in INFORMATION
+        return not CODES[self.code].startswith("(information)")
 
     def to_json(self) -> dict[str, Any]:
         """Return the problem as plain JSON types."""

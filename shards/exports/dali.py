@@ -14,19 +14,16 @@ VERSION = "v1.2"
 FOLDER = "dali"
 
 
-def write_dali(root: Path) -> tuple[Path, ...]:
-    """Write an index for every shard and return the paths, in the order of the shards.
+def write_dali(root: Path) -> None:
+    """Write an index for every shard.
 
     Raises:
         DatasetMismatchError: when the sharding of `root` is not finished.
         ShardFormatError: when the index is damaged.
     """
-    paths: list[Path] = []
     for entry in read_manifest(root).shards:
         table = Table(root / entry.table, entry.table_sha256)
-        paths.append(root / dali_path(entry.path))
-        write_atomically(paths[-1], encode_dali(table))
-    return tuple(paths)
+        write_atomically(root / dali_path(entry.path), encode_dali(table))
 
 
 def dali_path(shard: str) -> str:

@@ -7,7 +7,6 @@ lacks them, and with it one that was cut at a member's edge; nothing here does.
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import BinaryIO
 
 from ..errors import ShardError, ShardFormatError, ShardTruncatedError
@@ -15,12 +14,8 @@ from ..errors import ShardError, ShardFormatError, ShardTruncatedError
 BLOCK = 512
 RECORD = 20 * BLOCK
 MAX_NAME_BYTES = 99
-_HEADER_FIELDS = (
-    ("name", 0), ("mode", 100), ("uid", 108), ("gid", 116), ("size", 124), ("mtime", 136), ("checksum", 148),
-    ("type", 156), ("link name", 157), ("magic", 257), ("uname", 265), ("gname", 297), ("device", 329),
-    ("prefix", 345), ("padding", 500), ("", BLOCK),
-)  # fmt: skip
-"""Fields of a USTAR header with their first bytes (POSIX.1-1988)."""
+_FIELDS = ("mode", "uid", "gid", "mtime", "type", "linkname", "uname", "gname", "devmajor", "devminor")
+"""What a header says beside name and size."""
 
 
 def encode_member(name: str, data: bytes) -> bytes:
@@ -155,13 +150,10 @@ def _compare_header(
     except (ShardFormatError, ValueError) as error:
         fault("header", ShardFormatError(f"{error} (at byte {position})"))
         return
-    wrong = [
-        name
-        for (name, first), (_, stop) in pairwise(_HEADER_FIELDS)
-        if header[first:stop] != expected[first:stop] and name != "checksum"
-    ]
     if header != expected:
-        text = f"the header of {info.name!r} at byte {position} is not plain: {', '.join(wrong) or 'checksum'}"
+        plain = _parse_header(expected, position)
+        wrong = [name for name in _FIELDS if getattr(info, name) != getattr(plain, name)]
+        text = f"the header of {info.name!r} at byte {position} is not plain: {', '.join(wrong) or 'its form'}"
         fault("header", ShardFormatError(text))
 
 
