@@ -39,9 +39,10 @@ def write(folder: Path, clips: int, views: int) -> None:
         image, audio = (own + 0.7 * rng.standard_normal(own.shape, np.float32) for _ in range(2))
         image, audio = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (image, audio))
         names.append(f"train-{start // PER_PART:06d}")
+        times = np.tile(np.arange(views) + 0.5, len(numbers))
+        hashes = rng.integers(256, size=(len(image), 32)).astype(np.uint8)
         parts.write(
-            names[-1], "made up", image, audio, np.tile(np.arange(views) + 0.5, len(numbers)),
-            rng.integers(256, size=(len(image), 32)).astype(np.uint8),
+            names[-1], "made up", {"image": image, "audio": audio, "time": times, "hash": hashes},
             [EmbeddedClip(f"v{n:011d}_000030", int(n), f"class {kind}", "train" if n % 13 else "test", views)
              for n, kind in zip(numbers, kinds, strict=True)],
         )  # fmt: skip

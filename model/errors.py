@@ -1,10 +1,4 @@
-"""Errors of the model package.
-
-ModelError
-├── CheckpointError     a checkpoint is missing, damaged, or belongs to another configuration
-├── TrainingDiverged    the loss or the weights are no longer finite
-└── EvaluationError     embeddings or clips that cannot be evaluated
-"""
+"""Errors of the model package."""
 
 from avcorr.errors import Error
 

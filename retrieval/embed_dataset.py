@@ -103,10 +103,9 @@ def embed_dataset(
                 for number, count in zip(numbers.tolist(), counts.tolist(), strict=True)
                 for clip in [gallery.clips[number]]
             ]
-            parts.write(
-                stems[shard], gallery.shards[shard].sha256, found.image, found.audio, found.times,
-                np.concatenate(hashes), clips,
-            )  # fmt: skip
+            pictures = np.concatenate(hashes)
+            arrays = {"image": found.image, "audio": found.audio, "time": found.times, "hash": pictures}
+            parts.write(stems[shard], gallery.shards[shard].sha256, arrays, clips)
             done += len(found)
             progress(done, total)
     shared = embedder.model.has_shared_space

@@ -73,20 +73,12 @@ class Parts:
             return False
 
     def write(
-        self,
-        name: str,
-        shard_sha256: str,
-        image: Floats,
-        audio: Floats,
-        times: NDArray[np.float64],
-        hashes: NDArray[np.uint8],
-        clips: Sequence[EmbeddedClip],
+        self, name: str, shard_sha256: str, arrays: Mapping[str, NDArray[Any]], clips: Sequence[EmbeddedClip]
     ) -> None:
-        """Write the embeddings of a shard; the rows of a clip follow each other, in the order of the clips."""
-        assert sum(clip.views for clip in clips) == len(image) == len(audio) == len(times) == len(hashes)
+        """Write image, audio, time and hash of a shard; the rows of a clip follow each other, in the clips' order."""
+        assert {len(column) for column in arrays.values()} == {sum(clip.views for clip in clips)}
         (self.folder / f"{name}.jsonl").unlink(missing_ok=True)
-        arrays: dict[str, NDArray[Any]] = {"image": image, "audio": audio, "time": times, "hash": hashes}
-        data = save(arrays, metadata={"shard_sha256": shard_sha256})
+        data = save(dict(arrays), metadata={"shard_sha256": shard_sha256})
         write_atomically(self.folder / f"{name}.safetensors", data)
         lines = [json.dumps(asdict(clip), ensure_ascii=False) + "\n" for clip in clips]
         write_atomically(self.folder / f"{name}.jsonl", "".join(lines).encode())

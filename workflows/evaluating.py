@@ -10,10 +10,10 @@ from avcorr.model.device import resolve_device
 from avcorr.model.embedding.embed import embed
 from avcorr.model.evaluation.evaluate import Evaluation, Plan, write_evaluation
 from avcorr.model.evaluation.evaluate import evaluate as measure
-from avcorr.model.evaluation.network_scorer import scorer_of
 from avcorr.model.evaluation.pairing import Pairs, first_negatives
 from avcorr.model.evaluation.relevance import SharedLabels
 from avcorr.model.evaluation.sanity import Check, check_all
+from avcorr.model.evaluation.scorer import scorer_of
 from avcorr.model.saving.checkpoint import load_model
 from avcorr.pipeline.correspondence.leakage import LeakageProbe
 from avcorr.pipeline.correspondence.negatives import derange

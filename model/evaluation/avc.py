@@ -4,12 +4,13 @@ The pairs are those of `pairing`, half of them positive; a pair belongs to the s
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .bootstrap import intervals, weighted_mean
 from .pairing import Derange, Pairs, draw_negatives
+from .scorer import DistanceScorer, PairScorer
 from .scores import Scores
 
 CHANCE = {"accuracy": 0.5, "roc_auc": 0.5, "average_precision": 0.5}
@@ -18,30 +19,6 @@ CALIBRATION_BINS = 15  # of equal width, as Guo et al. 2017
 HISTOGRAM_BINS = 30
 LONGEST_DISTANCE = 2.0  # between unit vectors
 LOGITS = (-10.0, 10.0)  # range of the histogram where the gap is a logit; what lies outside is counted at its ends
-
-
-class PairScorer(Protocol):
-    """Decides whether pairs of features correspond: p = sigmoid(bias - slope * gap)."""
-
-    @property
-    def slope(self) -> float: ...
-    @property
-    def bias(self) -> float: ...
-
-    def gaps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
-        """Return how far image and sound of row i are from corresponding, float64 (M,), of features of M each."""
-
-
-class DistanceScorer(NamedTuple):
-    """Scorer by Euclidean distance, from what `distance_coefficients` of the model returns."""
-
-    slope: float
-    bias: float
-
-    def gaps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
-        """Return the distances (M,) of rows of unit vectors (M, D)."""
-        gaps: np.ndarray = np.linalg.norm(image.astype(np.float64) - audio.astype(np.float64), axis=1)
-        return gaps
 
 
 class Decisions:

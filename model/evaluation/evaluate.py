@@ -17,14 +17,14 @@ from ..atomic_file import replacing
 from ..embedding.embed import Embeddings
 from ..errors import EvaluationError
 from ..settings import EvalSettings
-from .avc import PairScorer, correspondence, score_pairs
-from .examples import Locator, examples, heat_maps, mistakes
+from .avc import correspondence, score_pairs
+from .examples import ClipRecord, Shown, View, examples, heat_maps, mistakes
 from .pairing import APART_SECONDS, Derange
 from .projection import project
 from .relevance import Ontology, Relevance, SameLabel
 from .retrieval import retrieval
 from .sanity import Check
-from .shown import ClipRecord, Shown, View
+from .scorer import Locator, PairScorer
 from .table import table
 
 FORMAT_VERSION = 3

@@ -1,21 +1,62 @@
 """Choose what the report shows beside figures: retrieved clips, the surest mistakes, maps of where the sound is."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..embedding.embed import Embeddings
-from .avc import PairScorer, ScoredPairs
+from .avc import ScoredPairs
 from .pairing import Pairs
 from .retrieval import DIRECTIONS, modalities, nearest
-from .shown import ClipRecord, Shown
+from .scorer import Locator, PairScorer
 
 EXAMPLE_QUERIES = 4
 EXAMPLE_RESULTS = 5
 MISTAKES = 6
 """Of each kind that are shown."""
 HEAT_MAPS = 8
+
+View = tuple[int, float]
+"""A moment: (clip index, seconds from the start of the clip)."""
+
+
+class ClipRecord(Protocol):
+    """What is known of a clip: a unique key, its source video, and its label ("" if unknown)."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def video(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+
+
+class Shown:
+    """Numbers views in the order in which they are asked for.
+
+    Attributes:
+        views: the views, in the positions that their items name as "media".
+    """
+
+    def __init__(self, clips: Sequence[ClipRecord]) -> None:
+        self.views: list[View] = []
+        self._clips = clips
+        self._numbers: dict[View, int] = {}
+
+    def item(self, embeddings: Embeddings, row: int) -> dict[str, Any]:
+        """Describe the view of a row for JSON, with its position in `views` as "media"."""
+        view = (int(embeddings.clips[row]), float(embeddings.times[row]))
+        media = self._numbers.setdefault(view, len(self.views))
+        if media == len(self.views):
+            self.views.append(view)
+        return self.describe(embeddings, row) | {"media": media}
+
+    def describe(self, embeddings: Embeddings, row: int) -> dict[str, Any]:
+        """Describe a view that has no picture and no sound: clip, key, label, seconds."""
+        clip = int(embeddings.clips[row])
+        record = self._clips[clip]
+        return {"clip": clip, "key": record.key, "label": record.label, "seconds": float(embeddings.times[row])}
 
 
 def examples(
@@ -102,14 +143,6 @@ def mistakes(
             )
         found[name] = {"count": len(wrong), "pairs": int(counted.sum()), "rows": rows}
     return found
-
-
-@runtime_checkable
-class Locator(Protocol):
-    """A scorer that says where the sound is."""
-
-    def heat_maps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
-        """Return the probability (M, H', W') that sound i comes from each position of frame i: features of M each."""
 
 
 def heat_maps(

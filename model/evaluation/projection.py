@@ -7,7 +7,7 @@ import numpy as np
 
 from ..embedding.embed import Embeddings
 from ..errors import EvaluationError
-from .shown import Shown
+from .examples import Shown
 
 FEWEST_POINTS = 5
 FEWEST_CLIPS = 5  # of a class, for it to be drawn while there are such classes

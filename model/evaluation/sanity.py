@@ -11,9 +11,9 @@ import torch
 
 from ..embedding.embed import AT_ONCE, Embeddings, Views, embed
 from ..networks.network import CorrespondenceModel
-from .avc import PairScorer
 from .pairing import Derange, Pairs
 from .retrieval import own_ranks
+from .scorer import PairScorer
 
 DEVIATIONS = 4.0  # of chance, before it is called a failure: once in 16,000 evaluations without one
 LARGEST_DIFFERENCE = 5e-3  # of unit vectors that ought to be equal; fp32 on a CPU stays below 1e-5, TF32 does not

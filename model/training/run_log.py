@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,6 @@ from tqdm import tqdm
 
 from ..atomic_file import replacing
 from ..objectives.losses import Losses
-from .board import MAP, map_embeddings, show_pairs
 from .distributed import ALONE, Processes
 from .samples import Samples
 from .tracking import Tracking
@@ -101,7 +101,7 @@ class Progress:
     def __init__(self, run: Path, step: int, steps: int, tracking: Tracking | None = None) -> None:
         run.mkdir(parents=True, exist_ok=True)
         self._run, self._tracking = run, tracking
-        truncate_metrics(run / METRICS, step)
+        _truncate_metrics(run / METRICS, step)
         self._file = (run / METRICS).open("a", encoding="utf-8")
         self._tensorboard = SummaryWriter(str(run / TENSORBOARD), purge_step=step + 1)
         self._steps = steps
@@ -145,13 +145,36 @@ class Progress:
 
     def show(self, samples: Samples, step: int, sample_rate: int) -> None:
         """Show pairs and embeddings of a batch as they are after a step."""
-        show_pairs(self._tensorboard, samples, step, sample_rate)
-        map_embeddings(self._run / TENSORBOARD / MAP, samples, step)
+        _show_pairs(self._tensorboard, samples, step, sample_rate)
+        _map_embeddings(self._run / TENSORBOARD / "embeddings", samples, step)
         if self._tracking:
             self._tracking.show(samples, step)
 
 
-def truncate_metrics(path: Path, step: int) -> None:
+def _show_pairs(writer: SummaryWriter, samples: Samples, step: int, sample_rate: int) -> None:
+    """Write each pair as a picture and a sound, and a table of what the model thinks of them."""
+    lines = ["| pair | the sound is | probability that they correspond |", "|---|---|---|"]
+    for number, picture in enumerate(samples.pictures):
+        writer.add_image(f"pairs/{number + 1}", picture, step, dataformats="HWC")
+        # TensorBoard shows a tag on one page only, so the sound has another one.
+        writer.add_audio(f"sounds/{number + 1}", samples.sounds[number][None], step, sample_rate)
+        whose = "the frame's own" if samples.matches[number] else "another's"
+        lines.append(f"| {number + 1} | {whose} | {samples.probabilities[number].item():.3f} |")
+    writer.add_text("pairs", "\n".join(lines), step)
+    writer.flush()
+
+
+def _map_embeddings(folder: Path, samples: Samples, step: int) -> None:
+    """Write the vectors of images and sounds, as one map, into a folder for TensorBoard's projector."""
+    shutil.rmtree(folder, ignore_errors=True)
+    rows = [[side, pair, video] for side in ("image", "sound") for pair, video in enumerate(samples.videos.tolist())]
+    vectors = torch.cat([samples.images, samples.audio])
+    writer = SummaryWriter(str(folder))
+    writer.add_embedding(vectors, rows, samples.thumbnails, step, f"step {step}", ["side", "pair", "video"])
+    writer.close()
+
+
+def _truncate_metrics(path: Path, step: int) -> None:
     """Keep the lines of metrics.jsonl up to `step`; a line cut short by a crash goes too."""
     if not path.exists():
         return

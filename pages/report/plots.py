@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-WIDTH, HEIGHT = 400.0, 230.0
-LEFT, RIGHT, TOP, BOTTOM = 42.0, 8.0, 12.0, 34.0
 MOST_POINTS = 500
 SCATTER_SIZE = 400.0
 SCATTER_MARGIN = 14.0
@@ -32,12 +30,12 @@ class Chart:
     """Path data by role, such as "raw" and "smooth"."""
     rules: list[Tick] = field(default_factory=list)
     """Reference lines: horizontal in a line chart, vertical in a histogram."""
-    width: float = WIDTH
-    height: float = HEIGHT
-    left: float = LEFT
-    right: float = WIDTH - RIGHT
-    top: float = TOP
-    bottom: float = HEIGHT - BOTTOM
+    width: float = 400.0
+    height: float = 230.0
+    left: float = 42.0
+    right: float = 392.0
+    top: float = 12.0
+    bottom: float = 196.0
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,8 @@ def line_chart(
     levels = [*y, rule[0]] if rule else y
     y_ticks = ticks(float(np.min(levels)), float(np.max(levels)), 5)
     low, high = min(y_ticks[0], np.min(levels)), max(y_ticks[-1], np.max(levels))
-    place_x = _scale(x[0], x[-1], LEFT, WIDTH - RIGHT)
-    place_y = _scale(low, high, HEIGHT - BOTTOM, TOP)
+    place_x = _scale(x[0], x[-1], Chart.left, Chart.right)
+    place_y = _scale(low, high, Chart.bottom, Chart.top)
     return Chart(
         x_ticks=[Tick(place_x(tick), compact(tick)) for tick in ticks(x[0], x[-1], 5) if x[0] <= tick <= x[-1]],
         y_ticks=[Tick(place_y(tick), compact(tick)) for tick in y_ticks],
@@ -79,8 +77,8 @@ def histogram(edges: Sequence[float], counts: dict[str, Sequence[int]], rule: tu
     """Chart named counts over the same bins as steps closed to the ground; `rule` is a vertical line."""
     highest = max((max(row) for row in counts.values()), default=0) or 1
     y_ticks = [tick for tick in ticks(0.0, float(highest), 4) if tick == int(tick)]
-    place_x = _scale(edges[0], edges[-1], LEFT, WIDTH - RIGHT)
-    place_y = _scale(0.0, max(y_ticks[-1], highest), HEIGHT - BOTTOM, TOP)
+    place_x = _scale(edges[0], edges[-1], Chart.left, Chart.right)
+    place_y = _scale(0.0, max(y_ticks[-1], highest), Chart.bottom, Chart.top)
     x = np.repeat(place_x(np.asarray(edges)), 2)
     inside = edges[0] <= rule[0] <= edges[-1]
     return Chart(

@@ -133,8 +133,7 @@ def rewrite(made: Made, audio: NDArray[np.float32]) -> None:
         columns = {column: file for column in ("image", "time", "hash") for file in [_part(folder, name, column)]}
         count = len(columns["time"])
         lines = (made.folder / f"{name}.jsonl").read_text()
-        parts.write(name, "other", columns["image"], audio[start : start + count], columns["time"], columns["hash"],
-                    _clips(lines))  # fmt: skip
+        parts.write(name, "other", columns | {"audio": audio[start : start + count]}, _clips(lines))
         start += count
     parts.finish(folder.parts, {"step": 7, "shared_space": True, "shards": "/nowhere"})
     build_index(made.folder)

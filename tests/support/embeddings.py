@@ -64,7 +64,8 @@ def make_embeddings(
         records = [EmbeddedClip(keys[n], int(videos[n]), str(labels[n]), split, views) for n in numbers]
         times = np.tile(np.arange(views) + 0.5, len(numbers))
         names.append(f"part-{part:06d}")
-        writer.write(names[-1], f"sha{part}", image[rows], audio[rows], times, hashes[rows], records)
+        arrays = {"image": image[rows], "audio": audio[rows], "time": times, "hash": hashes[rows]}
+        writer.write(names[-1], f"sha{part}", arrays, records)
     writer.finish(names, {"step": 7, "shared_space": shared_space, "shards": "/nowhere"})
     build_index(folder, kind)
     return Made(folder, image, audio, labels, videos, keys, views)

@@ -11,9 +11,9 @@ import yaml
 from PIL import Image
 
 from avcorr.model.embedding.embed import Embeddings
-from avcorr.model.evaluation.avc import DistanceScorer
 from avcorr.model.evaluation.evaluate import Evaluation, Plan, evaluate, write_evaluation
-from avcorr.model.evaluation.shown import View
+from avcorr.model.evaluation.examples import View
+from avcorr.model.evaluation.scorer import DistanceScorer
 from avcorr.model.settings import EvalSettings
 from avcorr.pipeline.correspondence.negatives import derange
 

@@ -5,9 +5,10 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.functional.classification import binary_calibration_error
 
 from avcorr.model.errors import EvaluationError
-from avcorr.model.evaluation.avc import Decisions, DistanceScorer, correspondence, score_pairs
+from avcorr.model.evaluation.avc import Decisions, correspondence, score_pairs
 from avcorr.model.evaluation.bootstrap import intervals, weighted_mean, weighted_median
 from avcorr.model.evaluation.pairing import APART_SECONDS, draw_negatives, first_negatives
+from avcorr.model.evaluation.scorer import DistanceScorer
 from avcorr.pipeline.correspondence.negatives import derange
 
 HEAD = DistanceScorer(slope=5.0, bias=6.0)

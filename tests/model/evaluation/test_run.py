@@ -12,10 +12,9 @@ import torch
 from avcorr.model.correspondence import build_model
 from avcorr.model.embedding.embed import Embeddings, embed
 from avcorr.model.errors import EvaluationError
-from avcorr.model.evaluation.avc import DistanceScorer
 from avcorr.model.evaluation.evaluate import Evaluation, Plan, evaluate, pool, write_evaluation
-from avcorr.model.evaluation.network_scorer import scorer_of
 from avcorr.model.evaluation.sanity import Check
+from avcorr.model.evaluation.scorer import DistanceScorer, scorer_of
 from avcorr.model.evaluation.table import RED, table
 from avcorr.model.settings import EvalSettings, ModelSettings, SpectrogramSettings
 from avcorr.pipeline.correspondence.negatives import derange

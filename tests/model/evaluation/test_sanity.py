@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from avcorr.model.embedding.embed import embed
-from avcorr.model.evaluation.avc import DistanceScorer
 from avcorr.model.evaluation.pairing import Pairs, first_negatives
 from avcorr.model.evaluation.sanity import (
     Check,
@@ -17,6 +16,7 @@ from avcorr.model.evaluation.sanity import (
     shuffled_pairs,
     shuffled_retrieval,
 )
+from avcorr.model.evaluation.scorer import DistanceScorer
 from avcorr.pipeline.correspondence.leakage import LeakageProbe
 from avcorr.pipeline.correspondence.negatives import derange
 from avcorr.pipeline.errors import PairError

@@ -12,12 +12,11 @@ from avcorr.model.correspondence import build_model
 from avcorr.model.embedding.embed import Embeddings, embed
 from avcorr.model.errors import EvaluationError
 from avcorr.model.evaluation import projection
-from avcorr.model.evaluation.avc import DistanceScorer, ScoredPairs
+from avcorr.model.evaluation.avc import ScoredPairs
 from avcorr.model.evaluation.evaluate import Plan, evaluate
-from avcorr.model.evaluation.examples import HEAT_MAPS, MISTAKES, mistakes
-from avcorr.model.evaluation.network_scorer import scorer_of
+from avcorr.model.evaluation.examples import HEAT_MAPS, MISTAKES, Shown, mistakes
 from avcorr.model.evaluation.pairing import Pairs
-from avcorr.model.evaluation.shown import Shown
+from avcorr.model.evaluation.scorer import DistanceScorer, scorer_of
 from avcorr.model.settings import EvalSettings, ModelSettings, SpectrogramSettings
 from avcorr.pipeline.correspondence.negatives import derange
 from tests.model.evaluation.test_run import Batch

@@ -1,12 +1,45 @@
-"""Scorers of an evaluation: the decisions of the model's own head."""
+"""Scorers of an evaluation: how far a pair is from corresponding, as the model's own head decides."""
+
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from ..networks.network import CorrespondenceModel
-from .avc import DistanceScorer, PairScorer
 
 PAIRS_AT_ONCE = 1024
+
+
+class PairScorer(Protocol):
+    """Decides whether pairs of features correspond: p = sigmoid(bias - slope * gap)."""
+
+    @property
+    def slope(self) -> float: ...
+    @property
+    def bias(self) -> float: ...
+
+    def gaps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Return how far image and sound of row i are from corresponding, float64 (M,), of features of M each."""
+
+
+class DistanceScorer(NamedTuple):
+    """Scorer by Euclidean distance, from what `distance_coefficients` of the model returns."""
+
+    slope: float
+    bias: float
+
+    def gaps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Return the distances (M,) of rows of unit vectors (M, D)."""
+        gaps: np.ndarray = np.linalg.norm(image.astype(np.float64) - audio.astype(np.float64), axis=1)
+        return gaps
+
+
+@runtime_checkable
+class Locator(Protocol):
+    """A scorer that says where the sound is."""
+
+    def heat_maps(self, image: np.ndarray, audio: np.ndarray) -> np.ndarray:
+        """Return the probability (M, H', W') that sound i comes from each position of frame i: features of M each."""
 
 
 class LogitScorer:
