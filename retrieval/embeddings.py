@@ -160,9 +160,7 @@ class EmbeddingFolder:
         try:
             data = (self.folder / f"{name}.jsonl").read_bytes()
         except OSError as error:
-            raise RetrievalError(
-                f"{self.folder}/{name}.jsonl cannot be read ({error.strerror}); embed again"
-            ) from error
+            raise RetrievalError(f"{self.folder}/{name}.jsonl: {error.strerror}; avcorr embed again") from error
         if hashlib.sha256(data).hexdigest() != entry["clips_sha256"]:
             raise RetrievalError(f"{self.folder}/{name}.jsonl is damaged or changed; delete it and avcorr embed again")
         clips: list[dict[str, Any]] = json.loads(b"[" + data.replace(b"\n", b",").rstrip(b",") + b"]")

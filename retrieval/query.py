@@ -52,9 +52,8 @@ def clip_query(searcher: Searcher, key: str) -> Query:
     try:
         clip = searcher.embeddings.keys.index(key)
     except ValueError:
-        raise RetrievalError(
-            f"there is no file {key}, and no clip with that key in {searcher.embeddings.folder}"
-        ) from None
+        folder = searcher.embeddings.folder
+        raise RetrievalError(f"there is no file {key}, and no clip with that key in {folder}") from None
     rows = searcher.embeddings.rows_of(clip)
     image, audio = (_mean(searcher.index.vectors(name, rows)) for name in ("image", "audio"))
     return Query(key, "clip", image, audio, int(searcher.embeddings.video[clip]))

@@ -133,7 +133,7 @@ class VectorIndex:
         except (RuntimeError, OSError, ValueError, EOFError) as error:
             reason = str(error).splitlines()[0][:200]
             raise RetrievalError(
-                f"the index in {folder} is damaged ({reason}); delete {INDEX} there and embed again"
+                f"{folder}/{INDEX} is of damaged files ({reason}); delete it and embed again"
             ) from error
         for name, found in (*((name, index.ntotal) for name, index in self._indices.items()),
                             ("hashes", len(self.hashes)), ("times", len(self.times))):  # fmt: skip

@@ -49,9 +49,7 @@ def read_folder(folder: Path) -> list[Sound]:
             f"{table} cannot be read ({error!r}); ESC-50 has it, with the columns filename, fold and category"
         ) from error
     if len({sound.fold for sound in sounds}) < 2:
-        raise EvaluationError(
-            f"{table} has {len(sounds)} sounds in fewer than two folds; a probe learns from the others"
-        )
+        raise EvaluationError(f"{table} has {len(sounds)} sounds in fewer than 2 folds; a probe learns from the others")
     return sounds
 
 

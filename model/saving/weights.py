@@ -54,8 +54,6 @@ def read_weights(folder: Path) -> tuple[CorrespondenceModel, dict[str, Any], int
         model = make_model(ModelSettings.model_validate(described["config"]["model"]))
         model.load_state_dict(load((folder / WEIGHTS).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        raise CheckpointError(
-            f"{folder} holds no readable weights ({error}); write them again: avcorr export"
-        ) from error
+        raise CheckpointError(f"{folder} holds no readable weights ({error}); write them: avcorr export") from error
     model.eval().to(memory_format=torch.channels_last)
     return model, described["config"], int(described["step"] or 0)
