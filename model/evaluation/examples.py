@@ -33,24 +33,21 @@ class ClipRecord(Protocol):
 
 
 class Shown:
-    """Numbers views in the order in which they are asked for.
-
-    Attributes:
-        views: the views, in the positions that their items name as "media".
-    """
+    """Numbers views in the order in which they are asked for."""
 
     def __init__(self, clips: Sequence[ClipRecord]) -> None:
-        self.views: list[View] = []
         self._clips = clips
         self._numbers: dict[View, int] = {}
 
+    @property
+    def views(self) -> list[View]:
+        """The views, in the positions that their items name as "media"."""
+        return list(self._numbers)
+
     def item(self, embeddings: Embeddings, row: int) -> dict[str, Any]:
-        """Describe the view of a row for JSON, with its position in `views` as "media"."""
+        """Describe the view of a row for JSON, with its position in `views`."""
         view = (int(embeddings.clips[row]), float(embeddings.times[row]))
-        media = self._numbers.setdefault(view, len(self.views))
-        if media == len(self.views):
-            self.views.append(view)
-        return self.describe(embeddings, row) | {"media": media}
+        return self.describe(embeddings, row) | {"media": self._numbers.setdefault(view, len(self._numbers))}
 
     def describe(self, embeddings: Embeddings, row: int) -> dict[str, Any]:
         """Describe a view that has no picture and no sound: clip, key, label, seconds."""

@@ -10,9 +10,8 @@ RED, PLAIN = "\x1b[31m", "\x1b[0m"
 
 def table(metrics: Mapping[str, Any], *, colour: bool = False) -> str:
     """Return the metrics as plain text, failed checks above all; colour: write those in red."""
-    return "\n".join(
-        [*_failures(metrics, colour), *_header(metrics), "", *_correspondence(metrics), "", *_retrieval(metrics)]
-    )
+    head = [*_failures(metrics, colour), *_header(metrics)]
+    return "\n".join([*head, "", *_correspondence(metrics), "", *_retrieval(metrics)])
 
 
 def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
