@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .bootstrap import intervals, weighted_mean
-from .pairing import Derange, Pairs, draw_negatives
+from .pairing import Pairs
 from .scorer import DistanceScorer, PairScorer
 from .scores import Scores
 
@@ -74,29 +74,23 @@ class ScoredPairs(NamedTuple):
 
 
 def score_pairs(
-    features: tuple[np.ndarray, np.ndarray],
-    drawn: np.ndarray,
-    times: np.ndarray,
-    videos: np.ndarray,
-    labels: np.ndarray,
-    scorer: PairScorer,
-    seed: int,
-    derange: Derange,
+    features: tuple[np.ndarray, np.ndarray], negatives: Mapping[str, Pairs], scorer: PairScorer
 ) -> dict[str, ScoredPairs]:
-    """Draw the pairs of C clips and S seeds as `pairing.draw_negatives` does and score them, by kind of negative.
+    """Score the pairs of `pairing.draw_negatives`, and the positive ones of the same frames, by kind of negative.
 
     features: of image and audio, (V, ...) each, what the scorer takes of V views; for `DistanceScorer` unit vectors.
     """
     image, audio = features
-    positive = np.full(len(image), np.nan)
-    for views in drawn.T:
-        positive[views] = scorer.gaps(image[views], audio[views])
+    positive = np.full(len(image), np.nan)  # the kind other_video comes first and has every frame that was drawn
     scored = {}
-    for kind, pairs in draw_negatives(drawn, times, videos, labels, seed, derange).items():
+    for kind, pairs in negatives.items():
         gaps = np.empty(len(pairs.frames))
         for number in np.unique(pairs.seeds):  # one seed after the other: features may be large
             rows = np.flatnonzero(pairs.seeds == number)
-            gaps[rows] = scorer.gaps(image[pairs.frames[rows]], audio[pairs.sounds[rows]])
+            frames = pairs.frames[rows]
+            gaps[rows] = scorer.gaps(image[frames], audio[pairs.sounds[rows]])
+            if kind == "other_video":
+                positive[frames] = scorer.gaps(image[frames], audio[frames])
         scored[kind] = ScoredPairs(pairs, positive[pairs.frames], gaps)
     return scored
 

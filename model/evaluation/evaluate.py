@@ -19,7 +19,7 @@ from ..errors import EvaluationError
 from ..settings import EvalSettings
 from .avc import correspondence, score_pairs
 from .examples import ClipRecord, Shown, View, examples, heat_maps, mistakes
-from .pairing import APART_SECONDS, Derange
+from .pairing import APART_SECONDS, Derange, draw_negatives
 from .projection import project
 from .relevance import Ontology, Relevance, SameLabel
 from .retrieval import retrieval
@@ -131,7 +131,8 @@ def evaluate(
     relevances = [relevance or SameLabel(labels)]
     if settings.ontology:
         relevances.append(Ontology(labels, Path(settings.ontology)))
-    scored = score_pairs(embeddings.head_inputs, plan.drawn, embeddings.times, videos, labels, scorer, seed, derange)
+    negatives = draw_negatives(plan.drawn, embeddings.times, videos, labels, seed, derange)
+    scored = score_pairs(embeddings.head_inputs, negatives, scorer)
     metrics = {
         "format_version": FORMAT_VERSION,
         "step": run_info.get("step"),

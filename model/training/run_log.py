@@ -124,11 +124,11 @@ class Progress:
         """Append one line; metrics holds "step" and numbers, which keep their full precision."""
         self._file.write(json.dumps(metrics) + "\n")
         self._file.flush()
-        for name, value in metrics.items():
-            if name != "step":
-                self._tensorboard.add_scalar(f"train/{name}", value, metrics["step"])
+        scalars = {f"train/{name}": value for name, value in metrics.items() if name != "step"}
+        for name, value in scalars.items():
+            self._tensorboard.add_scalar(name, value, metrics["step"])
         if self._tracking:
-            self._tracking.write(metrics)
+            self._tracking.write(scalars, metrics["step"])
         text = (
             f"loss {metrics['loss_mean']:.4f}, accuracy {metrics['accuracy']:.3f}, "
             f"{metrics['pairs_per_second']:.0f} pairs/s, {metrics['data_wait']:.0%} waiting for data"

@@ -40,10 +40,9 @@ class Tracking:
         # Steps of our own, because wandb's only rise, and a resumed run does the steps since its checkpoint again.
         self._run.define_metric("*", step_metric="step")
 
-    def write(self, metrics: dict[str, Any]) -> None:
-        """Add a line of metrics, which holds "step"."""
-        scalars = {f"train/{name}": value for name, value in metrics.items() if name != "step"}
-        self._run.log({"step": metrics["step"], **scalars})
+    def write(self, scalars: dict[str, Any], step: int) -> None:
+        """Add the figures of a step."""
+        self._run.log({"step": step, **scalars})
 
     def show(self, samples: Samples, step: int) -> None:
         """Add the pairs, as pictures and sounds."""

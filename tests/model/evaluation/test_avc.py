@@ -30,7 +30,8 @@ def measure(
     """Correspondence of clips with one view each."""
     views = np.arange(len(image))
     names = np.array(list(labels) or [""] * len(image))
-    scored = score_pairs((image, audio), views[:, None], np.zeros(len(image)), videos, names, head, 0, derange=derange)
+    pairs = draw_negatives(views[:, None], np.zeros(len(image)), videos, names, 0, derange=derange)
+    scored = score_pairs((image, audio), pairs, head)
     return correspondence(scored, videos, names, head, 0, bootstrap)
 
 
@@ -215,7 +216,7 @@ def test_kinds_of_negatives_and_classes_are_told_apart():
     drawn, times, videos, _ = clips_with_views(60)
     labels = np.array(["a", "b", "c"])[np.arange(60) % 3]
     image = np.eye(3, dtype=np.float32)[np.arange(60) % 3].repeat(5, axis=0)
-    scored = score_pairs((image, image), drawn, times, videos, labels, HEAD, 0, derange=derange)
+    scored = score_pairs((image, image), draw_negatives(drawn, times, videos, labels, 0, derange=derange), HEAD)
     result = correspondence(scored, videos, labels, HEAD, 0, 200)
     kinds = result["by_negative"]
     assert kinds["same_clip"]["accuracy"] == kinds["same_class"]["accuracy"] == 0.5
