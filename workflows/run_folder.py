@@ -2,6 +2,7 @@
 
 import json
 import platform
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -55,14 +56,19 @@ def session(run: Path | None, facts: Mapping[str, Any]) -> Iterator[None]:
         "began": _now(), "ended": None, "command": sys.argv, "host": platform.node(), "versions": versions, **facts,
         "to_step": None,
     }  # fmt: skip
-    write_atomically(path, earlier + json.dumps(line, default=str).encode() + b"\n")
+    write_atomically(path, earlier + _written(line))
     try:
         yield
     finally:
         checkpoints = list_checkpoints(run)
         step = int(checkpoints[0].stem.removeprefix("step-")) if checkpoints else None
         line |= {"ended": _now(), "to_step": step}
-        write_atomically(path, earlier + json.dumps(line, default=str).encode() + b"\n")
+        write_atomically(path, earlier + _written(line))
+
+
+def _written(line: Mapping[str, Any]) -> bytes:
+    """Return a line of JSON, without the user and password that an address may hold."""
+    return re.sub(r'(?<=://)[^/@\s"]+@', "", json.dumps(line, default=str)).encode() + b"\n"
 
 
 def _now() -> str:

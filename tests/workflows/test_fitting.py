@@ -42,6 +42,15 @@ def test_a_killed_session_has_its_line_without_an_end(tmp_path: Path) -> None:
         assert line["from_step"] == 0 and line["ended"] is None and line["to_step"] is None
 
 
+def test_a_password_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["avcorr", "--shards=https://ann:se%20cret@host/a", "https://ann:secret@host/b@c"])
+    with session(tmp_path, {"arguments": {"settings": ["train.wandb=x@y"]}}):
+        pass
+    (line,) = sessions(tmp_path)
+    assert line["command"] == ["avcorr", "--shards=https://host/a", "https://host/b@c"]
+    assert line["arguments"] == {"settings": ["train.wandb=x@y"]}
+
+
 def test_a_failure_ends_its_session(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError), session(tmp_path, {}):
         raise RuntimeError("out of memory")
