@@ -9,6 +9,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 
+from avcorr.errors import Error
+
 from .parser import call, parse
 
 
@@ -28,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout = None  # the reader has gone; there is nobody to tell
         return 0
     except Exception as error:
-        if arguments.debug or not isinstance(error, _known_errors()):
+        if arguments.debug or not isinstance(error, Error | OSError):
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -38,10 +40,3 @@ def _show_log(level: int) -> None:
     """Show what we log from this level on, and of others only warnings."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
     logging.getLogger("avcorr").setLevel(level)
-
-
-def _known_errors() -> tuple[type[Exception], ...]:
-    """Return the errors that are told in one line."""
-    from avcorr.errors import Error
-
-    return Error, OSError

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 Parser = argparse.ArgumentParser
-CONFIG_HELP = "YAML file or name of a recipe: vggsound is the paper's run, quickstart the demo's"
 ROOT_HELP = "where the dataset lies: a folder, s3://, gs://, az:// or https:// (docs/streaming.md)"
 
 
@@ -31,7 +30,8 @@ def opened(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def add_config(added: Parser) -> None:
-    added.add_argument("--config", metavar="FILE_OR_NAME", help=CONFIG_HELP)
+    what = "YAML file or name of a recipe: vggsound is the paper's run, quickstart the demo's"
+    added.add_argument("--config", metavar="FILE_OR_NAME", help=what)
     add_overrides(added)
 
 

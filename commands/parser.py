@@ -32,11 +32,6 @@ COMMANDS = {
 `add_options` and `run`, which takes the options by name."""
 
 
-def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
-    """Return the options of a command, by default of the one that the program was started with."""
-    return build_parser().parse_args(words)
-
-
 def call(arguments: argparse.Namespace) -> int:
     """Run a command and return its exit code; errors are raised."""
     options = {name: value for name, value in vars(arguments).items() if name not in ("command", "debug", "call")}
@@ -67,8 +62,8 @@ class _Parser(argparse.ArgumentParser):
         self.register("action", "store", _Once)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Return the parser of the command line."""
+def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the options of a command, by default of the one that the program was started with."""
     parser = _Parser(
         prog="avcorr", description="Shard videos with sound, stream pairs from the shards, learn what belongs together."
     )
@@ -82,4 +77,4 @@ def build_parser() -> argparse.ArgumentParser:
         added.add_argument("--debug", action="store_true", help="show the traceback of an error, and a fuller log")
         command.add_options(added)
         added.set_defaults(call=command.run)
-    return parser
+    return parser.parse_args(words)
