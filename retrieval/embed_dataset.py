@@ -1,11 +1,11 @@
 """Embed all clips of a dataset, shard by shard; what is done already is passed over."""
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path, PurePath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,6 @@ from avcorr.shards.stores.open import open_store
 from .embeddings import EmbeddedClip, Parts
 from .errors import RetrievalError
 from .near_duplicates import picture_hashes
-
-logger = logging.getLogger(__name__)
-
-SEED = 0  # of the times of the views
 
 
 def embed_dataset(
@@ -58,27 +54,16 @@ def embed_dataset(
     """
     store = open_store(root)
     names = splits or sorted({entry.split for entry in read_manifest(store).shards})
-    galleries = {
-        split: Gallery(
-            store,
-            split,
-            views_per_clip=views,
-            seed=SEED,
-            frame_size=embedder.frame_size,
-            window_seconds=embedder.seconds,
-        )
-        for split in names
-    }
+    sizes: dict[str, Any] = {"seed": 0, "frame_size": embedder.frame_size, "window_seconds": embedder.seconds}
+    galleries = {split: Gallery(store, split, views_per_clip=views, **sizes) for split in names}
     for gallery in galleries.values():
         if gallery.sample_rate != embedder.sample_rate:
             raise RetrievalError(
                 f"the sound of {store.url} has {gallery.sample_rate} Hz and the model was trained on "
                 f"{embedder.sample_rate} Hz; make shards with shard.sample_rate = {embedder.sample_rate}"
             )
-    parts = Parts(out, {
-        "model": digest_of(embedder.model), "precision": str(embedder.precision).removeprefix("torch."),
-        "views": views, "seed": SEED, "frame_size": embedder.frame_size, "window_seconds": embedder.seconds,
-    })  # fmt: skip
+    precision = str(embedder.precision).removeprefix("torch.")
+    parts = Parts(out, {"model": digest_of(embedder.model), "precision": precision, "views": views, **sizes})
     total = sum(gallery.views_of(shard) for gallery in galleries.values() for shard in range(len(gallery.shards)))
     done, written = 0, list[str]()
     for split, gallery in galleries.items():
