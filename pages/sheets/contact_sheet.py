@@ -51,9 +51,9 @@ def clip_lines(clip: Clip, mark: float | None = None) -> list[Line]:
     ]
 
 
-def clip_sheet(clip: Clip, mark: float | None = None) -> Image.Image:
+def clip_sheet(clip: Clip) -> Image.Image:
     """Draw one clip: what it is, and all its frames over their sound."""
-    lines = clip_lines(clip, mark)
+    lines = clip_lines(clip)
     height = HEAD + sum(line.picture.height + GAP for line in lines) + MARGIN
     sheet = Image.new("RGB", (CLIP.width + 2 * MARGIN, height), PAPER)
     draw = ImageDraw.Draw(sheet)
