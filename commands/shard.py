@@ -9,14 +9,9 @@ from .options import Parser, add_config, add_workers, folder, setting
 
 
 def add_options(added: Parser) -> None:
-    sources = (
-        "folder of videos or of tars, one or more .tar, .tar.gz or .tgz, VGGSound's CSV, "
-        "or a CSV with the header path,label,split,start,duration"
-    )
-    videos = "folder of <id>_<start>.mp4, loose or in tars, for VGGSound's CSV"
-    added.add_argument(
-        "--source", type=Path, action="extend", required=True, nargs="+", metavar="DIR_OR_CSV_OR_TAR", help=sources
-    )
+    sources = "videos, folders, archives, lists (CSV, TSV, JSON lines, Parquet, paths), one or more of any kind"
+    videos = "folder that the names and ids of a list are looked up in, loose or in archives"
+    added.add_argument("--source", type=Path, action="extend", required=True, nargs="+", metavar="PATH", help=sources)
     added.add_argument("--videos", type=Path, metavar="DIR", help=videos)
     added.add_argument("--out", required=True, metavar="ROOT", help="folder of the dataset, or s3://, gs://, az://")
     work = "folder in which shards for a bucket are made (default: one below the user's cache folder)"
@@ -28,6 +23,10 @@ def add_options(added: Parser) -> None:
     added.add_argument(
         "--consecutive", dest="settings", action="append_const", default=[], const="shard.consecutive=true",
         help="cut each video into clips that follow each other; short for --set shard.consecutive=true",
+    )  # fmt: skip
+    added.add_argument(
+        "--group-by", dest="settings", action="append", default=[], type=setting("shard.group_by"), metavar="RULE",
+        help="clips of one source video: number of a folder on their path, or a regular expression",
     )  # fmt: skip
     again = "try inputs that failed so again"
     added.add_argument("--retry", default=[], type=_codes, metavar="CODE[,CODE]", help=again)

@@ -27,6 +27,11 @@ class ShardSettings(BaseModel):
     test_fraction: float = Field(
         0.1, ge=0, lt=1, description="share of source videos put in `test` where the source names no split"
     )
+    group_by: str = Field(
+        "", description="clips of one source video: number of a folder on their path, or a regular expression; "
+        "empty: by the names of VGGSound, Kinetics, VoxCeleb, scene cutters and cameras"
+    )  # fmt: skip
+    folder_labels: bool = Field(True, description="take labels from a layout of one folder a class")
     seed: int = Field(0, ge=0, description="seed of the order of clips and of the split")
     decoder: Literal["ffmpeg", "pyav"] = Field(
         "ffmpeg", description="ffmpeg: a process a clip; pyav: FFmpeg's libraries in worker processes, faster"

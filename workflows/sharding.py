@@ -16,8 +16,10 @@ from avcorr.pipeline.packing.prepare import read_sources
 from avcorr.pipeline.packing.repair import remember_sources
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.pipeline.sources.source import SourceList
+from avcorr.shards.dataset import Dataset
 from avcorr.shards.exports.dali import write_dali
 from avcorr.shards.exports.energon import write_energon
+from avcorr.shards.index.layout import LEDGER
 
 logger = logging.getLogger(__name__)
 Sources = str | Path | Sequence[str | Path]
@@ -68,6 +70,8 @@ def shard(
         logger.info("%s", estimate_sources(sources, chosen).describe())
         summary = pack(sources, output, chosen, workers=threads, retry=frozenset(retry))
         remember_sources(root, paths, given)
+        if "missing" not in retry and (late := _count_late(sources, root)):
+            logger.info("%d inputs that were missing are there now; --retry missing packs them", late)
         if energon and summary.packed:
             write_energon(root)
         if dali and summary.packed:
@@ -97,6 +101,14 @@ def estimate(
     return estimate_sources(sources, chosen)
 
 
+def _count_late(sources: SourceList, root: Path) -> int:
+    """Return how many inputs were missing when their shard was made, and are there now."""
+    if not (root / LEDGER).exists():
+        return 0
+    missing = {row["source"] for row in Dataset(root).ledger() if row["code"] == "missing"}
+    return sum(os.path.exists(each.path) for each in sources.sources if each.name in missing and not each.problem)
+
+
 def _paths(source: Sources) -> list[Path]:
     return [Path(path) for path in ([source] if isinstance(source, str | Path) else source)]
 
@@ -106,6 +118,8 @@ def _read(
 ) -> SourceList:
     """Return the inputs, and warn of source videos in two splits; without a root, nothing is kept for the next call."""
     sources = read_sources(paths, root, settings, videos=videos, workers=workers)
+    for note in sources.notes:
+        logger.info("%s", note)
     shared, example = sources.in_two_splits()
     if shared:
         logger.warning("the list puts %d source videos into two splits, %s for one", shared, example)

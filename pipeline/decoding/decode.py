@@ -38,7 +38,7 @@ def read_clip(source: Source, settings: ShardSettings, backend: Backend) -> Clip
     picture = picture_quality(jpegs, times, source_times, decoded.source_frame_rate, wanted)
     metadata = ClipMetadata(
         format=FORMAT_VERSION, key=source.key, video=source.video, source=source.name, label=source.label,
-        labels=[source.label], caption="",
+        labels=list(source.labels) or [""], caption=source.caption,
         split=source.split, start=source.start, duration=duration, frame_times=times, frame_offsets=_offsets(jpegs),
         width=width, height=height, sample_rate=settings.sample_rate, channels=1,
         sample_count=len(pcm) // 2,

@@ -167,7 +167,8 @@ def _serve(pipe: Connection, settings_json: str) -> None:
     with suppress(EOFError, OSError):
         pipe.send_bytes(b"ready")
         while True:
-            source = Source(**json.loads(pipe.recv_bytes()))
+            values = json.loads(pipe.recv_bytes())
+            source = Source(**values | {"labels": tuple(values["labels"])})
             signal.setitimer(signal.ITIMER_REAL, settings.timeout_seconds + _GRACE_SECONDS)
             parts = _answer(source, settings, backend)
             signal.setitimer(signal.ITIMER_REAL, 0)

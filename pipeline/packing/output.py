@@ -11,6 +11,7 @@ import errno
 import hashlib
 import logging
 import os
+import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,7 +22,7 @@ from typing import Any
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.format.clip import FORMAT_VERSION
 from avcorr.shards.index.facts import read_dataset
-from avcorr.shards.index.layout import DATASET, HIDDEN, MANIFEST, WORK, ShardName, write_json
+from avcorr.shards.index.layout import DATASET, HIDDEN, MANIFEST, RECORDS, TABLES, WORK, ShardName, write_json
 from avcorr.shards.index.record import read_record
 from avcorr.shards.index.shard_list import iter_records
 from avcorr.shards.stores.bucket import Bucket
@@ -85,13 +86,20 @@ class Output:
             "sources": sources.fingerprint(),
         }
         present = read_dataset(self.root)
+        if present is not None and present != identity:
+            if any(record.clips for record in iter_records(LocalStore(self.root))) or self._has_clips_in_work():
+                raise _mismatch(self.root, present, identity)
+            logger.info("%s holds no clip yet: it begins anew with these settings and sources", self.root)
+            for folder in (RECORDS, TABLES, WORK):
+                shutil.rmtree(self.root / folder, ignore_errors=True)
+            (self.root / WORK).mkdir(parents=True, exist_ok=True)
+            present = None
         if present is None:
             write_json(self.root / DATASET, identity)
-        elif present != identity:
-            raise DatasetMismatchError(
-                f"{self.root} holds shards of another configuration ({'; '.join(_differences(present, identity))}); "
-                "choose another --out, or use the same settings and sources to go on with it"
-            )
+
+    def _has_clips_in_work(self) -> bool:
+        """Return whether a shard that was not finished holds a clip."""
+        return any(path.stat().st_size for path in (self.root / WORK).glob("**/*.tar"))
 
     def published(self, name: ShardName) -> None:
         """Take note of a shard that is whole."""
@@ -120,6 +128,20 @@ class Output:
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+def _mismatch(root: Path, present: Mapping[str, Any], wanted: Mapping[str, Any]) -> DatasetMismatchError:
+    names = {name for name in {*present, *wanted} if present.get(name) != wanted.get(name)}
+    if names <= {"inputs", "sources"}:
+        return DatasetMismatchError(
+            f"{root} was made of {present.get('inputs')} inputs, and the source names {wanted['inputs']} now, or other "
+            "ones; shard what is new to another --out, or give the source as it was to go on (inputs whose files came "
+            "later: --retry missing)"
+        )
+    return DatasetMismatchError(
+        f"{root} holds shards of another configuration ({'; '.join(_differences(present, wanted))}); "
+        "choose another --out, or use the same settings and sources to go on with it"
+    )
 
 
 def _differences(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """From what the user names to the list of inputs: find, look into archives, cut long videos."""
 
 import math
+import random
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -17,6 +18,10 @@ from ..sources.find import find_sources
 from ..sources.source import Source, SourceList
 from .output import Output
 
+_SAMPLE = 8
+"""Videos whose length is looked at for the plan."""
+_NOTABLE = 0.1
+"""Share of their length that is worth a word when it is left out."""
 _SHORTEST_REST = 1.0
 """A shorter rest at a video's end is left out, seconds: containers often claim a little more than they hold."""
 
@@ -61,13 +66,31 @@ def _read(
     given: Path | Sequence[Path], cache: Path, settings: ShardSettings, videos: Path | None, workers: int
 ) -> SourceList:
     find = partial(
-        find_sources, given, videos=videos, test_fraction=settings.test_fraction, seed=settings.seed, cache=cache
-    )
-    if not settings.consecutive:
-        return find()
+        find_sources, given, videos=videos, test_fraction=settings.test_fraction, seed=settings.seed,
+        group_by=settings.group_by, folder_labels=settings.folder_labels, cache=cache,
+    )  # fmt: skip
     binary = find_ffmpeg(settings.ffmpeg)
     durations = Durations(binary, cache / "durations.jsonl", workers, settings.timeout_seconds)
+    if not settings.consecutive:
+        found = find()
+        return replace(found, notes=(*found.notes, *_left_out(durations, settings, found.sources)))
     return find(cut=partial(consecutive, durations, settings.clip_seconds), look=durations.look)
+
+
+def _left_out(durations: Durations, settings: ShardSettings, sources: Sequence[Source]) -> Iterator[str]:
+    """Yield what is to be said of videos that are longer than a clip, by a few of them."""
+    whole = [each for each in sources if not each.duration and not each.problem]
+    whole = [each for each in whole if each.member is None or not each.member.compressed]
+    some = random.Random(settings.seed).sample(whole, min(_SAMPLE, len(whole)))
+    answers = durations.measure([Place(each.name, each.path, each.member) for each in some])
+    lengths = [answer for answer in answers.values() if isinstance(answer, float)]
+    kept = sum(min(length, settings.clip_seconds) for length in lengths)
+    long = sum(length > settings.clip_seconds for length in lengths)
+    if lengths and kept < (1 - _NOTABLE) * sum(lengths):
+        yield (
+            f"{long} of {len(lengths)} videos looked at are longer than {settings.clip_seconds:g} s: "
+            f"{1 - kept / sum(lengths):.0%} of their length is left out; --consecutive makes clips of all of it"
+        )
 
 
 def consecutive(durations: Durations, clip_seconds: float, sources: Sequence[Source]) -> Iterator[Source]:

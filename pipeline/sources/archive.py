@@ -1,27 +1,35 @@
-"""Videos inside tar archives, read without unpacking them: one pass lists the members, another hands them on.
+"""Videos inside archives, read without unpacking them: one pass lists the members, another hands them on.
 
-A plain tar is listed by its headers alone and its members are read by offset. A compressed one is a stream: it is
-read from its beginning once to list it, and once more to decode its members in the order in which they lie there.
+A plain tar is listed by its headers alone and its members are read by offset, those of a zip by its directory. A
+compressed tar is a stream: it is read from its beginning once to list it, and once more to decode its members in the
+order in which they lie there.
 ffmpeg wants a file that it can seek in, so a member is handed on as a file in memory. Needs Linux.
 """
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import tarfile
 import weakref
+import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from avcorr.shards.index.layout import write_atomically
 
 from ..errors import ArchiveError, MediaError
 from .file import open_file
 
-ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".zip")
+_ZIP = b"PK"
+_MOST_BESIDE = 1 << 16
+"""Bytes of a small file beside a video that are read."""
 MAX_MEMBER_BYTES = 1 << 30
 """A larger member is not read: it would have to fit into memory."""
 _CHUNK_BYTES = 1 << 20
@@ -47,6 +55,8 @@ class Listing:
     """What was found behind the last of them; "" where that is the archive's end."""
     cut: str
     """Name of the member that the damage begins in; "" where it lies between two."""
+    beside: dict[str, str] = field(default_factory=dict)
+    """What the small files beside the videos hold, by name."""
 
 
 class MemoryFile:
@@ -68,14 +78,31 @@ class MemoryFile:
             view = view[written:]
 
 
+def _unpack_zstd(file: BinaryIO) -> Any:
+    import pyarrow as pa
+
+    return pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd")
+
+
+_UNPACKERS: dict[bytes, Callable[[BinaryIO], Any]] = {
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ\0": lzma.LZMAFile,
+    b"\x28\xb5\x2f\xfd": _unpack_zstd,
+}
+"""How compressed streams begin, and what reads them."""
+
+
 class _Stream:
     """The content of an archive from its beginning, decompressed. Raises ArchiveError where it is damaged."""
 
     def __init__(self, path: str | Path) -> None:
         self._raw = open_file(path)
-        self.compressed = self._raw.read(2) == b"\x1f\x8b"
+        magic = self._raw.read(6)
         self._raw.seek(0)
-        self._file = gzip.GzipFile(fileobj=self._raw) if self.compressed else self._raw
+        unpack = next((unpack for begin, unpack in _UNPACKERS.items() if magic.startswith(begin)), None)
+        self.compressed = unpack is not None
+        self._file = unpack(self._raw) if unpack else self._raw
         self._size = os.fstat(self._raw.fileno()).st_size
         self.position = 0
 
@@ -85,7 +112,7 @@ class _Stream:
             raise ArchiveError(f"damaged tar header before byte {self.position} (an extension of {size} bytes)")
         try:
             data = self._file.read(size)
-        except (OSError, EOFError, zlib.error) as error:
+        except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError) as error:
             raise ArchiveError(f"damaged near byte {self.position} ({error})") from error
         self.position += len(data)
         return data
@@ -126,7 +153,11 @@ def is_archive(name: str) -> bool:
 
 
 def list_archive(
-    path: Path, *, cache: Path | None = None, look: Callable[[str, MemoryFile], None] | None = None
+    path: Path,
+    *,
+    cache: Path | None = None,
+    look: Callable[[str, MemoryFile], None] | None = None,
+    beside: tuple[str, ...] = (),
 ) -> Listing:
     """Return the regular files of an archive; one that is damaged is listed up to the damage.
 
@@ -134,7 +165,10 @@ def list_archive(
         path: the archive; that it is compressed is told by its first bytes.
         cache: folder in which the listing of a compressed archive is kept for the next run.
         look: is called with each member of a compressed archive while the pass is there anyway.
+        beside: suffixes of small files whose content is wanted, too.
     """
+    if _begins_as_zip(path):
+        return _list_zip(path, beside)
     try:
         stream = _Stream(path)
     except OSError as error:
@@ -144,8 +178,8 @@ def list_archive(
         if kept and kept.exists():
             values = json.loads(kept.read_bytes())
             members = tuple((name, Member(**member)) for name, member in values["members"])
-            return Listing(members, values["damage"], values["cut"])
-        listing = _list(stream, look if stream.compressed else None)
+            return Listing(members, values["damage"], values["cut"], values.get("beside", {}))
+        listing = _list(stream, look if stream.compressed else None, beside)
     finally:
         stream.close()
     if kept:
@@ -153,14 +187,18 @@ def list_archive(
     return listing
 
 
-def _list(stream: _Stream, look: Callable[[str, MemoryFile], None] | None) -> Listing:
+def _list(stream: _Stream, look: Callable[[str, MemoryFile], None] | None, beside: tuple[str, ...]) -> Listing:
     members: list[tuple[str, Member]] = []
+    contents: dict[str, str] = {}
     cut, damage = "", ""
     try:
         for info in _regular_files(stream):
             member = Member(stream.position, info.size, stream.compressed)
             cut = info.name
-            if look and info.size <= MAX_MEMBER_BYTES:
+            if beside and info.name.lower().endswith(beside) and info.size <= _MOST_BESIDE:
+                contents[info.name] = stream.read(info.size).decode("utf-8", "replace")
+                stream.skip_to(member.offset + info.size)
+            elif look and info.size <= MAX_MEMBER_BYTES:
                 look(info.name, stream.load(info.size))
             else:
                 stream.skip_to(member.offset + info.size)
@@ -168,7 +206,64 @@ def _list(stream: _Stream, look: Callable[[str, MemoryFile], None] | None) -> Li
             cut = ""
     except ArchiveError as error:
         damage = str(error)
-    return Listing(tuple(members), damage, cut)
+    return Listing(tuple(members), damage, cut, contents)
+
+
+def _begins_as_zip(path: str | Path) -> bool:
+    try:
+        with open_file(path) as file:
+            return file.read(2) == _ZIP
+    except OSError:
+        return False
+
+
+def _list_zip(path: Path, beside: tuple[str, ...]) -> Listing:
+    try:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
+            infos = [info for info in archive.infolist() if not info.is_dir()]
+            small = [
+                info for info in infos if info.filename.lower().endswith(beside) and info.file_size <= _MOST_BESIDE
+            ]
+            contents = {
+                info.filename: archive.read(info).decode("utf-8", "replace") for info in small if not info.flag_bits & 1
+            }
+    except _ZIP_ERRORS as error:
+        return Listing((), f"is no zip that can be read ({error})", "")
+    return Listing(
+        tuple((info.filename, Member(info.header_offset, info.file_size, False)) for info in infos), "", "", contents
+    )
+
+
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    OSError,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    zlib.error,
+    lzma.LZMAError,
+)
+"""All that the standard library raises for damaged, encrypted or odd ones."""
+
+
+def _read_zip(path: str, members: Iterable[Member]) -> Iterator[MemoryFile | MediaError]:
+    """Yield members of a zip, each found by where its header lies."""
+    for member in members:
+        try:
+            with open_file(path) as raw, zipfile.ZipFile(raw) as archive:
+                info = next(info for info in archive.infolist() if info.header_offset == member.offset)
+                memory = MemoryFile()
+                with archive.open(info) as file:
+                    while memory.size <= member.size and (data := file.read(_CHUNK_BYTES)):
+                        memory.write(data)
+            if memory.size != member.size:
+                raise zipfile.BadZipFile(f"{memory.size} bytes in place of {member.size}")
+            yield memory
+        except FileNotFoundError:
+            yield MediaError("missing", f"the archive {path} is not there")
+        except (*_ZIP_ERRORS, StopIteration) as error:
+            yield MediaError("archive_damaged", f"{path}: {error or 'the member is gone'}")
 
 
 def _regular_files(stream: _Stream) -> Iterator[tarfile.TarInfo]:
@@ -219,6 +314,9 @@ def read_members(path: str, members: Iterable[Member]) -> Iterator[MemoryFile | 
         path: of the archive.
         members: in the order in which they lie there; one may be asked for several times.
     """
+    if _begins_as_zip(path):
+        yield from _read_zip(path, members)
+        return
     stream: _Stream | None = None
     result: MemoryFile | MediaError
     try:

@@ -1,23 +1,45 @@
-"""Find the videos of a corpus: a folder tree, archives, VGGSound's own CSV, or a CSV with a header."""
+"""Find the videos of a corpus: files, folder trees, archives, and lists, in any mixture."""
 
+import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path, PurePath
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePath, PurePosixPath
 
 from ..errors import SourceError
 from .archive import MAX_MEMBER_BYTES, Member, MemoryFile, is_archive, list_archive
-from .keys import choose_split, identity, text, with_keys
+from .grouping import group_numbered, grouping, identity, label_by_folder
+from .keys import choose_split, text, with_keys
 from .source import Source, SourceList
 from .video_list import SPLIT_NAMES, read_video_list
 
 __all__ = ["Source", "SourceList", "choose_split", "find_sources"]
 
 VIDEO_SUFFIXES = frozenset(
-    ".3g2 .3gp .asf .avi .f4v .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf "
-    ".nut .ogg .ogv .qt .ts .vob .webm .wmv".split()
+    ".3g2 .3gp .asf .avi .dv .f4v .flv .insv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf "
+    ".nut .ogg .ogv .qt .rm .rmvb .ts .vob .webm .wmv .wtv".split()
 )
+BESIDE_SUFFIXES = (".json", ".txt", ".cls")
+"""Files beside a video that say what it shows: an object with label and caption, a caption, a label."""
+_MOST_BESIDE = 1 << 20
+_SHADOW_FOLDERS = frozenset(("@eaDir", "__MACOSX", ".AppleDouble", "#recycle", ".Trashes"))
+"""What NAS, macOS and zip programs put beside the files of people."""
 Look = Callable[[str, MemoryFile], None]
 """Is shown a member of a compressed archive, with its name, in the pass that lists it."""
+
+
+@dataclass
+class _Found:
+    """What was found where the user pointed to, and what was passed over."""
+
+    cache: Path | None
+    look: Look | None
+    sources: list[Source] = field(default_factory=list)
+    inner: list[PurePosixPath] = field(default_factory=list)
+    """Path of each source below what was given, or in its archive."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
 
 
 def find_sources(
@@ -26,19 +48,22 @@ def find_sources(
     videos: Path | None = None,
     test_fraction: float = 0.1,
     seed: int = 0,
+    group_by: str = "",
+    folder_labels: bool = True,
     cache: Path | None = None,
     cut: Callable[[Sequence[Source]], Iterable[Source]] | None = None,
     look: Look | None = None,
 ) -> SourceList:
-    """Return the inputs that a folder, archives or a CSV name.
+    """Return the inputs that files, folders, archives and lists name.
 
     Args:
-        source: a folder searched for videos and for archives of videos, or one or more archives, or a CSV:
-            VGGSound's four columns without a header, or a header with `path` and any of
-            `label, split, start, duration`.
-        videos: the folder that holds `<id>_<start>.mp4`, loose or in archives, for VGGSound's CSV.
+        source: one or more of: a video, a folder searched for videos and for archives of videos, an archive, a list
+            (`video_list.py`).
+        videos: the folder in which the names and ids of a list are looked up.
         test_fraction: share of source videos put into `test` where no split is given, by a hash of their names.
         seed: changes that choice.
+        group_by: which clips are of one source video, see `grouping`; "" for what names tell by themselves.
+        folder_labels: whether a layout of one folder a class gives labels.
         cache: folder in which listings of compressed archives are kept.
         cut: makes several inputs of each, such as the consecutive clips of a long video.
         look: is shown the members of compressed archives.
@@ -47,82 +72,213 @@ def find_sources(
         SourceError: when nothing can be read there, or a row cannot be understood (with its line).
     """
     given = [source] if isinstance(source, Path) else list(source)
-    if len(given) > 1 or is_archive(given[0].name) and given[0].is_file():
-        found: Iterable[Source] = _from_archives(given, cache, look)
-    elif given[0].is_dir():
-        found = _from_folder(given[0], cache, look)
-    elif given[0].is_file():
-        found = read_video_list(given[0], videos, lambda folder: _from_folder(folder, cache, look))
-    else:
-        raise SourceError(f"{given[0]} is neither a folder nor a CSV file nor a tar; give --source one of them")
-    sources = list(found)
+    found = _Found(cache, look)
+    for path in given:
+        _add(found, path, videos, _prefix(path, given), folder_labels)
+    sources = found.sources
+    if found.left_out:
+        parts = (f"{count} {suffix or 'without suffix'}" for suffix, count in found.left_out.most_common(12))
+        found.notes.append(f"left out: {', '.join(parts)}")
     if not sources:
         wanted = " ".join(sorted(VIDEO_SUFFIXES))
-        raise SourceError(f"{given[0]} names no video; looked for files that end in {wanted}, loose or in tars")
+        more = f"; {found.notes[-1]}" if found.left_out else ""
+        raise SourceError(
+            f"{given[0]} names no video; looked for files that end in {wanted}, loose or in archives{more}"
+        )
+    if group_by:
+        video_of = grouping(group_by)
+        sources[:] = [each if each.problem else replace(each, video=video_of(each.name)) for each in sources]
+    else:
+        group_numbered(sources)
+    groups = len({each.video for each in sources})
+    if groups < len(sources):
+        how = f"--group-by {group_by}" if group_by else "what the list or the names say"
+        found.notes.append(f"{groups} source videos in {len(sources)} files or rows, by {how}")
     if cut is not None:
         sources = list(cut(sources))
-    return with_keys(sources, lambda video: choose_split(video, test_fraction, seed))
+    told = any(each.split for each in sources)
+    known = with_keys(sources, lambda video: choose_split(video, test_fraction, seed))
+    splits = Counter(each.split for each in known.sources)
+    if test_fraction and len(splits) == 1 and not told:
+        only = next(iter(splits))
+        found.notes.append(
+            f"all clips are in {only}, for the hash put none of so few source videos elsewhere; "
+            "name folders train and test, or give a list with a column split"
+        )
+    return replace(known, notes=tuple(found.notes))
+
+
+def _prefix(path: Path, given: Sequence[Path]) -> str:
+    """Return what tells the names of one of several folders from those of the others."""
+    if len(given) == 1 or not path.is_dir():
+        return ""
+    alike = sum(other.name == path.name for other in given)
+    return f"{path.name if alike == 1 else path.as_posix().strip('/')}/"
+
+
+def _add(found: _Found, path: Path, videos: Path | None, prefix: str, folder_labels: bool) -> None:
+    begin = len(found.sources)
+    if path.is_dir():
+        _from_folder(found, path, prefix)
+    elif path.is_file() and is_archive(path.name):
+        _from_archive(found, path, PurePosixPath(path.name))
+    elif path.is_file() and _is_video(path.name):
+        found.sources.append(_loose(path, text(Path(path.name)), ""))
+        found.inner.append(PurePosixPath(path.name))
+    elif path.is_file():
+        rows = read_video_list(path, videos, lambda place: _listed(place, found), found.notes)
+        for source in rows:
+            found.sources.append(source)
+        return
+    else:
+        raise SourceError(f"{path} is neither a folder nor a video, an archive or a list that is there; "
+                          "give --source one of them")  # fmt: skip
+    if folder_labels and len(found.sources) > begin:
+        part = found.sources[begin:]
+        note = label_by_folder(part, found.inner[-len(part) :], frozenset(SPLIT_NAMES))
+        found.sources[begin:] = part
+        found.notes += [note] if note else []
+
+
+def _listed(place: Path, found: _Found) -> list[Source]:
+    """Return the videos of a folder or an archive that a list refers to."""
+    below = _Found(found.cache, found.look)
+    if place.is_dir():
+        _from_folder(below, place, "")
+    else:
+        _from_archive(below, place, PurePosixPath(place.name))
+    return below.sources
 
 
 def _is_video(name: str) -> bool:
-    return PurePath(name).suffix.lower() in VIDEO_SUFFIXES
+    return PurePath(name).suffix.lower() in VIDEO_SUFFIXES and not name.rpartition("/")[2].startswith("._")
 
 
-def _from_folder(folder: Path, cache: Path | None, look: Look | None) -> Iterator[Source]:
+def _loose(path: Path, shown: str, split: str) -> Source:
+    video, start = identity(shown)
+    return Source(path=os.path.abspath(path), name=shown, video=video, split=split, start=start)
+
+
+def _from_folder(found: _Found, folder: Path, prefix: str) -> None:
     closed: list[OSError] = []
-    for parent, folders, files in os.walk(folder, onerror=closed.append):
-        folders.sort()
+    seen: set[tuple[int, int]] = set()
+    for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
+        status = os.stat(parent)
+        if (status.st_dev, status.st_ino) in seen:  # a link that leads back, or to what was listed already
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        shadows = [name for name in folders if name in _SHADOW_FOLDERS]
+        folders[:] = sorted(name for name in folders if name not in _SHADOW_FOLDERS)
+        found.left_out["folders of NAS or macOS"] += len(shadows)
+        beside = {file for file in files if file.lower().endswith(BESIDE_SUFFIXES)}
+        used: set[str] = set()
         for file in sorted(files + [name for name in folders if _is_video(name)]):
             path = Path(parent, file)
             name = path.relative_to(folder)
             if _is_video(file):
-                shown = text(name)
-                video, start = identity(shown)
-                split = _split(name.parts[:1])
-                yield Source(path=os.path.abspath(path), name=shown, video=video, split=split, start=start)
+                source = _loose(path, prefix + text(name), _split(name.parts[:1]))
+                stem = os.path.splitext(file)[0]
+                near = [stem + suffix for suffix in BESIDE_SUFFIXES if stem + suffix in beside]
+                used.update(near)
+                found.sources.append(_told(source, {each: _read_beside(Path(parent, each)) for each in near}))
+                found.inner.append(PurePosixPath(text(name)))
             elif is_archive(file):
-                yield from _from_archive(path, name, cache, look)
+                _from_archive(found, path, PurePosixPath(prefix + text(name)))
+            else:
+                found.left_out[_suffix(file)] += 1
+        for file in used:
+            found.left_out[_suffix(file)] -= 1
+    found.left_out = +found.left_out
     for error in closed:
         message = f"the folder {error.filename} cannot be listed ({error.strerror}); it may hold videos"
-        yield _problem(error.filename, Path(error.filename).relative_to(folder), ("unreadable", message))
+        place = PurePosixPath(prefix + text(Path(error.filename).relative_to(folder)))
+        found.sources.append(_problem(error.filename, place, ("unreadable", message)))
+        found.inner.append(place)
 
 
-def _from_archives(paths: Sequence[Path], cache: Path | None, look: Look | None) -> Iterator[Source]:
-    for path in paths:
-        if not (is_archive(path.name) and path.is_file()):
-            raise SourceError(f"{path} is no tar archive that is there; only archives may be given several at once")
-        yield from _from_archive(path, Path(path.name), cache, look)
+def _suffix(file: str) -> str:
+    return "._ files of macOS" if file.startswith("._") else PurePath(file).suffix.lower()
 
 
-def _from_archive(path: Path, name: Path, cache: Path | None, look: Look | None) -> Iterator[Source]:
-    """Yield the videos in an archive; the first folder or an archive's own name may be that of a split."""
-    shown, place = text(name), os.path.abspath(path)
+def _read_beside(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(_MOST_BESIDE)
+    except OSError:
+        return b""
+
+
+def _told(source: Source, beside: dict[str, bytes]) -> Source:
+    """Return a source with what the files beside it say, by their suffix; what is no text or no object says nothing."""
+    labels, caption = source.labels, source.caption
+    for name, data in sorted(beside.items()):
+        try:
+            content = data.decode("utf-8-sig").strip()
+            values = json.loads(content) if name.lower().endswith(".json") else {}
+        except (ValueError, RecursionError):
+            continue
+        if name.lower().endswith(".json") and isinstance(values, dict):
+            given = values.get("labels") or values.get("label") or values.get("class") or ()
+            names = given if isinstance(given, list) else [given]
+            labels = tuple(str(each) for each in names if each not in (None, "")) or labels
+            words = values.get("caption") or values.get("text")
+            caption = words if isinstance(words, str) else caption
+        elif name.lower().endswith(".cls") and content:
+            labels = (content,)
+        elif name.lower().endswith(".txt") and content:
+            caption = content
+    return replace(source, labels=labels, caption=caption)
+
+
+def _from_archive(found: _Found, path: Path, name: PurePosixPath) -> None:
+    """Add the videos in an archive; the first folder or an archive's own name may be that of a split."""
+    shown, place = str(name), os.path.abspath(path)
 
     def show(inner: str, file: MemoryFile) -> None:
-        if look and _is_video(inner):
-            look(f"{shown}/{text(inner)}", file)
+        if found.look and _is_video(inner):
+            found.look(f"{shown}/{text(inner)}", file)
 
-    def source_of(inner: str, member: Member | None, problem: tuple[str, str] | None) -> Source:
+    def add(inner: str, member: Member | None, problem: tuple[str, str] | None) -> None:
+        below = text(inner.removeprefix("./"))
         full = f"{shown}/{text(inner)}"
         video, start = identity(full)
-        split = _split((*name.parts[:-1][:1], name.name.partition(".")[0], inner.removeprefix("./").partition("/")[0]))
-        return Source(path=place, name=full, video=video, split=split, start=start, member=member, problem=problem)
+        split = _split((*name.parts[:-1][:1], name.name.partition(".")[0], below.partition("/")[0]))
+        stem = os.path.splitext(inner)[0]
+        near = {
+            stem + suffix: listing.beside[stem + suffix]
+            for suffix in BESIDE_SUFFIXES
+            if stem + suffix in listing.beside
+        }
+        source = Source(path=place, name=full, video=video, split=split, start=start, member=member, problem=problem)
+        found.sources.append(_told(source, {each: data.encode() for each, data in near.items()}))
+        found.inner.append(PurePosixPath(below))
 
-    listing = list_archive(path, cache=cache, look=show if look else None)
-    for inner, member in listing.members:
-        if _is_video(inner):
-            message = f"the member has {member.size} bytes; at most {MAX_MEMBER_BYTES} are read from an archive"
-            yield source_of(inner, member, ("too_large", message) if member.size > MAX_MEMBER_BYTES else None)
+    listing = list_archive(path, cache=found.cache, look=show if found.look else None, beside=BESIDE_SUFFIXES)
+    videos = [(inner, member) for inner, member in listing.members if _is_video(inner) and not _is_shadow(inner)]
+    for inner, member in videos:
+        message = f"the member has {member.size} bytes; at most {MAX_MEMBER_BYTES} are read from an archive"
+        add(inner, member, ("too_large", message) if member.size > MAX_MEMBER_BYTES else None)
+    stems = {os.path.splitext(inner)[0] for inner, _ in videos}
+    for inner, _ in listing.members:
+        sidecar = inner.lower().endswith(BESIDE_SUFFIXES) and os.path.splitext(inner)[0] in stems
+        if not sidecar and (not _is_video(inner) or _is_shadow(inner)):
+            found.left_out[_suffix(inner.rpartition("/")[2])] += 1
     if listing.cut and _is_video(listing.cut):
-        message = f"the archive is damaged inside this member: {listing.damage}"
-        yield source_of(listing.cut, None, ("archive_damaged", message))
+        add(listing.cut, None, ("archive_damaged", f"the archive is damaged inside this member: {listing.damage}"))
     if listing.damage:
-        yield _problem(path, name, ("archive_damaged", f"{listing.damage}; the members behind that are unknown"))
+        damage = f"{listing.damage}; the members behind that are unknown"
+        found.sources.append(_problem(path, name, ("archive_damaged", damage)))
+        found.inner.append(name)
 
 
-def _problem(path: str | Path, name: Path, problem: tuple[str, str]) -> Source:
+def _is_shadow(inner: str) -> bool:
+    return not _SHADOW_FOLDERS.isdisjoint(PurePosixPath(inner).parts)
+
+
+def _problem(path: str | Path, name: PurePosixPath, problem: tuple[str, str]) -> Source:
     """Return an input that stands for all that cannot be seen."""
-    shown = text(name)
+    shown = str(name)
     return Source(path=os.path.abspath(path), name=shown, video=shown, split=_split(name.parts[:1]), problem=problem)
 
 

@@ -7,10 +7,11 @@ import sys
 from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 
+from ..errors import SourceError
 from .source import Source, SourceList
 
 _VGGSOUND_STEM = re.compile(r"([A-Za-z0-9_-]{11})_(\d{1,6})")
@@ -20,18 +21,6 @@ def choose_split(video: str, test_fraction: float, seed: int) -> str:
     """Return `test` for about `test_fraction` of all videos and `train` for the others, by a hash alone."""
     digest = hashlib.sha256(f"{seed}\0{video}".encode(errors="surrogateescape")).digest()
     return "test" if int.from_bytes(digest[:8]) < test_fraction * 2**64 else "train"
-
-
-def identity(name: str) -> tuple[str, float]:
-    """Return source video and start of a file: those in a name of VGGSound's form, else the path itself and 0.
-
-    A YouTube id is 11 random characters of 64, so one without capital, digit or hyphen is an ordinary word
-    (`fire_engine_000012.mp4`) far more often than an id.
-    """
-    match = _VGGSOUND_STEM.fullmatch(PurePath(name).stem)
-    if match and re.search(r"[A-Z0-9-]", match[1]):
-        return match[1], float(match[2])
-    return name, 0.0
 
 
 def text(name: Path | str) -> str:
@@ -58,7 +47,20 @@ def with_keys(sources: list[Source], split_of: Callable[[str], str]) -> SourceLi
     if duplicates:
         repeated = {id(source) for source in duplicates}
         sources[:] = [source for source in sources if id(source) not in repeated]
+        _join(sources, duplicates)
     return SourceList(sources, duplicates)
+
+
+def _join(sources: list[Source], duplicates: Sequence[Source]) -> None:
+    """Give the labels of repeated inputs to those that stay. Raises SourceError where their splits differ."""
+    places = {source.key: place for place, source in enumerate(sources)}
+    for again in duplicates:
+        place = places[again.key]
+        kept = sources[place]
+        if kept.split != again.split:
+            raise SourceError(f"{again.name} is given twice, for {kept.split} and for {again.split}; keep one of them")
+        labels = tuple(dict.fromkeys((*kept.labels, *again.labels)))
+        sources[place] = replace(kept, labels=labels, caption=kept.caption or again.caption)
 
 
 def _ambiguous(sources: Sequence[Source]) -> frozenset[int]:

@@ -18,7 +18,10 @@ class Source:
     """The path as it was given, for people; that of a member is <archive>/<member>."""
     video: str
     """Identity of the source video."""
-    label: str = ""
+    labels: tuple[str, ...] = ()
+    """Class names; empty where none is known."""
+    caption: str = ""
+    """What it shows in words; "" where unknown."""
     split: str = ""
     start: float = 0.0
     """Where the clip begins in its source video, seconds."""
@@ -31,6 +34,11 @@ class Source:
     problem: tuple[str, str] | None = None
     """Reason code and message of an input that is known to give no clip."""
 
+    @property
+    def label(self) -> str:
+        """The first class name; "" where none is known."""
+        return self.labels[0] if self.labels else ""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceList:
@@ -38,13 +46,17 @@ class SourceList:
 
     sources: Sequence[Source]
     duplicates: Sequence[Source]
+    notes: Sequence[str] = ()
+    """What the user should know of them as a whole, a sentence each."""
 
     def fingerprint(self) -> str:
         """Return a sha256 over what decides the shards' contents: keys, names, splits and spans."""
         digest = hashlib.sha256()
         for source in self.sources:
             digest.update(
-                f"{source.key}\0{source.name}\0{source.split}\0{source.label}\0".encode(errors="surrogateescape")
+                "\0".join(
+                    (source.key, source.name, source.video, source.split, source.caption, *source.labels, "")
+                ).encode(errors="surrogateescape")
             )
             digest.update(f"{source.start!r} {source.seek!r} {source.duration!r}\n".encode())
         return digest.hexdigest()

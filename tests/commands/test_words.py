@@ -46,10 +46,13 @@ def test_sources_given_one_by_one_are_joined() -> None:
     assert parse(["repair", "o"]).source == []
 
 
-def test_folders_given_one_by_one_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["shard", "--source", str(tmp_path), "--source", str(tmp_path), "--out", str(tmp_path / "o")]
-    assert program.main(words) == 1
-    assert "only archives may be given several at once" in capsys.readouterr().err
+def test_folders_given_one_by_one_are_one_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.mp4").write_bytes(b"x")
+    words = ["shard", "--source", str(tmp_path / "x"), "--source", str(tmp_path / "y"), "--out", str(tmp_path / "o")]
+    assert program.main([*words, "--dry-run"]) == 0
+    assert "plan: 2 inputs" in capsys.readouterr().out
 
 
 class ReachedError(Exception):

@@ -178,7 +178,7 @@ def test_an_interrupted_repair_leaves_what_was_there_and_is_run_again(
 def test_other_sources_are_refused(root: Path, videos: Path) -> None:
     CASES["shard missing"].damage(root)
     result = mend(root, videos / "train")
-    assert "other source files" in result.failed[NAME.path]
+    assert "was made of 12 inputs, and the source names 8 now" in result.failed[NAME.path]
 
 
 def test_a_shard_of_failures_loses_a_tar_that_is_not_its(tmp_path: Path) -> None:

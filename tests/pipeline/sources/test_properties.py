@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from avcorr.pipeline.sources.archive import list_archive
-from avcorr.pipeline.sources.keys import choose_split, identity, with_keys
+from avcorr.pipeline.sources.grouping import identity
+from avcorr.pipeline.sources.keys import choose_split, with_keys
 from avcorr.pipeline.sources.source import Source
 from avcorr.shards.format.clip import KEY_PATTERN
 from tests.pipeline.sources.test_archive import FORMATS, contents

@@ -97,11 +97,13 @@ def test_csv_with_a_header_in_any_order(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "is empty"),
-        ("path,colour\na.mp4,red\n", "colour"),
-        ("path,path\na,b\n", "once each"),
+        ("colour,size\nred,3\n", "2 columns without a header that is known"),
+        ("path,path\na,b\n", "both mean the path"),
+        ("path,file_name\na,b\n", "both mean the path"),
+        ("path,start,end\na.mp4,3,2\n", r"c\.csv:2: the end, 2 s, is not after the start, 3 s"),
         ("path,start\na.mp4,soon\n", r"c\.csv:2: start is 'soon'"),
         ("path,start\na.mp4,-1\n", "expected seconds, 0 or more"),
-        ("path,label\na.mp4\n", r"c\.csv:2: 1 columns; the header has 2"),
+        ("path,label\na.mp4\n", r"c\.csv:2: 1 columns; 2 are expected"),
         ("path,split\na.mp4,../../etc\n", "the split is"),
         ("path\n\n", "names no video"),
         ("id0,1,dog,train\n", "give --videos DIR"),
@@ -118,7 +120,7 @@ def test_a_bad_vggsound_row_is_refused_with_its_line(tmp_path: Path) -> None:
 
 
 def test_nothing_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="neither a folder nor a CSV"):
+    with pytest.raises(SourceError, match="neither a folder nor a video, an archive or a list"):
         find_sources(tmp_path / "absent")
     with pytest.raises(SourceError, match=re.escape(".mp4")):
         find_sources(tmp_path)
