@@ -24,7 +24,7 @@ class Answer:
 
     def to_json(self) -> dict[str, Any]:
         """Return the answer for machines."""
-        query = {"name": self.query.name, "kind": self.query.kind, "by": self.by}
+        query = {"name": self.query.name, "kind": self.query.kind, "by": self.by, "filled": self.query.filled}
         return {"query": query, "to": self.to, "hits": [asdict(hit) for hit in self.hits]}
 
     def table(self) -> str:

@@ -32,6 +32,8 @@ class Query:
     audio: Floats | None
     video: int | None = None
     """Number of its source video, for a clip."""
+    filled: float = 0.0
+    """Seconds of silence that were added to a sound shorter than the model's window."""
 
     def choose(self, by: str | None, to: str | None) -> tuple[str, str]:
         """Return what is compared and what is looked for, each `image` or `audio`.
@@ -62,8 +64,7 @@ def clip_query(searcher: Searcher, key: str) -> Query:
 def file_query(path: Path, embedder: Any) -> Query:
     """Return the query of a picture, a sound or a video: the mean over at most VIEWS moments, spread evenly.
 
-    embedder: the model.Embedder that made the embeddings. Raises MediaError when the file cannot be decoded,
-    RetrievalError when the only thing it has is a sound shorter than the model's window.
+    embedder: the model.Embedder that made the embeddings. Raises MediaError when the file cannot be decoded.
     """
     values = embedder.config["shard"] | {
         "clip_seconds": FILE_SECONDS, "short_side": embedder.short_side, "sample_rate": embedder.sample_rate,
@@ -73,9 +74,8 @@ def file_query(path: Path, embedder: Any) -> Query:
     frames, sounds = _frames(media, embedder.frame_size), _sounds(media, embedder.samples)
     image = _mean(embedder.embed_images(frames).numpy()) if len(frames) else None
     audio = _mean(embedder.embed_audio(sounds).numpy()) if len(sounds) else None
-    if image is None and audio is None:
-        raise RetrievalError(f"{path} is shorter than the {embedder.seconds:g} s of sound that the model listens to")
-    return Query(str(path), media.kind, image, audio)
+    lacking = embedder.samples - sounds.shape[1] if len(sounds) else 0
+    return Query(str(path), media.kind, image, audio, filled=round(lacking / embedder.sample_rate, 3))
 
 
 def _frames(media: Media, size: int) -> NDArray[np.uint8]:
@@ -87,13 +87,15 @@ def _frames(media: Media, size: int) -> NDArray[np.uint8]:
 
 
 def _sounds(media: Media, window: int) -> NDArray[np.int16]:
-    """Return windows of sound (B, N), spread evenly; none where all of it is shorter than one."""
-    wave = np.frombuffer(media.pcm, "<i2")
+    """Return windows of sound (B, N), spread evenly; all of it, (1, n), where it is shorter than one."""
+    wave = np.frombuffer(media.pcm, "<i2").astype(np.int16)
+    if not len(wave):
+        return np.empty((0, window), np.int16)
     room = len(wave) - window + 1
     if room <= 0:
-        return np.empty((0, window), np.int16)
+        return wave[None]
     starts = _spread(room, min(VIEWS, 1 + 2 * (room - 1) // window))
-    return np.stack([wave[start : start + window] for start in starts]).astype(np.int16)
+    return np.stack([wave[start : start + window] for start in starts])
 
 
 def _spread(count: int, wanted: int) -> list[int]:

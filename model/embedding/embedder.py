@@ -1,5 +1,6 @@
 """A trained model for use: files, arrays or tensors in, unit vectors and probabilities out."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..saving.checkpoint import load_model
 from ..saving.weights import WEIGHTS, read_weights
 from .sound_file import read_sound, resample
 
+logger = logging.getLogger(__name__)
 AT_ONCE = 64  # images or sounds that the towers see together
 
 Items = str | Path | np.ndarray | Tensor | Sequence[str | Path | np.ndarray | Tensor]
@@ -29,7 +31,8 @@ class Embedder:
     Images are RGB: files of any kind that Pillow reads, or uint8 (H, W, 3) and (B, H, W, 3). Their shorter side is
     scaled to that of the training's frames, unless they have the crop's size already, and the middle is taken.
     Sounds are files of any kind that libsndfile reads, or int16 or floating point in [-1, 1], (N,) and (B, N). Channels
-    are averaged, other rates than the model's are resampled, and the window in the middle is taken.
+    are averaged, other rates than the model's are resampled, and the window in the middle is taken; a shorter sound is
+    filled up with silence, which the log says.
 
     Threads may share it: they decode side by side, and the towers compute for one at a time.
     """
@@ -58,7 +61,7 @@ class Embedder:
     def embed_audio(self, sounds: Items, rate: int | None = None) -> Tensor:
         """Return unit vectors (B, D), float32 on the CPU, of sounds; rate, in Hz, is that of arrays and tensors.
 
-        Raises ModelError on what is no sound, and on sounds shorter than the model's window.
+        Raises ModelError on what is no sound.
         """
         return self._embed(self._sounds(sounds, rate), self.model.audio_features)
 
@@ -129,12 +132,16 @@ class Embedder:
                 yield self._window(read_sound(item, self.sample_rate))
 
     def _window(self, wave: np.ndarray) -> np.ndarray:
-        """Return the window in the middle of a wave of the model's rate, float32 (N,)."""
-        if len(wave) < self.samples:
-            given = len(wave) / self.sample_rate
-            raise ModelError(f"a sound of {given:.3g} s is shorter than the model's window of {self.seconds:g} s")
-        start = (len(wave) - self.samples) // 2
-        return wave[start : start + self.samples]
+        """Return the window in the middle of a wave of the model's rate, (N,); silence follows a shorter one."""
+        lacking = self.samples - len(wave)
+        if lacking <= 0:
+            start = -lacking // 2
+            return wave[start : start + self.samples]
+        if not len(wave):
+            raise ModelError("a sound without samples cannot be embedded")
+        given = len(wave) / self.sample_rate
+        logger.warning("a sound of %.3g s was filled up with silence to the model's %g s", given, self.seconds)
+        return np.pad(wave, (0, lacking))
 
 
 def _each(items: Items, dimensions: int) -> Iterator[str | Path | np.ndarray]:

@@ -183,7 +183,7 @@ class Explorer:
 
 def _described(known: str, query: Query) -> dict[str, Any]:
     sides = {"image": query.image is not None, "audio": query.audio is not None}
-    return {"id": known, "name": query.name, "kind": query.kind, **sides}
+    return {"id": known, "name": query.name, "kind": query.kind, "filled": query.filled, **sides}
 
 
 def _counted(names: NDArray[np.str_]) -> list[dict[str, Any]]:

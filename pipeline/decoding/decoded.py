@@ -8,7 +8,7 @@ from ..settings import ShardSettings
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,matroska,webm,avi,mpeg,mpegts,mpegvideo,flv,live_flv,kux,asf,asf_o,ogg,"
-    "mxf,nut,rm,nsv,dv,gxf,wtv,swf,h264,hevc,m4v,ivf,aac,mp3,wav,flac,amr,ac3,eac3"
+    "mxf,nut,rm,nsv,dv,gxf,wtv,swf,h264,hevc,m4v,ivf,aac,mp3,wav,flac,amr,ac3,eac3,aiff,caf,au,w64,wv,tta,voc"
 )
 """Containers that may be opened. Playlists (HLS, concat, DASH) are not among them: they name other files."""
 MAX_PIXELS = 16384 * 16384

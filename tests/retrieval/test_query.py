@@ -17,7 +17,6 @@ from avcorr.pipeline.errors import MediaError
 from avcorr.pipeline.moments.views import decode_frames
 from avcorr.pipeline.settings import ShardSettings
 from avcorr.retrieval.embeddings import EmbeddingFolder
-from avcorr.retrieval.errors import RetrievalError
 from avcorr.retrieval.near_duplicates import BITS, picture_hashes
 from avcorr.retrieval.query import file_query
 from avcorr.retrieval.search import Searcher
@@ -82,6 +81,30 @@ def test_sounds_of_all_kinds(files: Path, kind: str) -> None:
     assert media.kind == "sound" and not media.jpegs and len(wave) == pytest.approx(48000, rel=0.02)
     spectrum = np.abs(np.fft.rfft(wave[8000:24000]))
     assert spectrum.argmax() == 440 and np.sqrt(np.mean(wave[8000:24000] ** 2)) == pytest.approx(0.212, rel=0.05)
+
+
+def make(ffmpeg: str, *words: str | Path) -> None:
+    subprocess.run([ffmpeg, "-v", "error", "-y", *map(str, words)], check=True, stdin=subprocess.DEVNULL)
+
+
+TONE = ("-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100:duration=2")
+
+
+@pytest.mark.parametrize("kind", ["aiff", "caf", "au", "w64", "wv", "tta", "voc", "mka", "mp2"])
+def test_sounds_of_rarer_kinds(tmp_path: Path, ffmpeg: str, kind: str) -> None:
+    make(ffmpeg, *TONE, tmp_path / f"sound.{kind}")
+    media = read(tmp_path / f"sound.{kind}")
+    wave = np.frombuffer(media.pcm, "<i2")
+    assert media.kind == "sound" and not media.jpegs and len(wave) == pytest.approx(32000, rel=0.02)
+    assert np.abs(np.fft.rfft(wave[8000:24000])).argmax() == 440
+
+
+@pytest.mark.parametrize(("kind", "codec"), [("mp3", "png"), ("m4a", "mjpeg"), ("flac", "png"), ("mp4", "png")])
+def test_songs_with_covers_are_sounds(tmp_path: Path, files: Path, ffmpeg: str, kind: str, codec: str) -> None:
+    cover = ("-i", files / "picture.png", "-map", "0", "-map", "1", "-c:v", codec, "-disposition:v", "attached_pic")
+    make(ffmpeg, *TONE, *cover, tmp_path / f"song.{kind}")
+    media = read(tmp_path / f"song.{kind}")
+    assert (media.kind, media.jpegs) == ("sound", ()) and len(media.pcm) == pytest.approx(64000, rel=0.02)
 
 
 def test_videos_with_and_without_sound(tmp_path: Path, make_video: MakeVideo) -> None:
@@ -159,9 +182,22 @@ def test_a_stored_frame_and_its_sound_find_themselves(
         assert hit.cosine >= float(vector @ stored) - 1e-5
 
 
-def test_a_sound_too_short_to_ask_with(files: Path, embedder: Embedder) -> None:
-    with pytest.raises(RetrievalError, match="shorter than the 1 s of sound that the model listens to"):
-        file_query(files / "short.wav", embedder)
+def test_a_sound_shorter_than_a_window_is_filled_up_with_silence(
+    files: Path, embedder: Embedder, embedded: Path, small_run: Path, tmp_path: Path, make_video: MakeVideo,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """A model of 1 s asked with 0.25 s; a video of 0.9 s has both sides."""
+    query = file_query(files / "short.wav", embedder)
+    wave = np.frombuffer(read(files / "short.wav").pcm, "<i2")
+    assert len(wave) == 4000 and query.filled == 0.75
+    expected = embedder.embed_audio(np.pad(wave, (0, 12000)))[0].numpy()
+    np.testing.assert_allclose(query.audio, expected, atol=1e-6)
+    video = file_query(make_video(tmp_path / "short.mp4", seconds=0.9), embedder)
+    assert video.image is not None and video.audio is not None and video.filled == pytest.approx(0.1, abs=0.05)
+    assert command("search", "--run", small_run, "--index", embedded, "--json", files / "short.wav") == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["query"]["filled"] == 0.75
+    assert err.splitlines()[-1] == "a sound of 0.25 s was filled up with silence to the model's 1 s"
 
 
 def test_search_from_the_command_line(

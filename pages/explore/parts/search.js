@@ -167,5 +167,6 @@ async function preview(query) {
     shown.addEventListener("error", () => shown.remove()); // a kind that the server reads and the browser does not
     parts.push(shown);
   }
-  place.replaceChildren(...parts, make("span", {}, make("b", {}, query.name)), make("small", {}, `${query.kind}; drop another to ask with it`));
+  const silence = query.filled ? `, ${query.filled} s of silence added to its sound` : "";
+  place.replaceChildren(...parts, make("span", {}, make("b", {}, query.name)), make("small", {}, `${query.kind}${silence}; drop another to ask with it`));
 }

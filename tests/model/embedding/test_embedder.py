@@ -161,7 +161,7 @@ def test_what_is_no_image_is_refused(towers: Embedder, items: Any, message: str)
 def test_what_is_no_sound_is_refused(towers: Embedder, tmp_path: Path) -> None:
     (tmp_path / "text.wav").write_text("no sound")
     for items, message in (
-        (wave(1999), "of 0.25 s is shorter than the model's window of 0.25 s"),
+        (np.zeros(0, np.int16), "a sound without samples"),
         (np.zeros(2000, np.int32), r"int16 or floating point \(N,\); found int32"),
         (tmp_path / "text.wav", "text.wav cannot be read as a sound"),
     ):
@@ -169,6 +169,13 @@ def test_what_is_no_sound_is_refused(towers: Embedder, tmp_path: Path) -> None:
             towers.embed_audio(items)
     with pytest.raises(ModelError, match="one image or as many as sounds; found 3 and 2"):
         towers.probability(np.stack([picture(32, 32)] * 3), np.stack([wave(2000)] * 2))
+
+
+def test_a_sound_shorter_than_the_window_is_filled_up(towers: Embedder, caplog: pytest.LogCaptureFixture) -> None:
+    sound = wave(1200)
+    found = towers.embed_audio(sound)
+    torch.testing.assert_close(found, towers.embed_audio(np.pad(sound, (0, 800))))
+    assert caplog.messages == ["a sound of 0.15 s was filled up with silence to the model's 0.25 s"]
 
 
 def test_weights_come_back_with_their_configuration(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import numpy as np
 import pytest
 import soundfile
 
@@ -93,6 +94,13 @@ def test_a_search_by_choosing_a_sound_and_by_a_key(page: Page, explored: Explore
     page.run("history.back()")
     page.wait(f"{text('#found')} === 'Sounds nearest to the picture of {clip['key']}'")
     assert keys(page) == found and not page.problems()
+
+
+def test_a_short_sound_says_how_much_silence_it_got(page: Page, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "short.wav", np.sin(np.arange(9600) / 5), 16000)
+    page.choose_file("#file", tmp_path / "short.wav")
+    page.wait(there(CARDS))
+    assert "0.4 s of silence added to its sound" in page.run(text("#preview small"))
 
 
 def test_sounds_really_play(page: Page, explored: Explored) -> None:

@@ -179,7 +179,7 @@ def test_hostile_files_are_refused_by_their_names(explored: Explored, tmp_path: 
         "text.txt": b"hello", "list.m3u8": b"#EXTM3U\nfile:///etc/passwd\n", "picture.jpg": b"\xff\xd8\xff",
         "concat.txt": b"ffconcat version 1.0\nfile /etc/passwd\n", "bomb.png": wide.getvalue(),
         "drawing.svg": b"<svg xmlns='http://www.w3.org/2000/svg'><image href='/etc/passwd'/></svg>",
-        "header.mp4": video[:100], "noise.bin": chance.randbytes(100_000), "short.wav": _wav(0.2),
+        "header.mp4": video[:100], "noise.bin": chance.randbytes(100_000),
         "vast.mp4": hostile.widen(video, 65536, 65536), "../../etc/passwd": b"\0" * 64, "<b>\r\n\0.png": b"\x89PNG",
     }  # fmt: skip
     for name, data in bad.items():
@@ -193,6 +193,15 @@ def test_hostile_files_are_refused_by_their_names(explored: Explored, tmp_path: 
     assert explored.upload(hostile.claim(video, 10**6), "long.mp4")[0] in (200, 422)
     status, known = explored.upload(video, "good.mp4")
     assert status == 200 and known["kind"] == "video" and explored.process.poll() is None
+
+
+def test_a_short_upload_is_filled_up(explored: Explored, tmp_path: Path, make_video: MakeVideo) -> None:
+    status, known = explored.upload(_wav(0.6), "short.wav")
+    assert status == 200 and (known["kind"], known["filled"]) == ("sound", 0.4)
+    assert explored.ask("search", query=known["id"])["query"]["filled"] == 0.4
+    status, known = explored.upload(make_video(tmp_path / "short.mp4", seconds=0.9).read_bytes(), "short.mp4")
+    assert status == 200 and known["image"] and known["audio"] and 0 < known["filled"] < 0.15
+    assert explored.upload(_wav(1.5), "long.wav")[1]["filled"] == 0
 
 
 def _wav(seconds: float) -> bytes:
