@@ -1,14 +1,21 @@
 """The cache, for any files in any order: never above its limit, never a wrong byte, the oldest goes first."""
 
 import os
+import random
 import tempfile
 import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from avcorr.shards.store import ByteRange
 from avcorr.shards.stores.cache import Cache
+from avcorr.shards.stores.cached_store import CachedStore
+from avcorr.shards.stores.local import LocalStore
+from avcorr.shards.stores.range_reader import Version
 
 LIMIT = 1000
 KEYS = [f"{number:02x}{'0' * 30}" for number in range(12)]
@@ -41,6 +48,49 @@ def test_a_cache_keeps_its_limit_and_its_bytes(steps: list[tuple[str, int]]) -> 
                 assert found == (data if cache.has(KEYS[number]) else None)
             assert stored_bytes(Path(name)) <= LIMIT
         assert not list(Path(name).glob("tmp/*"))
+
+
+CONTENTS = {f"{split}/shard": random.Random(split).randbytes(2050) for split in ("train", "test")}
+PIECES = st.builds(
+    lambda path, ends: ByteRange(path, *sorted(ends)),
+    st.sampled_from(sorted(CONTENTS)),
+    st.tuples(st.integers(0, 2050), st.integers(0, 2050)),
+)
+
+
+class Versioned(LocalStore):
+    """A folder whose files have versions, as those of a remote store."""
+
+    def version(self, path: str) -> Version:
+        return Version(None, datetime(2026, 1, 1, tzinfo=UTC), self.size(path))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    readings=st.lists(st.tuples(st.booleans(), st.lists(PIECES, min_size=1, max_size=4)), max_size=8),
+    limit=st.integers(0, 5000),
+    block=st.integers(200, 900),
+)
+def test_whatever_is_read_through_it_is_what_the_store_has(
+    readings: Sequence[tuple[bool, list[ByteRange]]], limit: int, block: int
+) -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root, folder = Path(name) / "root", Path(name) / "cache"
+        for path, data in CONTENTS.items():
+            (root / path).parent.mkdir(parents=True)
+            (root / path).write_bytes(data)
+        store = CachedStore(Versioned(root), Cache(folder, limit), block)
+        for streamed, pieces in readings:
+            expected = [CONTENTS[piece.path][piece.start : piece.stop] for piece in pieces]
+            if streamed:
+                found = []
+                for piece in pieces:
+                    with store.stream(*piece) as file:
+                        found.append(file.read())
+                        assert stored_bytes(folder) <= limit
+            else:
+                found = store.read_ranges(pieces)
+            assert found == expected and stored_bytes(folder) <= limit
 
 
 @settings(max_examples=40, deadline=None)
