@@ -18,6 +18,11 @@ class ShardSettings(BaseModel):
     jpeg_quality: int = Field(3, ge=2, le=31, description="ffmpeg's MJPEG quantiser: 2 is best, 3 is about JPEG 90")
     clip_seconds: float = Field(10.0, gt=0, le=3600, description="longest clip; what is longer is cut, seconds")
     consecutive: bool = Field(False, description="cut each video into clips of clip_seconds that follow each other")
+    stride_seconds: float = Field(
+        0.0, ge=0, le=3600,
+        description="(consecutive) from one clip's start to the next one's; less than clip_seconds: they overlap, "
+        "more: they leave gaps; 0: clip_seconds",
+    )  # fmt: skip
     sample_rate: int = Field(16000, ge=4000, le=192000, description="sample rate of the stored mono sound, Hz")
     audio_stream: str = Field(
         "default", pattern=r"^(default|\d{1,3}|[a-z]{2,8})$",
@@ -46,6 +51,8 @@ class ShardSettings(BaseModel):
     def _options_fit(self) -> "ShardSettings":
         if self.skip_nonref and self.decoder != "pyav":
             raise ValueError("skip_nonref: true needs decoder: pyav")
+        if self.stride_seconds and not self.consecutive:
+            raise ValueError("stride_seconds needs consecutive: true")
         return self
 
 

@@ -1,4 +1,4 @@
-"""Ask ffmpeg how long videos are, without decoding them, and remember the answers."""
+"""Ask ffmpeg how long videos are, by headers or else by packets, without decoding them; remember the answers."""
 
 import json
 import os
@@ -15,10 +15,11 @@ from ..sources.file import open_file
 from .decoded import FORMATS
 from .ffmpeg import limit_memory
 
-_HEADER_BYTES = 1 << 18
+_MESSAGE_BYTES = 1 << 18
 _LEAST_BYTES_PER_SECOND = 100
 """Fewer hold no picture and sound; a longer claim is false, and would make clips without end that are not there."""
 _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
+_REACHED = re.compile(r"time=(\d+):(\d\d):(\d\d(?:\.\d+)?)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,7 @@ class Durations:
     def _measure(self, name: str, size: int, path: str) -> float | str:
         answer = self._known.get((name, size))
         if answer is None:
-            answer = _ask(self._binary, path, self._timeout)
-            if isinstance(answer, float) and answer * _LEAST_BYTES_PER_SECOND > size:
-                answer = f"{size} bytes cannot hold the {answer:g} s that the headers claim"
+            answer = _length(self._binary, path, size, self._timeout)
             line = json.dumps([name, size, answer]) + "\n"
             with self._lock:
                 self._known[name, size] = answer
@@ -106,10 +105,36 @@ def _size(path: str) -> int:
         return os.fstat(file.fileno()).st_size
 
 
-def _ask(binary: str, path: str, timeout_seconds: float) -> float | str:
-    """Return the length that a container claims, or what ffmpeg said instead."""
-    command = [binary, "-nostdin", "-hide_banner", "-protocol_whitelist", "file", "-format_whitelist", FORMATS,
-               "-i", f"file:{path}"]  # fmt: skip
+def _length(binary: str, path: str, size: int, timeout_seconds: float) -> float | str:
+    """Return how long a file is by its headers, or by its packets where they tell nothing or what cannot be."""
+    said = _run(binary, path, (), timeout_seconds) or ""
+    claimed = _seconds(_DURATION.search(said))
+    if 0 < claimed * _LEAST_BYTES_PER_SECOND <= size:
+        return claimed
+    if "Input #0" not in said:
+        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        return f"ffmpeg tells no duration: {lines[-1][:300] if lines else 'no answer'}"
+    copied = ("-map", "0:V?", "-map", "0:a?", "-c", "copy", "-f", "null", "-")
+    progress = _run(binary, path, copied, timeout_seconds)
+    if progress is None:
+        return f"the headers tell no duration, and to read the file took longer than {timeout_seconds:g} s"
+    reached = list(_REACHED.finditer(progress))
+    read = _seconds(reached[-1] if reached else None)
+    if 0 < read * _LEAST_BYTES_PER_SECOND <= size:
+        return read
+    what = f"the headers claim {claimed:g} s" if claimed else "the headers tell none"
+    return f"no length can be told: {what}, and {size} bytes hold packets of {read:g} s"
+
+
+def _seconds(match: re.Match[str] | None) -> float:
+    return 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3]) if match else 0.0
+
+
+def _run(binary: str, path: str, output: tuple[str, ...], timeout_seconds: float) -> str | None:
+    """Return what ffmpeg says of a file, or how far it comes while it reads it; None where it took too long."""
+    told = ("-v", "quiet", "-stats", "-stats_period", "5") if output else ()
+    command = [binary, "-nostdin", "-hide_banner", *told, "-protocol_whitelist", "file", "-format_whitelist", FORMATS,
+               "-i", f"file:{path}", *output]  # fmt: skip
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     ) as process:
@@ -118,12 +143,9 @@ def _ask(binary: str, path: str, timeout_seconds: float) -> float | str:
         timer = threading.Timer(timeout_seconds, process.kill)
         timer.start()
         try:
-            messages = process.stderr.read(_HEADER_BYTES).decode(errors="replace")
+            said = process.stderr.read(_MESSAGE_BYTES).decode(errors="replace")
         finally:
+            late = timer.finished.is_set()
             timer.cancel()
             process.kill()
-    match = _DURATION.search(messages)
-    if match:
-        return 3600 * int(match[1]) + 60 * int(match[2]) + float(match[3])
-    lines = [line.strip() for line in messages.splitlines() if "At least one output file" not in line and line.strip()]
-    return f"ffmpeg tells no duration: {lines[-1][:300] if lines else 'no answer'}"
+    return None if late else said

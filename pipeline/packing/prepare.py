@@ -74,7 +74,8 @@ def _read(
     if not settings.consecutive:
         found = find()
         return replace(found, notes=(*found.notes, *_left_out(durations, settings, found.sources)))
-    return find(cut=partial(consecutive, durations, settings.clip_seconds), look=durations.look)
+    cut = partial(consecutive, durations, settings.clip_seconds, settings.stride_seconds)
+    return find(cut=cut, look=durations.look)
 
 
 def _left_out(durations: Durations, settings: ShardSettings, sources: Sequence[Source]) -> Iterator[str]:
@@ -93,14 +94,17 @@ def _left_out(durations: Durations, settings: ShardSettings, sources: Sequence[S
         )
 
 
-def consecutive(durations: Durations, clip_seconds: float, sources: Sequence[Source]) -> Iterator[Source]:
-    """Yield the consecutive clips of each source.
+def consecutive(
+    durations: Durations, clip_seconds: float, stride_seconds: float, sources: Sequence[Source]
+) -> Iterator[Source]:
+    """Yield the consecutive clips of each source, one every `stride_seconds` (0: `clip_seconds`).
 
     A source that names its duration is cut without being asked for; one whose length cannot be told stays one input
     with the reason.
     """
     places = (Place(each.name, each.path, each.member) for each in sources if not each.duration and not each.problem)
     found = durations.measure(list({place.name: place for place in places}.values()))
+    stride = stride_seconds or clip_seconds
     for source in sources:
         length = source.duration or found.get(source.name, 0.0)
         if isinstance(length, MediaError):
@@ -109,14 +113,15 @@ def consecutive(durations: Durations, clip_seconds: float, sources: Sequence[Sou
             yield source
         else:
             span = source.duration or max(0.0, length - source.seek)
-            for number in range(clip_count(span, clip_seconds)):
-                start = number * clip_seconds
+            for number in range(clip_count(span, clip_seconds, stride)):
+                start = number * stride
                 seconds = min(clip_seconds, source.duration - start) if source.duration else clip_seconds
                 yield replace(source, start=source.start + start, seek=source.seek + start, duration=seconds)
 
 
-def clip_count(seconds: float, clip_seconds: float) -> int:
-    """Return how many clips a span gives: whole ones, and a rest of at least a second or half a clip."""
-    whole = math.floor(seconds / clip_seconds + 1e-9)
-    rest = seconds - whole * clip_seconds
+def clip_count(seconds: float, clip_seconds: float, stride: float) -> int:
+    """Return how many clips a span gives: whole ones, and a rest if a second or half a clip of it is in no other."""
+    whole = max(0, math.floor((seconds - clip_seconds) / stride + 1e-9) + 1)
+    covered = (whole - 1) * stride + clip_seconds if whole else 0.0
+    rest = seconds - max(whole * stride, covered)
     return max(1, whole + (rest >= min(_SHORTEST_REST, clip_seconds / 2)))

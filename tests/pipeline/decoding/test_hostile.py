@@ -140,12 +140,14 @@ def test_a_false_length_makes_no_clips(
 ) -> None:
     (folder / "long.mkv").write_bytes(claim(good["mkv"], 36000))
     (folder / "true.mkv").write_bytes(good["mkv"])
+    (folder / "empty.mkv").write_bytes(claim(good["mkv"], 36000)[:1000])
     os.mkfifo(folder / "pipe.mp4")
     cutting = settings.model_copy(update={"consecutive": True})
     sources = read_sources(folder, tmp_path / "root", cutting)
     assert pack(sources, tmp_path / "root", cutting, workers=2).reasons == {"no_duration": 1, "unreadable": 1}
     rows = ledger(tmp_path / "root")
-    assert rows["true.mkv"]["status"] == "packed" and "36000 s" in rows["long.mkv"]["message"]
+    assert rows["true.mkv"]["status"] == rows["long.mkv"]["status"] == "packed" and len(rows) == 4
+    assert "claim 36000 s" in rows["empty.mkv"]["message"]
 
 
 def test_what_is_no_file_is_not_waited_for(
