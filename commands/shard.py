@@ -43,7 +43,7 @@ def run(out: str, dry_run: bool, strict: bool, **options: Any) -> None:
 
     if dry_run:
         names = ("source", "config", "settings", "videos", "workers")
-        print(avcorr.estimate(**{name: options[name] for name in names}).describe())
+        print(avcorr.estimate(out=out, **{name: options[name] for name in names}).describe())
         return
     done = avcorr.shard(out=out, **options)
     skipped = f" + skipped {done.skipped}" if done.skipped else ""

@@ -8,6 +8,9 @@ from .dataset import Dataset
 from .format.clip import FLAGS
 from .store import Root
 
+_KINDS = ("hdr", "interlaced")
+"""What sources may be, without anything being wrong with their clips."""
+
 
 def summarise(root: Root) -> dict[str, Any]:
     """Return counts of a dataset as plain JSON types.
@@ -21,7 +24,10 @@ def summarise(root: Root) -> dict[str, Any]:
     """
     dataset = Dataset(root, unfinished=True)
     flags, labels, videos = Counter[str](), Counter[str](), dict[str, set[str]]()
-    for shard, table in zip(dataset.shards, dataset.tables(dataset.shards, "flags", "label", "video"), strict=True):
+    kinds = Counter[str]()
+    tables = dataset.tables(dataset.shards, "flags", "label", "video", *_KINDS)
+    for shard, table in zip(dataset.shards, tables, strict=True):
+        kinds.update({name: int(table[name].sum()) for name in _KINDS})
         flags.update(flag for flags_of in table.texts("flags") for flag in flags_of)
         labels.update(table.texts("label"))
         videos.setdefault(shard.split, set()).update(table.texts("video"))
@@ -46,6 +52,7 @@ def summarise(root: Root) -> dict[str, Any]:
         "clips": sum(shard.clips for shard in dataset.shards),
         "hours": sum(shard.seconds for shard in dataset.shards) / 3600,
         "frames": sum(shard.frames for shard in dataset.shards),
+        "sources": {name: kinds[name] for name in _KINDS if kinds[name]},
         "flags": {flag: flags[flag] for flag in FLAGS if flags[flag]},
         "labels": dict(labels.most_common()),
         "splits": splits,
@@ -81,6 +88,8 @@ def describe(facts: dict[str, Any]) -> str:
         lines.append(f"{facts['videos_in_two_splits']} source videos lie in two splits, as the source list has it")
     if facts["flags"]:
         lines.append(f"flagged: {', '.join(f'{flag} {count}' for flag, count in facts['flags'].items())}")
+    if facts["sources"]:
+        lines.append(f"sources: {', '.join(f'{kind} {count}' for kind, count in facts['sources'].items())}")
     labels = facts["labels"]
     named = [f"{label or 'unlabelled'} {count}" for label, count in list(labels.items())[:20]]
     more = f", and {len(labels) - 20} more" if len(labels) > 20 else ""

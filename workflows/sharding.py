@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -82,6 +83,7 @@ def shard(
 
 def estimate(
     source: Sources,
+    out: str | Path | None = None,
     *,
     config: Recipe = None,
     settings: Overrides = (),
@@ -89,6 +91,9 @@ def estimate(
     workers: int | None = None,
 ) -> Estimate:
     """Say what `shard` would make of the same arguments: clips, hours, bytes, shards. Nothing is written.
+
+    A list of ids needs no `videos`: before a download the whole list is counted. With a folder `out`, what is free
+    there is told beside.
 
     Example:
         >>> plan = avcorr.estimate("videos", settings={"shard.clips_per_shard": 4})
@@ -98,7 +103,15 @@ def estimate(
     chosen = load_config(config, settings).shard
     threads = workers or os.cpu_count() or 1
     sources = _read(_paths(source), None, chosen, Path(videos) if videos else None, threads)
-    return estimate_sources(sources, chosen)
+    return estimate_sources(sources, chosen, _free_bytes(out) if out is not None else None)
+
+
+def _free_bytes(out: str | Path) -> int | None:
+    """Return how much a folder's disk, or that of the first folder above that is there, has free; None of a bucket."""
+    if "://" in str(out):
+        return None
+    place = Path(out).absolute()
+    return shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists())).free
 
 
 def _count_late(sources: SourceList, root: Path) -> int:

@@ -56,27 +56,39 @@ class Estimate:
     without_file: int
     """Inputs that are known, or by a sample estimated, to have no file."""
     clips: int
+    """Of the inputs with a file; of all where none has one yet, as before a download."""
     hours: float
     """Of sound and picture, if every clip has the full length."""
     cpu_hours: float
     bytes: int
     shards: int
+    free_bytes: int | None = None
+    """Free where they are to lie; None where that is not known."""
 
     def describe(self) -> str:
         """Lay the figures out for people."""
+        there = f"{self.without_file} of them without a file; about"
+        if self.inputs == self.without_file:
+            there = "none of whose files is here yet; with all of them about"
+        free = ""
+        if self.free_bytes is not None:
+            verdict = "too little" if self.free_bytes < self.bytes else "enough"
+            free = f"; {self.free_bytes / 1e9:.1f} GB are free there, {verdict}"
         return (
-            f"plan: {self.inputs} inputs, {self.without_file} of them without a file; about {self.clips} clips, "
-            f"{self.hours:.1f} hours, {self.bytes / 1e9:.1f} GB in {self.shards} shards, {self.cpu_hours:.1f} CPU hours"
+            f"plan: {self.inputs} inputs, {there} {self.clips} clips, {self.hours:.1f} hours, "
+            f"{self.bytes / 1e9:.1f} GB in {self.shards} shards, {self.cpu_hours:.1f} CPU hours{free}"
         )
 
 
-def estimate(sources: SourceList, settings: ShardSettings) -> Estimate:
+def estimate(sources: SourceList, settings: ShardSettings, free_bytes: int | None = None) -> Estimate:
     """Return what packing the sources will take. Looks at 2,000 files at most, and opens none."""
     named = [source for source in sources.sources if not source.problem]
     looked = random.Random(settings.seed).sample(named, min(_SAMPLE, len(named)))
     absent = sum(not os.path.exists(source.path) for source in looked)
     without = len(sources.sources) - len(named) + round(len(named) * absent / max(1, len(looked)))
     clips = len(sources.sources) - without
+    if not clips:
+        clips, looked = len(sources.sources), list(sources.sources[:_SAMPLE])
     spans = [min(source.duration or settings.clip_seconds, settings.clip_seconds) for source in looked]
     seconds = clips * sum(spans) / max(1, len(spans))
     frame_bytes = _FRAME_BYTES * (settings.short_side / 256) ** 2
@@ -86,4 +98,5 @@ def estimate(sources: SourceList, settings: ShardSettings) -> Estimate:
         cpu_hours=seconds * _CPU_SECONDS / 3600,
         bytes=round(seconds * (settings.frames_per_second * frame_bytes + 2 * settings.sample_rate)),
         shards=sum(-(-count // settings.clips_per_shard) for count in splits.values()),
+        free_bytes=free_bytes,
     )  # fmt: skip

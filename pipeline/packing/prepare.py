@@ -52,7 +52,7 @@ def read_sources(
     """
     if root is None:
         with tempfile.TemporaryDirectory() as folder:
-            return _read(given, Path(folder), settings, videos, workers)
+            return _read(given, Path(folder), settings, videos, workers, before_download=True)
     for path in [given] if isinstance(given, Path) else given:
         if not path.exists():
             find_sources(path)  # a wrong --source leaves no trace of a dataset
@@ -63,11 +63,17 @@ def read_sources(
 
 
 def _read(
-    given: Path | Sequence[Path], cache: Path, settings: ShardSettings, videos: Path | None, workers: int
+    given: Path | Sequence[Path],
+    cache: Path,
+    settings: ShardSettings,
+    videos: Path | None,
+    workers: int,
+    *,
+    before_download: bool = False,
 ) -> SourceList:
     find = partial(
         find_sources, given, videos=videos, test_fraction=settings.test_fraction, seed=settings.seed,
-        group_by=settings.group_by, folder_labels=settings.folder_labels, cache=cache,
+        group_by=settings.group_by, folder_labels=settings.folder_labels, before_download=before_download, cache=cache,
     )  # fmt: skip
     binary = find_ffmpeg(settings.ffmpeg)
     durations = Durations(binary, cache / "durations.jsonl", workers, settings.timeout_seconds)

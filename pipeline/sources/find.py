@@ -50,6 +50,7 @@ def find_sources(
     seed: int = 0,
     group_by: str = "",
     folder_labels: bool = True,
+    before_download: bool = False,
     cache: Path | None = None,
     cut: Callable[[Sequence[Source]], Iterable[Source]] | None = None,
     look: Look | None = None,
@@ -64,6 +65,7 @@ def find_sources(
         seed: changes that choice.
         group_by: which clips are of one source video, see `grouping`; "" for what names tell by themselves.
         folder_labels: whether a layout of one folder a class gives labels.
+        before_download: whether a list of ids is to be counted though no folder of videos is given.
         cache: folder in which listings of compressed archives are kept.
         cut: makes several inputs of each, such as the consecutive clips of a long video.
         look: is shown the members of compressed archives.
@@ -74,7 +76,7 @@ def find_sources(
     given = [source] if isinstance(source, Path) else list(source)
     found = _Found(cache, look)
     for path in given:
-        _add(found, path, videos, _prefix(path, given), folder_labels)
+        _add(found, path, videos, _prefix(path, given), folder_labels, before_download)
     sources = found.sources
     if found.left_out:
         parts = (f"{count} {suffix or 'without suffix'}" for suffix, count in found.left_out.most_common(12))
@@ -116,7 +118,9 @@ def _prefix(path: Path, given: Sequence[Path]) -> str:
     return f"{path.name if alike == 1 else path.as_posix().strip('/')}/"
 
 
-def _add(found: _Found, path: Path, videos: Path | None, prefix: str, folder_labels: bool) -> None:
+def _add(
+    found: _Found, path: Path, videos: Path | None, prefix: str, folder_labels: bool, before_download: bool
+) -> None:
     begin = len(found.sources)
     if path.is_dir():
         _from_folder(found, path, prefix)
@@ -126,7 +130,9 @@ def _add(found: _Found, path: Path, videos: Path | None, prefix: str, folder_lab
         found.sources.append(_loose(path, text(Path(path.name)), ""))
         found.inner.append(PurePosixPath(path.name))
     elif path.is_file():
-        rows = read_video_list(path, videos, lambda place: _listed(place, found), found.notes)
+        rows = read_video_list(
+            path, videos, lambda place: _listed(place, found), found.notes, before_download=before_download
+        )
         for source in rows:
             found.sources.append(source)
         return

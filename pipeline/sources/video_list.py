@@ -95,7 +95,12 @@ class Index:
 
 
 def read_video_list(
-    path: Path, videos: Path | None, find: Callable[[Path], Iterable[Source]], notes: list[str]
+    path: Path,
+    videos: Path | None,
+    find: Callable[[Path], Iterable[Source]],
+    notes: list[str],
+    *,
+    before_download: bool = False,
 ) -> Iterator[Source]:
     """Yield a source for each row of a list.
 
@@ -106,6 +111,7 @@ def read_video_list(
         videos: folder of the videos.
         find: lists a folder, and the archives in it.
         notes: what is to be told of the list as a whole is added to it.
+        before_download: ids need no folder, and are missing.
 
     Raises:
         SourceError: naming the line that cannot be understood.
@@ -117,7 +123,7 @@ def read_video_list(
         if "path" in rows.columns:
             yield from _by_path(path, rows, videos, find)
         else:
-            yield from _by_id(path, rows, videos, find, notes)
+            yield from _by_id(path, rows, videos, find, notes, before_download)
     except (csv.Error, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise SourceError(f"{path} is not a list in UTF-8 that can be read ({error})") from error
 
@@ -161,13 +167,18 @@ def _place(folder: Path, name: str, videos: Path | None) -> Path:
 
 
 def _by_id(
-    path: Path, rows: Rows, videos: Path | None, find: Callable[[Path], Iterable[Source]], notes: list[str]
+    path: Path,
+    rows: Rows,
+    videos: Path | None,
+    find: Callable[[Path], Iterable[Source]],
+    notes: list[str],
+    before_download: bool,
 ) -> Iterator[Source]:
-    if videos is None:
+    if videos is None and not before_download:
         raise SourceError(f"{path} names videos by id: give --videos DIR, the folder that they lie in, too")
-    if not videos.is_dir():
+    if videos is not None and not videos.is_dir():
         raise SourceError(f"--videos {videos} is no folder")
-    index = Index.of(find(videos))
+    index = Index.of(find(videos) if videos is not None else ())
     absent = "missing", f"is neither below {videos} nor in an archive there"
     if index.damage:
         absent = "missing", f"{absent[1]}; it may lie behind the damage of {'; '.join(index.damage)}"

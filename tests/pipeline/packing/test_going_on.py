@@ -1,5 +1,7 @@
 """A run that goes on: the first try failed, a download went on, the plan says what is left out."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,17 @@ def test_long_videos_are_told(tmp_path: Path, make_video: MakeVideo, caplog: pyt
     with caplog.at_level("INFO", logger="avcorr"):
         avcorr.estimate(tmp_path / "videos", settings={**SMALL, "shard.consecutive": True})
     assert "left out" not in caplog.text
+
+
+def test_a_list_alone_is_planned_before_the_download(tmp_path: Path) -> None:
+    rows = "".join(f"aB3-efgh{number:03d},{number},dog,train\n" for number in range(500))
+    (tmp_path / "list.csv").write_text(rows)
+    plan = avcorr.estimate(tmp_path / "list.csv", tmp_path / "not" / "made", settings={"shard.clip_seconds": 10.0})
+    assert (plan.inputs, plan.without_file, plan.clips, plan.shards) == (500, 500, 500, 2)
+    assert plan.hours == pytest.approx(500 * 10 / 3600) and plan.bytes > 5e7
+    assert plan.free_bytes == pytest.approx(shutil.disk_usage(tmp_path).free, rel=0.1)
+    assert "none of whose files is here yet; with all of them about 500 clips" in plan.describe()
+    assert "too little" in replace(plan, free_bytes=1000).describe()
+    with pytest.raises(avcorr.Error, match="give --videos"):
+        avcorr.shard(tmp_path / "list.csv", tmp_path / "root")
+    assert not (tmp_path / "not").exists()
