@@ -27,6 +27,7 @@ from ..settings import ShardSettings
 from .command import Only, Pipes, Plan, decode_command
 from .decoded import JUMP_SECONDS, MEMORY_BYTES, Decoded
 from .messages import (
+    Changes,
     changes,
     failure,
     has_errors,
@@ -46,8 +47,8 @@ _STDERR_BYTES = 65536
 _PIPE_BYTES = 1 << 20
 """Size of the pipes: fewer switches between ffmpeg and this process. The kernel may grant less."""
 _BETWEEN_FRAMES = JPEG_END + JPEG_START
-_PLANS = 4
-"""Most runs for one clip: what a header asks for, and what a change in mid-file asks for, is known one by one."""
+_PLANS = 12
+"""Most runs for one clip: what a header, an empty stream or a change in mid-file asks for is known one by one."""
 _running: set[subprocess.Popen[bytes]] = set()
 
 
@@ -84,8 +85,7 @@ class Ffmpeg:
         Raises:
             MediaError: with the code `timeout`, `not_media`, `no_video`, `no_audio`, `encrypted` or `undecodable`.
         """
-        span = (path, settings, seek, duration, only, container)
-        plan = Plan()
+        plan, span = Plan(), (path, settings, seek, duration, only, container)
         for _ in range(_PLANS):
             try:
                 result = _run(self.binary, plan, *span)
@@ -95,8 +95,11 @@ class Ffmpeg:
             change = changes(result.messages, plan)
             size = jpeg_size(result.jpegs) if change.size and result.jpegs else None
             if (plan.size or not size) and (plan.packets or not change.sound):
-                break
+                return self._decoded(result, plan, change, settings)
             plan = replace(plan, size=plan.size or size, packets=plan.packets or change.sound)
+        raise MediaError("undecodable", f"{_PLANS} runs of ffmpeg found no stream that gives anything")
+
+    def _decoded(self, result: "_Result", plan: Plan, change: Changes, settings: ShardSettings) -> Decoded:
         frames, chosen = split_jpegs(result.jpegs), parse_times(result.times)
         if len(frames) != len(chosen):
             raise MediaError("undecodable", f"ffmpeg wrote {len(frames)} frames but {len(chosen)} times")

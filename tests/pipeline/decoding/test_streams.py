@@ -135,6 +135,20 @@ def test_a_stream_without_packets_is_passed_over(tmp_path: Path, ffmpeg: str, ba
 
 
 SINE = "sin(440*2*PI*t)"
+
+
+def test_a_file_of_many_empty_streams_is_told_and_not_a_traceback(
+    tmp_path: Path, ffmpeg: str, backend: Backend
+) -> None:
+    pictures = [word for _ in range(16) for word in picture("16x16", 1)]
+    maps = [word for number in range(17) for word in ("-map", str(number))]
+    filters = [word for number in range(16) for word in (f"-filter:v:{number}", "select=0")]
+    path = make(ffmpeg, tmp_path / "a.mkv", *pictures, *tone(400, 1), *maps, *X264, *filters)
+    with pytest.raises(MediaError) as caught:
+        clip_of(path, backend)
+    assert caught.value.code in ("undecodable", "no_frames")
+
+
 MIXES = {
     "ambisonic.mkv": ("|".join([SINE] * 4) + ":c=4.0", ("-c:a", "libopus", "-mapping_family", "2")),
     "nine.mov": ("|".join([SINE] * 9), ("-c:a", "pcm_s16le")),
