@@ -16,6 +16,9 @@ _EARLY = 20.0
 """Seconds before the span at which reading begins where a seek does not land on a key frame."""
 
 
+_ON_WHITE = (
+    "format=rgba,split[over][same];[same]drawbox=c=white:t=fill:replace=1[white];[white][over]overlay=format=rgb"
+)
 _INPUT = "file:/input"
 """What stands for the video until the list is made: ffmpeg-python takes no name that is not UTF-8."""
 
@@ -37,6 +40,10 @@ class Plan:
     """Number of the stream to take; None for the first."""
     without: frozenset[int] = frozenset()
     """Numbers of streams that are known to be empty."""
+    grid: int | None = None
+    """Number of the group of tiles that are one picture, in place of a stream."""
+    transparent: bool = False
+    """Whether the picture is laid on white, as viewers show it."""
     packets: bool = False
     """Whether the times of the sound's packets are wanted, for it changes in mid-file."""
     size: tuple[int, int] | None = None
@@ -94,10 +101,14 @@ def decode_command(
         _INPUT, **span, t=duration + seek - begin, threads=1, copyts=None, start_at_zero=None,
         max_pixels=MAX_PIXELS, protocol_whitelist="file", format_whitelist=container or FORMATS,
     )  # fmt: skip
+    filters = ",".join(_picture(settings, seek, begin, pipes, plan))
+    picture, graph = source["V:0" if plan.picture is None else str(plan.picture)], {"vf": filters}
+    if plan.grid is not None:
+        picture, graph = source, {"filter_complex": f"[0:g:{plan.grid}]{filters}[whole]", "map": "[whole]"}
+        time_base = "filter"  # a group has none of its own
     images = ffmpeg.output(
-        source["V:0" if plan.picture is None else str(plan.picture)], "pipe:1", f="image2pipe", vcodec="mjpeg",
-        fps_mode="passthrough", enc_time_base=time_base, huffman="default", threads=1, filter_threads=1,
-        vf=",".join(_picture(settings, seek, begin, pipes, plan)), **{"q:v": settings.jpeg_quality},
+        picture, "pipe:1", f="image2pipe", vcodec="mjpeg", fps_mode="passthrough", enc_time_base=time_base,
+        huffman="default", threads=1, filter_threads=1, **graph, **{"q:v": settings.jpeg_quality},
     )  # fmt: skip
     target, muxer = f"pipe:{pipes.pcm}", "s16le"
     if plan.packets:
@@ -141,6 +152,7 @@ def _picture(settings: ShardSettings, seek: float, begin: float, pipes: Pipes, p
         scale = (size, "format=gbrp16le", f"lut3d={table_filter(plan.gamut, in_graph=True)}", f"scale={colours}")
     return (
         *((f"setparams={plan.tags}",) if plan.tags else ()),
+        *((_ON_WHITE,) if plan.transparent else ()),
         "settb=AVTB",
         "metadata=mode=add:key=k:value=1",
         f"metadata=mode=print:key=k:file=pipe\\\\:{pipes.all_times}",

@@ -210,11 +210,11 @@ def _run(
     assert process.stdout is not None and process.stderr is not None
     buffers = {descriptor: bytearray() for descriptor in (process.stdout.fileno(), *reads)}
 
-    guess = not container
+    still = bool(container)
 
     def check(messages: str) -> bool:
         header = parse_header(messages)
-        needed = plan_for(header, settings, guess_colours=guess, without=plan.without)
+        needed = plan_for(header, settings, still=still, without=plan.without)
         if needed != replace(plan, size=None, packets=False):
             raise _OtherPlanError(replace(needed, size=plan.size, packets=plan.packets))
         return header.complete
@@ -228,7 +228,7 @@ def _run(
     result = _Result(jpegs, times, all_times, pcm, packets, messages)
     error = failure(process.returncode, messages) if process.returncode or is_encrypted(messages) else None
     code = error.code if error else result.lacks(only)
-    other = next_plan(code, parse_header(messages), plan, settings, guess_colours=guess) if code else None
+    other = next_plan(code, parse_header(messages), plan, settings, still=still) if code else None
     if other is not None:
         raise _OtherPlanError(other)
     if error is not None:

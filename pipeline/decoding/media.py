@@ -22,7 +22,10 @@ PICTURES: Mapping[bytes, str] = {
     b"II*\0": "tiff_pipe",
     b"MM\0*": "tiff_pipe",
 }
-"""How pictures begin, and what ffmpeg calls them. WebP and AVIF begin in the middle: see `picture_container`."""
+"""How pictures begin, and what ffmpeg calls them. WebP, AVIF and HEIC tell it later: see `picture_container`."""
+HEIF_BRANDS = frozenset({b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+"""What ISO/IEC 23008-12 and AV1's image format put behind `ftyp`."""
+HEAD_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +45,10 @@ class Media:
 def picture_container(start: bytes) -> str:
     """Return what ffmpeg calls the kind of picture that begins so, "" for none."""
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
-        return "webp_pipe"
+        animated = start[12:16] == b"VP8X" and start[20:21] and start[20] & 2
+        return "webp_anim" if animated else "webp_pipe"
+    if start[4:8] == b"ftyp" and start[8:12] in HEIF_BRANDS:
+        return "mov"
     return next((name for magic, name in PICTURES.items() if start.startswith(magic)), "")
 
 
@@ -64,7 +70,7 @@ def read_media(path: Path, settings: ShardSettings, backend: Ffmpeg) -> Media:
 def _read(path: str, settings: ShardSettings, backend: Ffmpeg) -> Media:
     try:
         with open_file(path) as file:
-            container = picture_container(file.read(16))
+            container = picture_container(file.read(HEAD_BYTES))
     except OSError as error:
         raise MediaError("unreadable", str(error.strerror)) from error
     seconds = settings.clip_seconds
@@ -75,7 +81,8 @@ def _read(path: str, settings: ShardSettings, backend: Ffmpeg) -> Media:
             if error.code not in ("no_audio", "no_frames"):
                 raise
             raise MediaError(
-                "undecodable", f"the picture is damaged, or has more than {MAX_PIXELS} pixels",
+                "undecodable", f"the picture is damaged, of a kind that is not read (save it as JPEG or PNG), or has "
+                f"more than {MAX_PIXELS} pixels",
                 exit_code=error.exit_code, stderr=error.stderr,
             ) from error  # fmt: skip
         return _media("picture", decoded, 1)

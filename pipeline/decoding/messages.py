@@ -14,6 +14,8 @@ from .gamut import HD_LINES, Gamut, gamut_of
 
 _ENCRYPTED = re.compile(r"Stream #.*\((?:encv|enca) / ")
 _STREAM = re.compile(r"Stream #0:(\d+)(?:\[\w+\])?(?:\((\w+)\))?: (Video|Audio): (.*)")
+_GRID = re.compile(r"Stream group #0:(\d+)(?:\[\w+\])?(?:\((\w+)\))?: (Tile Grid): (.*\(default\))")
+_TRANSPARENT = re.compile(r", (?:rgba|bgra|argb|abgr|pal8|ya|yuva|gbrap)")
 _PICTURE = re.compile(r", (\w+)(?:\(([^()]*)\))?, (\d+)x(\d+)")
 _FRAME_RATE = re.compile(r", ([\d.]+)(k?) fps")
 _SAMPLE_RATE = re.compile(r", (\d+) Hz")
@@ -60,6 +62,8 @@ class Header:
     streams: tuple[SourceStream, ...]
     complete: bool
     """Whether all of it has been printed."""
+    grid: SourceStream | None = None
+    """The group of tiles that is the file's picture; only pictures of phones have one."""
 
     def of_kind(self, kind: str) -> list[SourceStream]:
         """Return the streams of one kind, "Video" or "Audio", that a player could choose from."""
@@ -80,29 +84,33 @@ def parse_header(messages: str) -> Header:
     """Return what the first messages of ffmpeg say of the file."""
     before, end, _ = messages.partition("Stream mapping:")
     streams = (SourceStream(int(number), *rest) for number, *rest in _STREAM.findall(before))
-    return Header(tuple(streams), bool(end))
+    grids = [SourceStream(int(number), *rest) for number, *rest in _GRID.findall(before)]
+    return Header(tuple(streams), bool(end), grids[0] if grids else None)
 
 
-def plan_for(
-    header: Header, settings: ShardSettings, *, guess_colours: bool, without: frozenset[int] = frozenset()
-) -> Plan:
+def plan_for(header: Header, settings: ShardSettings, *, still: bool, without: frozenset[int] = frozenset()) -> Plan:
     """Return what a file needs beyond what every file needs.
 
     Args:
         header: of the file.
         settings: which sound is wanted.
-        guess_colours: whether colours of large pictures that are not told are BT.709's, as players have it.
+        still: whether it is a file of a picture: its tiles are put together, what is transparent lies on white, and
+            large pictures that do not tell their colours are not BT.709's, as those of videos are for players.
         without: numbers of streams that are known to be empty.
 
     Raises:
         MediaError: `no_audio` when the sound that the settings name is not there.
     """
     picture, sound = header.choose("Video", without), _choose_sound(header, settings.audio_stream, without)
-    text = picture.text if picture else ""
+    grid = header.grid if still else None
+    shown = grid or picture
+    text = shown.text if shown else ""
     colours = _Colours.of(text)
     return Plan(
-        tags=colours.missing_tags(guess=guess_colours), gamut=colours.gamut, interlaced=bool(_INTERLACED.search(text)),
+        tags=colours.missing_tags(guess=not still), gamut=colours.gamut, interlaced=bool(_INTERLACED.search(text)),
         mix=mono_mix(layout_of(sound.text)) if sound else "", picture=_number(picture, header.of_kind("Video")),
+        grid=grid.number if grid else None,
+        transparent=still and bool(_TRANSPARENT.search(text)),
         sound=_number(sound, header.of_kind("Audio")), without=without,
     )  # fmt: skip
 
@@ -218,7 +226,7 @@ def changes(messages: str, plan: Plan) -> Changes:
     return Changes("audio" in kinds, "video" in kinds, bool(sizes - ({first.groups()[2:]} if first else set())))
 
 
-def next_plan(code: str, header: Header, plan: Plan, settings: ShardSettings, *, guess_colours: bool) -> Plan | None:
+def next_plan(code: str, header: Header, plan: Plan, settings: ShardSettings, *, still: bool) -> Plan | None:
     """Return the plan with another stream in place of one that gave nothing; None where there is no other."""
     kinds = {"no_frames": ("Video", plan.picture), "no_samples": ("Audio", plan.sound)}
     kind, number = kinds.get(code, ("", None))
@@ -226,7 +234,7 @@ def next_plan(code: str, header: Header, plan: Plan, settings: ShardSettings, *,
     without = plan.without | set(empty)
     if not empty or header.choose(kind, without) is None:
         return None
-    return plan_for(header, settings, guess_colours=guess_colours, without=without)
+    return plan_for(header, settings, still=still, without=without)
 
 
 def failure(exit_code: int, messages: str) -> MediaError:

@@ -24,6 +24,7 @@ from avcorr.shards.dataset import Dataset
 from avcorr.shards.reader import read_clips
 from tests.conftest import MakeVideo
 from tests.support.commands import TINY, command
+from tests.support.heic import Heic
 
 SETTINGS = ShardSettings(short_side=64)
 
@@ -38,13 +39,15 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("files")
     blocks = np.random.default_rng(0).integers(0, 256, (6, 9, 3)).repeat(20, 0).repeat(20, 1).astype(np.uint8)
     picture = Image.fromarray(blocks)
-    for suffix in ("jpg", "png", "webp", "bmp", "gif", "tiff"):
+    for suffix in ("jpg", "png", "webp", "bmp", "gif", "tiff", "avif"):
         picture.save(folder / f"picture.{suffix}")
     picture.convert("L").save(folder / "grey.png")
     picture.convert("RGBA").save(folder / "alpha.png")
     turned = Image.Exif()
     turned[0x112] = 6
     picture.save(folder / "turned.jpg", exif=turned)
+    heic = Heic(find_ffmpeg())
+    (folder / "phone.heic").write_bytes(heic.file(heic.add_grid(picture, 64)))
     shutil.copy(folder / "picture.png", folder / "wrongly-named.mp3")
     wave = 0.3 * np.sin(np.arange(3 * 44100) / 44100 * 2 * np.pi * 440)
     for suffix in ("wav", "flac", "ogg", "mp3"):
@@ -54,7 +57,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "name", [*(f"picture.{kind}" for kind in ("jpg", "png", "webp", "bmp", "gif", "tiff")), "wrongly-named.mp3"]
+    "name",
+    [
+        *(f"picture.{kind}" for kind in ("jpg", "png", "webp", "bmp", "gif", "tiff", "avif")),
+        "wrongly-named.mp3",
+        "phone.heic",
+    ],
 )
 def test_pictures_of_all_kinds(files: Path, name: str) -> None:
     media = read(files / name)
@@ -215,6 +223,8 @@ def test_search_from_the_command_line(
     ask = ["search", "--run", small_run, "--index", index, "--json", "--top", 4, "--duplicates"]
     for name, kind, by, to in (
         (files / "picture.png", "picture", "image", "audio"),
+        (files / "phone.heic", "picture", "image", "audio"),
+        (files / "picture.avif", "picture", "image", "audio"),
         (files / "sound.mp3", "sound", "audio", "image"),
         (next(videos.glob("test/*.mp4")), "video", "image", "audio"),
     ):
