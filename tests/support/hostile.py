@@ -7,7 +7,10 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+from avcorr.pipeline.decoding.ffmpeg import find_ffmpeg
 
 ROOT = Path(__file__).parents[2]
 
@@ -84,6 +87,48 @@ def misdate(data: bytes, seconds: int) -> bytes:
     changed[place + 1 : place + 3] = ((ticks >> 15 & 0x7FFF) << 1 | 1).to_bytes(2)
     changed[place + 3 : place + 5] = ((ticks & 0x7FFF) << 1 | 1).to_bytes(2)
     return bytes(changed)
+
+
+_PRIMARIES, _TRANSFERS, _MATRICES = (1, 4, 5, 9, 12, 22), (1, 4, 8, 13, 16, 18), (0, 1, 4, 5, 9, 14)
+"""Numbers of ITU-T H.273: those in use, and some that nothing can be made of."""
+_TS = ("-f", "mpegts", "pipe:1")
+
+
+def retag(data: bytes, chance: random.Random) -> bytes | None:
+    """Let H.264 declare other colours than it has; None for other pictures."""
+    tags = f"colour_primaries={chance.choice(_PRIMARIES)}:transfer_characteristics={chance.choice(_TRANSFERS)}"
+    tags += f":matrix_coefficients={chance.choice(_MATRICES)}:video_full_range_flag={chance.randrange(2)}"
+    return _convert(data, "-c", "copy", "-bsf:v", f"h264_metadata={tags}", "-f", "matroska", "pipe:1")
+
+
+def change(data: bytes, chance: random.Random) -> bytes | None:
+    """Return two seconds of a clip, and two of another size, rate and number of channels behind them."""
+    parts = []
+    for number in range(2):
+        side, rate, channels = (chance.choice(values) for values in ((96, 144, 240), (22050, 44100, 48000), (1, 2, 6)))
+        size = chance.choice((f"{side}:160", f"160:{side}"))
+        sound = ("-c:a", "aac", "-ar", str(rate), "-ac", str(channels))
+        parts.append(_convert(data, "-t", "2", "-vf", f"scale={size},setsar=1,format=yuv420p", "-c:v", "libx264",
+                              "-preset", "ultrafast", *sound, "-output_ts_offset", str(2 * number), *_TS))  # fmt: skip
+    return b"".join(part or b"" for part in parts) or None
+
+
+def jump(data: bytes, chance: random.Random) -> bytes | None:
+    """Return a clip three times over, as a stream whose clock jumps each time."""
+    times = [str(chance.choice((0, 0, 1, 30, 3600, 90000))) for _ in range(3)]
+    parts = [_convert(data, "-t", "2", "-c", "copy", "-output_ts_offset", time, *_TS) for time in times]
+    return b"".join(part or b"" for part in parts) or None
+
+
+def _convert(data: bytes, *words: str) -> bytes | None:
+    """Return what ffmpeg makes of the picture and the sound of a video; None where it cannot."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        command = [find_ffmpeg(), "-v", "quiet", "-nostdin", "-i", file.name, "-map", "0:V:0", "-map", "0:a:0",
+                   "-fflags", "+bitexact", *words]  # fmt: skip
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
+    return result.stdout if result.returncode == 0 else None
 
 
 def _sps(width: int, height: int) -> bytes:
