@@ -7,7 +7,7 @@ import ffmpeg
 
 from ..settings import ShardSettings
 from ..sources.file import open_file
-from .decoded import FORMATS, MAX_PIXELS, SOUND_AROUND
+from .decoded import BESIDE_EARLY, FORMATS, MAX_PIXELS, SOUND_AROUND, SoundFile
 from .gamut import Gamut, table_filter
 
 Only = Literal["", "picture", "sound"]
@@ -19,8 +19,10 @@ _EARLY = 20.0
 _ON_WHITE = (
     "format=rgba,split[over][same];[same]drawbox=c=white:t=fill:replace=1[white];[white][over]overlay=format=rgb"
 )
-_INPUT = "file:/input"
-"""What stands for the video until the list is made: ffmpeg-python takes no name that is not UTF-8."""
+_MORE = 0.01
+"""Seconds of a sound's own file that are read behind the span, for the two clocks' samples lie apart."""
+_INPUT, _BESIDE = "file:/input", "file:/beside"
+"""What stands for the video and the sound's file until the list is made: ffmpeg-python takes only UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,8 @@ class Plan:
     """Number of the stream to take; None for the first that is no cover."""
     sound: int | None = None
     """Number of the stream to take; None for the first."""
-    without: frozenset[int] = frozenset()
-    """Numbers of streams that are known to be empty."""
+    without: frozenset[tuple[str, int]] = frozenset()
+    """Kinds and numbers of streams that are known to be empty."""
     grid: int | None = None
     """Number of the group of tiles that are one picture, in place of a stream."""
     transparent: bool = False
@@ -75,6 +77,7 @@ def decode_command(
     plan: Plan,
     only: Only = "",
     container: str = "",
+    beside: SoundFile | None = None,
 ) -> list[str]:
     """Return the argument list that decodes one span of one video.
 
@@ -92,8 +95,9 @@ def decode_command(
         plan: what this file needs.
         only: one of the streams, where the file has or needs no other.
         container: what the file is, where that is known; it need not be one of FORMATS then.
+        beside: the file that the sound is taken from in place of the video.
     """
-    begin = max(0.0, seek - _EARLY) if seek and lacks_index(path) else seek
+    begin = _begin(path, seek)
     span: dict[str, float | str] = {"ss": begin} if begin else {}
     if container:
         span["f"] = container
@@ -110,16 +114,30 @@ def decode_command(
         picture, "pipe:1", f="image2pipe", vcodec="mjpeg", fps_mode="passthrough", enc_time_base=time_base,
         huffman="default", threads=1, filter_threads=1, **graph, **{"q:v": settings.jpeg_quality},
     )  # fmt: skip
+    heard, at = source, seek
+    if beside:  # it has its own clock, on which the span begins earlier or later, even before 0
+        at = seek - beside.offset
+        first = _begin(beside.path, max(0.0, at - BESIDE_EARLY))
+        heard = ffmpeg.input(
+            _BESIDE, **({"ss": first} if first else {}), t=max(duration + at - first, 0.0) + _MORE, threads=1,
+            protocol_whitelist="file", format_whitelist=FORMATS,
+        )  # fmt: skip
     target, muxer = f"pipe:{pipes.pcm}", "s16le"
     if plan.packets:
         target, muxer = f"[f=s16le]{target}|[f=framecrc]pipe:{pipes.packets}", "tee"
     samples = ffmpeg.output(
-        source["a:0" if plan.sound is None else str(plan.sound)], target, f=muxer, acodec="pcm_s16le", ac=1,
-        filter_threads=1, af=",".join(_sound(settings, seek, duration, plan)),
+        heard["a:0" if plan.sound is None else str(plan.sound)], target, f=muxer, acodec="pcm_s16le", ac=1,
+        filter_threads=1, af=",".join(_sound(settings, at, duration, plan)),
     )  # fmt: skip
     outputs = {"": (images, samples), "picture": (images,), "sound": (samples,)}[only]
     words = ffmpeg.merge_outputs(*outputs).compile(cmd=binary)
-    return [binary, *_QUIET, *(f"file:{path}" if word == _INPUT else word for word in words[1:])]
+    names = {_INPUT: f"file:{path}", _BESIDE: f"file:{beside.path}" if beside else ""}
+    return [binary, *_QUIET, *(names.get(word, word) for word in words[1:])]
+
+
+def _begin(path: str, seek: float) -> float:
+    """Return the second of a file at which reading begins so that nothing after `seek` is missed."""
+    return max(0.0, seek - _EARLY) if seek and lacks_index(path) else seek
 
 
 def _picture(settings: ShardSettings, seek: float, begin: float, pipes: Pipes, plan: Plan) -> tuple[str, ...]:
@@ -177,7 +195,7 @@ def _sound(settings: ShardSettings, seek: float, duration: float, plan: Plan) ->
     return (
         f"aselect='not(lt(t,{earliest})+gt(t,{latest}))'",
         *((f"pan={plan.mix}",) if plan.mix else ()),
-        *((f"asetpts=PTS-{seek}/TB",) if seek else ()),
+        *((f"asetpts=PTS{-seek:+}/TB",) if seek else ()),
         f"aresample={settings.sample_rate}:async=1" + ("" if plan.packets else ":first_pts=0"),
     )
 

@@ -9,7 +9,7 @@ from ..errors import MediaError
 from ..settings import ShardSettings
 from ..sources.file import open_file
 from ..sources.source import Source
-from .decoded import Backend, Decoded
+from .decoded import Backend, Decoded, SoundFile
 from .pictures import jpeg_size
 from .quality import SHORT_SHARE, picture_quality, sound_quality
 
@@ -24,8 +24,11 @@ def read_clip(source: Source, settings: ShardSettings, backend: Backend) -> Clip
         MediaError: with the reason code for the ledger.
     """
     _check_file(source.path)
+    beside = SoundFile(source.audio, source.audio_offset) if source.audio else None
+    if beside:
+        _check_file(beside.path)
     wanted = min(source.duration or settings.clip_seconds, settings.clip_seconds)
-    decoded = backend.decode(source.path, settings, seek=source.seek, duration=wanted)
+    decoded = backend.decode(source.path, settings, seek=source.seek, duration=wanted, beside=beside)
     times, jpegs = _frames(decoded, source.seek, wanted, settings.frames_per_second)
     pcm = decoded.pcm[: 2 * round(wanted * settings.sample_rate)]
     pcm = pcm[: len(pcm) // 2 * 2]

@@ -21,6 +21,9 @@ SOUND_AROUND = 60.0, 1.0
 """Seconds before and after the span in which sound may begin. What claims to lie further off has a false time, which
 would be reached through silence without end."""
 
+BESIDE_EARLY = 0.5
+"""Seconds before the span at which the reading of a sound's own file begins: a codec's first packet is not whole."""
+
 
 def mono_mix(layout: str) -> str:
     """Return how channels become one where FFmpeg has no mix, as an option of `pan`; "" where it has one.
@@ -34,6 +37,15 @@ def mono_mix(layout: str) -> str:
         return "mono|c0=c0"
     unnamed = re.match(r"(\d+) channels", layout)
     return "mono|c0<" + "+".join(f"c{channel}" for channel in range(int(unnamed[1]))) if unnamed else ""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFile:
+    """A file beside the video that holds its sound."""
+
+    path: str
+    offset: float
+    """Where its first sample lies on the video's clock, seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,5 +85,11 @@ class Backend(Protocol):
     def version(self) -> str:
         """Version of the libraries that decode, as it goes into each clip."""
 
-    def decode(self, path: str, settings: ShardSettings, *, seek: float, duration: float) -> Decoded:
-        """Decode [seek, seek + duration) seconds of a video. Raises MediaError with the reason code."""
+    def decode(
+        self, path: str, settings: ShardSettings, *, seek: float, duration: float, beside: SoundFile | None = None
+    ) -> Decoded:
+        """Decode [seek, seek + duration) seconds of a video, with the sound of a file beside it where one is given.
+
+        Raises:
+            MediaError: with the reason code.
+        """

@@ -25,7 +25,7 @@ from avcorr.shards.format.clip import JPEG_END, JPEG_START
 from ..errors import DecoderError, MediaError
 from ..settings import ShardSettings
 from .command import Only, Pipes, Plan, decode_command
-from .decoded import JUMP_SECONDS, MEMORY_BYTES, Decoded
+from .decoded import JUMP_SECONDS, MEMORY_BYTES, Decoded, SoundFile
 from .messages import (
     Changes,
     changes,
@@ -72,6 +72,7 @@ class Ffmpeg:
         duration: float,
         only: Only = "",
         container: str = "",
+        beside: SoundFile | None = None,
     ) -> Decoded:
         """Decode [seek, seek + duration) seconds of a video.
 
@@ -81,11 +82,12 @@ class Ffmpeg:
             seek, duration: the span, seconds.
             only: one of the streams; the other is left empty and need not be there.
             container: the demuxer, where it is known; it need not be one of FORMATS then.
+            beside: the file that the sound is taken from in place of the video.
 
         Raises:
             MediaError: with the code `timeout`, `not_media`, `no_video`, `no_audio`, `encrypted` or `undecodable`.
         """
-        plan, span = Plan(), (path, settings, seek, duration, only, container)
+        plan, span = Plan(), (path, settings, seek, duration, only, container, beside)
         for _ in range(_PLANS):
             try:
                 result = _run(self.binary, plan, *span)
@@ -188,6 +190,7 @@ def _run(
     duration: float,
     only: Only,
     container: str,
+    beside: SoundFile | None,
 ) -> _Result:
     """Run ffmpeg. Raises MediaError, and _OtherPlanError as soon as it is known that this file needs another plan."""
     pipes = [os.pipe() for _ in fields(Pipes)]
@@ -195,7 +198,7 @@ def _run(
     try:
         command = decode_command(
             binary, path, settings, seek=seek, duration=duration, pipes=Pipes(*writes),
-            time_base=_time_base_option(binary), plan=plan, only=only, container=container,
+            time_base=_time_base_option(binary), plan=plan, only=only, container=container, beside=beside,
         )  # fmt: skip
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=writes,
@@ -226,7 +229,7 @@ def _run(
         _end(process)
         _close(reads)
     result = _Result(jpegs, times, all_times, pcm, packets, messages)
-    error = failure(process.returncode, messages) if process.returncode or is_encrypted(messages) else None
+    error = failure(process.returncode, messages, beside) if process.returncode or is_encrypted(messages) else None
     code = error.code if error else result.lacks(only)
     other = next_plan(code, parse_header(messages), plan, settings, still=still) if code else None
     if other is not None:

@@ -9,11 +9,11 @@ from typing import Any
 from ..errors import MediaError
 from ..settings import ShardSettings
 from .command import Plan
-from .decoded import MEMORY_BYTES, mono_mix
+from .decoded import MEMORY_BYTES, SoundFile, mono_mix
 from .gamut import HD_LINES, Gamut, gamut_of
 
 _ENCRYPTED = re.compile(r"Stream #.*\((?:encv|enca) / ")
-_STREAM = re.compile(r"Stream #0:(\d+)(?:\[\w+\])?(?:\((\w+)\))?: (Video|Audio): (.*)")
+_STREAM = re.compile(r"Stream #([01]):(\d+)(?:\[\w+\])?(?:\((\w+)\))?: (Video|Audio): (.*)")
 _GRID = re.compile(r"Stream group #0:(\d+)(?:\[\w+\])?(?:\((\w+)\))?: (Tile Grid): (.*\(default\))")
 _TRANSPARENT = re.compile(r", (?:rgba|bgra|argb|abgr|pal8|ya|yuva|gbrap)")
 _PICTURE = re.compile(r", (\w+)(?:\(([^()]*)\))?, (\d+)x(\d+)")
@@ -27,6 +27,7 @@ _CHANGED = re.compile(r"because (video|audio) parameters changed to (.*)")
 _SIZE = re.compile(r", (\d+)x(\d+)")
 _ERROR_LINE = re.compile(r"\[(?:error|fatal|panic)\]")
 _EMPTY_OUTPUT = re.compile(r"\[out#(\d)/.*Nothing was written into output")
+_BESIDE = "[info] Input #1, "
 _NO_MEMORY = "Cannot allocate memory"
 _HOPELESS = "Decode error rate"
 _TIME_LINE = re.compile(rb"^frame:\d+\s+pts:(-?\d+)", re.MULTILINE)
@@ -74,21 +75,28 @@ class Header:
         streams = [stream for stream in self.of_kind(kind) if number in (None, stream.number)]
         return streams[0].text if streams else ""
 
-    def choose(self, kind: str, without: Set[int] = frozenset()) -> SourceStream | None:
+    def choose(self, kind: str, without: Set[tuple[str, int]] = frozenset()) -> SourceStream | None:
         """Return the stream of one kind that players choose; of equal ones the first."""
-        return max((stream for stream in self.of_kind(kind) if stream.number not in without),
+        return max((stream for stream in self.of_kind(kind) if (kind, stream.number) not in without),
                    key=lambda stream: stream.rank, default=None)  # fmt: skip
 
 
 def parse_header(messages: str) -> Header:
-    """Return what the first messages of ffmpeg say of the file."""
+    """Return what the first messages of ffmpeg say of the file: of a file beside it, too, that has the sound."""
     before, end, _ = messages.partition("Stream mapping:")
-    streams = (SourceStream(int(number), *rest) for number, *rest in _STREAM.findall(before))
+    sound = "1" if _BESIDE in before else "0"
+    streams = tuple(
+        SourceStream(int(number), *rest)
+        for file, number, *rest in _STREAM.findall(before)
+        if file == {"Video": "0", "Audio": sound}[rest[1]]
+    )
     grids = [SourceStream(int(number), *rest) for number, *rest in _GRID.findall(before)]
-    return Header(tuple(streams), bool(end), grids[0] if grids else None)
+    return Header(streams, bool(end), grids[0] if grids else None)
 
 
-def plan_for(header: Header, settings: ShardSettings, *, still: bool, without: frozenset[int] = frozenset()) -> Plan:
+def plan_for(
+    header: Header, settings: ShardSettings, *, still: bool, without: frozenset[tuple[str, int]] = frozenset()
+) -> Plan:
     """Return what a file needs beyond what every file needs.
 
     Args:
@@ -96,7 +104,7 @@ def plan_for(header: Header, settings: ShardSettings, *, still: bool, without: f
         settings: which sound is wanted.
         still: whether it is a file of a picture: its tiles are put together, what is transparent lies on white, and
             large pictures that do not tell their colours are not BT.709's, as those of videos are for players.
-        without: numbers of streams that are known to be empty.
+        without: kinds and numbers of streams that are known to be empty.
 
     Raises:
         MediaError: `no_audio` when the sound that the settings name is not there.
@@ -120,7 +128,7 @@ def _number(chosen: SourceStream | None, streams: list[SourceStream]) -> int | N
     return None if chosen is None or chosen == streams[0] else chosen.number
 
 
-def _choose_sound(header: Header, wanted: str, without: Set[int]) -> SourceStream | None:
+def _choose_sound(header: Header, wanted: str, without: Set[tuple[str, int]]) -> SourceStream | None:
     sounds = header.of_kind("Audio")
     if wanted == "default" or not sounds:
         return header.choose("Audio", without)
@@ -230,14 +238,14 @@ def next_plan(code: str, header: Header, plan: Plan, settings: ShardSettings, *,
     """Return the plan with another stream in place of one that gave nothing; None where there is no other."""
     kinds = {"no_frames": ("Video", plan.picture), "no_samples": ("Audio", plan.sound)}
     kind, number = kinds.get(code, ("", None))
-    empty = [stream.number for stream in header.of_kind(kind) if number in (None, stream.number)][:1]
+    empty = [(kind, stream.number) for stream in header.of_kind(kind) if number in (None, stream.number)][:1]
     without = plan.without | set(empty)
     if not empty or header.choose(kind, without) is None:
         return None
     return plan_for(header, settings, still=still, without=without)
 
 
-def failure(exit_code: int, messages: str) -> MediaError:
+def failure(exit_code: int, messages: str, beside: SoundFile | None) -> MediaError:
     """Return the error of an ffmpeg that ended with `exit_code` after these messages."""
     tail = last_lines(messages.encode())
     if exit_code < 0:
@@ -246,12 +254,14 @@ def failure(exit_code: int, messages: str) -> MediaError:
         code, what = "encrypted", "a stream is encrypted"
     elif "Input #0" not in messages:
         code, what = "not_media", "ffmpeg finds no container it knows, or a damaged one"
+    elif beside and _BESIDE not in messages:
+        code, what = "not_media", f"ffmpeg finds no container it knows in the sound's file {beside.path}"
     elif _NO_MEMORY in messages:
         code, what = "crashed", f"ffmpeg asked for more memory than the {MEMORY_BYTES >> 30} GiB that it may have"
     elif not parse_header(messages).of_kind("Video"):
         code, what = "no_video", "there is no video stream"
     elif not parse_header(messages).of_kind("Audio"):
-        code, what = "no_audio", "there is no audio stream"
+        code, what = "no_audio", f"there is no audio stream{f' in {beside.path}' if beside else ''}"
     elif _HOPELESS in messages or not (empty := set(_EMPTY_OUTPUT.findall(messages))):
         code, what = "undecodable", "ffmpeg gave up"
     elif "0" in empty:

@@ -3,16 +3,17 @@
 Native code on hostile files may crash or hang; `workers.py` runs this in processes that may. Nothing else calls it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import DecoderError, MediaError
 from ..settings import ShardSettings
 from .choice import MICROSECOND, Choice, Clock, rescale
-from .decoded import FORMATS, MAX_PIXELS, Decoded
+from .decoded import BESIDE_EARLY, FORMATS, MAX_PIXELS, Decoded, SoundFile
 from .pictures import Pictures
-from .seeking import NO_INDEX, seek_to_key
+from .seeking import NO_INDEX, seek, seek_to_key
 from .sound import Sound
 
 if TYPE_CHECKING:
@@ -47,20 +48,28 @@ class Pyav:
         codec = ".".join(str(number) for number in self._av.library_versions["libavcodec"])
         return f"PyAV {self._av.__version__}, libavcodec {codec}"
 
-    def decode(self, path: str, settings: ShardSettings, *, seek: float = 0.0, duration: float) -> Decoded:
-        """Decode [seek, seek + duration) seconds of a video.
+    def decode(
+        self,
+        path: str,
+        settings: ShardSettings,
+        *,
+        seek: float = 0.0,
+        duration: float,
+        beside: SoundFile | None = None,
+    ) -> Decoded:
+        """Decode [seek, seek + duration) seconds of a video, with the sound of a file beside it where one is given.
 
         Raises:
             MediaError: with the code `not_media`, `no_video`, `no_audio`, `encrypted` or `undecodable`.
         """
-        spare, without = not settings.skip_nonref, frozenset[int]()
+        spare, without = not settings.skip_nonref, frozenset[tuple[str, int]]()
         while True:
             try:
-                return self._decode(path, settings, seek, duration, spare, without)
+                return self._decode(path, settings, seek, duration, spare, without, beside)
             except _NotSureError:
                 spare = False
             except _EmptyStreamError as empty:
-                without |= {empty.number}
+                without |= {empty.place}
 
     def _decode(
         self,
@@ -69,23 +78,28 @@ class Pyav:
         seek: float,
         duration: float,
         spare: bool,
-        without: frozenset[int] = frozenset(),
+        without: frozenset[tuple[str, int]] = frozenset(),
+        beside: SoundFile | None = None,
     ) -> Decoded:
         av = self._av
         av.logging.set_level(av.logging.ERROR)
-        with av.logging.Capture() as messages:
-            try:
-                options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
-                container = av.open(f"file:{path}", options=options, metadata_errors="ignore")
-            except (av.FFmpegError, ValueError, OSError) as error:
-                raise MediaError("not_media", f"no container that FFmpeg knows, or a damaged one ({error})",
-                                 stderr=_tail(messages)) from error  # fmt: skip
-            with container:
+        with av.logging.Capture() as messages, ExitStack() as opened:
+            containers: list[InputContainer] = []
+            for place in (path, beside.path) if beside else (path,):
                 try:
-                    return _Span(container, settings, seek, duration, spare, without).decode(messages)
-                except (av.FFmpegError, ValueError) as error:
-                    message = f"FFmpeg's libraries gave up ({error})"
-                    raise MediaError("undecodable", message, stderr=_tail(messages)) from error
+                    options = {"protocol_whitelist": "file", "format_whitelist": FORMATS}
+                    container = av.open(f"file:{place}", options=options, metadata_errors="ignore")
+                except (av.FFmpegError, ValueError, OSError) as error:
+                    where = f" in the sound's file {place}" if containers else ""
+                    raise MediaError("not_media", f"no container that FFmpeg knows{where}, or a damaged one ({error})",
+                                     stderr=_tail(messages)) from error  # fmt: skip
+                containers.append(opened.enter_context(container))
+            try:
+                at = seek - beside.offset if beside else seek
+                return _Span(containers, settings, seek, at, duration, spare, without).decode(messages)
+            except (av.FFmpegError, ValueError) as error:
+                message = f"FFmpeg's libraries gave up ({error})"
+                raise MediaError("undecodable", message, stderr=_tail(messages)) from error
 
 
 class _NotSureError(Exception):
@@ -95,49 +109,53 @@ class _NotSureError(Exception):
 class _EmptyStreamError(Exception):
     """A stream gave nothing, and there is another of its kind."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.number = number
+    def __init__(self, place: tuple[str, int]) -> None:
+        super().__init__(place)
+        self.place = place
 
 
 class _Span:
-    """One span of one open container, on a clock of microseconds that begins where the container does.
+    """One span of one video, on a clock of microseconds that begins where its container does.
 
     Args:
-        container: the video.
+        containers: the open video, and the file beside it that has the sound, if there is one.
         settings: how the clip is made.
         seek: start of the span in seconds.
+        sound_seek: the same on the clock of what has the sound; before 0 where that begins later.
         duration: its length in seconds.
         spare: whether frames that are not stored and not referred to are left undecoded.
-        without: numbers of streams that are known to be empty.
+        without: kinds and numbers of streams that are known to be empty.
     """
 
     def __init__(
         self,
-        container: "InputContainer",
+        containers: "Sequence[InputContainer]",
         settings: ShardSettings,
         seek: float,
+        sound_seek: float,
         duration: float,
         spare: bool,
-        without: frozenset[int],
+        without: frozenset[tuple[str, int]],
     ) -> None:
-        self._container, self._settings = container, settings
-        self._seek, self._duration, self._without = seek, duration, without
+        self._container, self._heard, self._settings = containers[0], containers[-1], settings
+        self._seek, self._sound_seek, self._duration, self._without = seek, sound_seek, duration, without
         self._video, self._audio = self._streams()
-        self._origin = _origin(container, (self._video, self._audio))
-        base, shift = self._video.time_base or MICROSECOND, self._shift(self._video)
+        used = (self._video, self._audio)
+        self._origin = _origin(self._container, used if len(containers) == 1 else used[:1])
+        self._sound_origin = self._origin if len(containers) == 1 else _origin(self._heard, used[1:])
+        base, shift = self._video.time_base or MICROSECOND, _shift(self._video, self._origin)
         clock = Clock(base, shift, settings.frames_per_second, seek, duration)
         self._pictures = Pictures(self._video, settings, clock)
         self._choice = Choice(clock) if spare and self._video.codec_context.name == "h264" else None
         self._sound = Sound(
-            self._audio, settings.sample_rate, seek, duration, self._shift(self._audio),
-            trimmed=container.format.name.startswith("mov"),
+            self._audio, settings.sample_rate, sound_seek, duration, _shift(self._audio, self._sound_origin),
+            trimmed=self._heard.format.name.startswith("mov"),
         )  # fmt: skip
         self._failed, self._decoded = {0: 0, 1: 0}, {0: 0, 1: 0}
         self._await_key = False
 
     def _streams(self) -> "tuple[av.VideoStream, av.AudioStream]":
-        video = _best(stream for stream in self._pictures_of_file() if stream.index not in self._without)
+        video = _best(stream for stream in self._pictures_of_file() if _place(stream) not in self._without)
         audio = self._choose_sound()
         if video is None:
             raise MediaError("no_video", "there is no video stream")
@@ -159,24 +177,22 @@ class _Span:
         return [stream for stream in self._container.streams.video if not int(stream.disposition) & _COVERS]
 
     def _choose_sound(self) -> "av.AudioStream | None":
-        sounds, wanted = self._container.streams.audio, self._settings.audio_stream
+        sounds, wanted = self._heard.streams.audio, self._settings.audio_stream
         if wanted == "default" or not sounds:
-            return _best(stream for stream in sounds if stream.index not in self._without)
+            return _best(stream for stream in sounds if _place(stream) not in self._without)
         for place, stream in enumerate(sounds):
             if wanted in (str(place), stream.language):
                 return stream
         have = ", ".join(f"{place} ({stream.language or 'no language'})" for place, stream in enumerate(sounds))
         raise MediaError("no_audio", f"there is no stream of sound {wanted!r} (shard.audio_stream); there are {have}")
 
-    def _shift(self, stream: "Stream") -> int:
-        """Return what to add to a stream's ticks so that they count from the container's start."""
-        return rescale(-self._origin, MICROSECOND, stream.time_base or MICROSECOND)
-
     def decode(self, messages: list[tuple[int, str, str]]) -> Decoded:
         """Read packets until both streams have passed the span; return what lies in it."""
         if self._seek:
             target = round(self._seek * 1e6) + self._origin
             self._await_key = seek_to_key(self._container, self._video, self._origin, target)
+        if self._heard is not self._container and self._sound_seek > 0:
+            seek(self._heard, max(0, round((self._sound_seek - BESIDE_EARLY) * 1e6)) + self._sound_origin)
         for packet in self._packets():
             part = self._pictures if packet.stream is self._video else self._sound
             if not part.done:
@@ -189,10 +205,10 @@ class _Span:
             part.finish()
         video = self._video
         chosen = ((video, self._pictures_of_file(), bool(self._pictures.jpegs)),
-                  (self._audio, self._container.streams.audio, bool(self._sound.pcm())))  # fmt: skip
+                  (self._audio, self._heard.streams.audio, bool(self._sound.pcm())))  # fmt: skip
         for stream, streams, gave in chosen:
-            if not gave and any(other.index not in {stream.index, *self._without} for other in streams):
-                raise _EmptyStreamError(stream.index)
+            if not gave and any(_place(other) not in {_place(stream), *self._without} for other in streams):
+                raise _EmptyStreamError(_place(stream))
         return Decoded(
             jpegs=tuple(self._pictures.jpegs), frame_times=tuple(self._pictures.times),
             source_times=source_times, pcm=self._sound.pcm(),
@@ -200,7 +216,7 @@ class _Span:
             source_width=video.width or 0, source_height=video.height or 0,
             source_frame_rate=round(float(video.average_rate or 0), 2), source_sample_rate=self._audio.rate or 0,
             video_streams=len(self._pictures_of_file()),
-            audio_streams=len(self._container.streams.audio), hdr=video.codec_context.color_trc in _HDR_TRANSFERS,
+            audio_streams=len(self._heard.streams.audio), hdr=video.codec_context.color_trc in _HDR_TRANSFERS,
             interlaced=self._pictures.interlaced, changed=self._pictures.changed or self._sound.changed,
         )  # fmt: skip
 
@@ -222,23 +238,29 @@ class _Span:
     def _packets(self) -> "Iterator[av.Packet[Any]]":
         import av
 
-        end = round((self._seek + self._duration) * 1e6) + self._origin + _SLACK
-        ends = {
-            stream.index: rescale(end, MICROSECOND, stream.time_base or MICROSECOND)
-            for stream in (self._video, self._audio)
-        }
-        packets = self._container.demux(self._video, self._audio)
-        while not (self._pictures.done and self._sound.done):
-            try:
-                packet = next(packets)
-            except StopIteration:
-                return
-            except av.FFmpegError:  # a damaged end
-                self._pictures.corrupt = True
-                return
-            if packet.dts is not None and packet.dts > ends[packet.stream_index]:
-                return
-            yield packet
+        def end(stream: "Stream", seek: float, origin: int) -> int:
+            microseconds = round((seek + self._duration) * 1e6) + origin + _SLACK
+            return rescale(microseconds, MICROSECOND, stream.time_base or MICROSECOND)
+
+        video, audio = self._video, self._audio
+        ends = {video: end(video, self._seek, self._origin), audio: end(audio, self._sound_seek, self._sound_origin)}
+        parts: dict[Stream, Pictures | Sound] = {video: self._pictures, audio: self._sound}
+        apart = self._heard is not self._container
+        for container, streams in (
+            ((self._container, (video,)), (self._heard, (audio,))) if apart else ((self._container, (video, audio)),)
+        ):
+            packets = container.demux(*streams)
+            while not all(parts[stream].done for stream in streams):
+                try:
+                    packet = next(packets)
+                except StopIteration:
+                    break
+                except av.FFmpegError:  # a damaged end
+                    self._pictures.corrupt = True
+                    break
+                if packet.dts is not None and packet.dts > ends[packet.stream]:
+                    break
+                yield packet
 
     def _add(self, packet: "av.Packet[Any]", part: Pictures | Sound) -> None:
         import av
@@ -271,7 +293,17 @@ def _best(streams: "Iterable[_Kind]") -> "_Kind | None":
     return max(streams, key=rank, default=None)
 
 
-def _origin(container: "InputContainer", used: "tuple[Stream, Stream]") -> int:
+def _place(stream: "Stream") -> tuple[str, int]:
+    """Return kind and number of a stream: two files may have the same numbers."""
+    return stream.type, stream.index
+
+
+def _shift(stream: "Stream", origin: int) -> int:
+    """Return what to add to a stream's ticks so that they count from the container's start in microseconds."""
+    return rescale(-origin, MICROSECOND, stream.time_base or MICROSECOND)
+
+
+def _origin(container: "InputContainer", used: "Sequence[Stream]") -> int:
     """Return the container's start in microseconds: in a stream of packets (MPEG-TS), that of the streams used."""
     start = container.start_time or 0
     if container.format.flags & NO_INDEX:

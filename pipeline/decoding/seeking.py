@@ -30,20 +30,21 @@ def seek_to_key(container: "InputContainer", video: "av.VideoStream", origin: in
         Whether the packets before the first key frame are to be left out.
     """
     if not container.format.flags & NO_INDEX:
-        _seek(container, max(origin, target - _EARLY))
+        seek(container, max(origin, target - _EARLY))
         return False
     for back in _FURTHER:
         place = max(origin, target - back)
-        _seek(container, place)
+        seek(container, place)
         if place == origin or _has_key(container, video, target):
             break
     else:
         place = origin
-    _seek(container, place)
+    seek(container, place)
     return True
 
 
-def _seek(container: "InputContainer", place: int) -> None:
+def seek(container: "InputContainer", place: int) -> None:
+    """Seek to a time in microseconds, or to what lies before it."""
     import av
 
     with suppress(av.FFmpegError):  # what cannot be sought is read from its beginning

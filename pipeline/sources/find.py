@@ -22,6 +22,7 @@ VIDEO_SUFFIXES = frozenset(
 )
 BESIDE_SUFFIXES = (".json", ".txt", ".cls")
 """Files beside a video that say what it shows: an object with label and caption, a caption, a label."""
+SOUND_SUFFIXES = frozenset(".aac .flac .m4a .mp3 .oga .ogg .opus .w64 .wav".split())
 _MOST_BESIDE = 1 << 20
 _SHADOW_FOLDERS = frozenset(("@eaDir", "__MACOSX", ".AppleDouble", "#recycle", ".Trashes"))
 """What NAS, macOS and zip programs put beside the files of people."""
@@ -168,6 +169,7 @@ def _loose(path: Path, shown: str, split: str) -> Source:
 def _from_folder(found: _Found, folder: Path, prefix: str) -> None:
     closed: list[OSError] = []
     seen: set[tuple[int, int]] = set()
+    with_sounds: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
         status = os.stat(parent)
         if (status.st_dev, status.st_ino) in seen:  # a link that leads back, or to what was listed already
@@ -195,6 +197,14 @@ def _from_folder(found: _Found, folder: Path, prefix: str) -> None:
                 found.left_out[_suffix(file)] += 1
         for file in used:
             found.left_out[_suffix(file)] -= 1
+        sounds = {os.path.splitext(file)[0]: file for file in files if PurePath(file).suffix.lower() in SOUND_SUFFIXES}
+        named = [file for file in files if _is_video(file) and sounds.get(os.path.splitext(file)[0], file) != file]
+        with_sounds += [sounds[os.path.splitext(file)[0]] for file in named]
+    if with_sounds:
+        found.notes.append(
+            f"{len(with_sounds)} videos have a file of sound beside them that is not used, such as {with_sounds[0]}; "
+            "a list with the columns path and audio joins the two"
+        )
     found.left_out = +found.left_out
     for error in closed:
         message = f"the folder {error.filename} cannot be listed ({error.strerror}); it may hold videos"

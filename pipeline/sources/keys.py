@@ -39,8 +39,11 @@ def with_keys(sources: list[Source], split_of: Callable[[str], str]) -> SourceLi
     for number, source in enumerate(sources):
         base, exact = _base_key(source)
         if not exact or _short_hash(base.lower()) in taken:
-            name = f"{source.name}\0{source.seek!r}\0{source.duration!r}".encode(errors="surrogateescape")
-            base = f"{base[:66]}-{hashlib.sha256(name).hexdigest()[:12]}"
+            name = f"{source.name}\0{source.seek!r}\0{source.duration!r}"
+            if source.audio:
+                name += f"\0{os.path.basename(source.audio)}\0{source.audio_offset!r}"
+            digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()
+            base = f"{base[:66]}-{digest[:12]}"
         sources[number] = replace(source, key=base, split=sys.intern(source.split or split_of(source.video)))
     sources.sort(key=lambda source: source.key)
     duplicates = [later for earlier, later in zip(sources, sources[1:], strict=False) if earlier.key == later.key]

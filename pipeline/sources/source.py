@@ -1,6 +1,7 @@
 """One input of the packer and the list of all: what is known of a video before it is opened."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,10 @@ class Source:
     """Where the clip begins in the file, seconds: 0 for a file that was cut already."""
     duration: float = 0.0
     """Wanted length in seconds; 0 for as much as shard.clip_seconds allows."""
+    audio: str = ""
+    """Absolute path of the file that holds the sound; "" where the video does."""
+    audio_offset: float = 0.0
+    """Where the first sample of that file lies on the video's clock, seconds."""
     member: Member | None = None
     """Where the file lies in the archive `path`; None where `path` is the file itself."""
     problem: tuple[str, str] | None = None
@@ -58,6 +63,9 @@ class SourceList:
                     (source.key, source.name, source.video, source.split, source.caption, *source.labels, "")
                 ).encode(errors="surrogateescape")
             )
+            if source.audio:
+                beside = f"{os.path.basename(source.audio)}\0{source.audio_offset!r}\0"
+                digest.update(beside.encode(errors="surrogateescape"))
             digest.update(f"{source.start!r} {source.seek!r} {source.duration!r}\n".encode())
         return digest.hexdigest()
 

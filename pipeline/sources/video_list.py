@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+import math
 import os
 import re
 import sys
@@ -33,6 +34,8 @@ _MEANINGS: Mapping[str, tuple[str, ...]] = {
     "end": ("end", "end_seconds", "end_sec", "end_time", "time_end", "stop"),
     "duration": ("duration", "length", "seconds"),
     "caption": ("caption", "text", "description", "sentence"),
+    "audio": ("audio", "audio_path", "audio_file", "wav"),
+    "audio_offset": ("audio_offset", "audio_start"),
     "index": ("", "index", "unnamed:_0"),
 }
 _COLUMNS = {name: meaning for meaning, names in _MEANINGS.items() for name in names}
@@ -135,7 +138,7 @@ def _by_path(path: Path, rows: Rows, videos: Path | None, find: Callable[[Path],
         if not name or "\0" in name:
             raise SourceError(f"{path}:{line}: the path {'holds a zero byte' if name else 'is empty'}")
         start, duration = _span(path, line, cells)
-        values = _values(path, line, cells)
+        values = _values(path, line, cells, videos)
         video = str(cells.get("video") or cells.get("id") or "")
         if "://" in name:
             problem = "missing", "addresses in a list are not read; download the files first"
@@ -201,7 +204,7 @@ def _by_id(
         source = replace(source, name=name, video=str(cells.get("video") or video), start=start)
         if whole and not source.problem:
             source = replace(source, seek=start, duration=duration)
-        yield replace(source, **_values(path, line, cells))
+        yield replace(source, **_values(path, line, cells, videos))
     if near:
         notes.append(f"{missing} rows have no file; for {len(near)} of them a file with that id lies there but begins "
                      f"at another second, such as {near[0]}")  # fmt: skip
@@ -322,7 +325,7 @@ def _named(path: Path, header: Sequence[str], rows: Iterable[tuple[int, Sequence
             for meaning, value, separator in zip(meanings, row, several, strict=True):
                 if meaning == "label" and isinstance(value, str) and separator:
                     value = re.split(separator, value)
-                cells[meaning] = value.strip() if isinstance(value, str) and meaning != "path" else value
+                cells[meaning] = value.strip() if isinstance(value, str) and meaning not in ("path", "audio") else value
             yield line, cells
 
     return Rows(named(), meanings, unknown)
@@ -334,15 +337,20 @@ def _splits_labels(name: str) -> str:
     return {"positive_labels": r"\s*,\s*", "labels": r"\s*[|;]\s*"}.get(name, "")
 
 
-def _values(path: Path, line: int, cells: Mapping[str, Any]) -> dict[str, Any]:
-    """Return labels, caption and split of a row."""
+def _values(path: Path, line: int, cells: Mapping[str, Any], videos: Path | None) -> dict[str, Any]:
+    """Return labels, caption, split and the sound's file of a row."""
     given = cells.get("label")
     labels = given if isinstance(given, list | tuple) else [given]
     names = dict.fromkeys(str(label).strip() for label in labels if label not in (None, ""))
+    audio = str(cells.get("audio") or "")
+    if "\0" in audio:
+        raise SourceError(f"{path}:{line}: the path of the sound holds a zero byte")
     return {
         "labels": tuple(sys.intern(name) for name in names if name),
         "caption": str(cells.get("caption") or ""),
         "split": _split(path, line, str(cells.get("split") or "")),
+        "audio": os.path.abspath(_place(path.parent, audio, videos)) if audio else "",
+        "audio_offset": _number(path, line, "audio_offset", cells.get("audio_offset"), least=-1e7),
     }
 
 
@@ -359,15 +367,16 @@ def _span(path: Path, line: int, cells: Mapping[str, Any]) -> tuple[float, float
     return start, end - start
 
 
-def _number(path: Path, line: int, column: str, value: Any) -> float:
+def _number(path: Path, line: int, column: str, value: Any, least: float = 0.0) -> float:
     if value in (None, ""):
         return 0.0
     try:
         number = float(value)
     except (TypeError, ValueError):
-        number = -1.0
-    if not 0 <= number < 1e7:
-        raise SourceError(f"{path}:{line}: {column} is {value!r}; expected seconds, 0 or more")
+        number = math.nan
+    if not least <= number < 1e7:
+        more = "" if least else ", 0 or more"
+        raise SourceError(f"{path}:{line}: {column} is {value!r}; expected seconds{more}")
     return number or 0.0
 
 

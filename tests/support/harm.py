@@ -8,7 +8,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from avcorr.pipeline.decoding import workers
-from avcorr.pipeline.decoding.decoded import Decoded
+from avcorr.pipeline.decoding.decoded import Decoded, SoundFile
 from avcorr.pipeline.decoding.pyav import Pyav
 from avcorr.pipeline.settings import ShardSettings
 
@@ -18,7 +18,9 @@ class Harmful:
 
     version = "0"
 
-    def decode(self, path: str, settings: ShardSettings, *, seek: float, duration: float) -> Decoded:
+    def decode(
+        self, path: str, settings: ShardSettings, *, seek: float, duration: float, beside: SoundFile | None = None
+    ) -> Decoded:
         name = Path(path).stem
         if name == "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)

@@ -35,7 +35,8 @@ def true_times(path: Path, until: float = float("inf")) -> list[float]:
     times: list[float] = []
     with av.open(str(path), metadata_errors="ignore") as container:
         start = (container.start_time or 0) / av.time_base
-        stream = container.streams.video[0]
+        stream = container.streams.best("video")
+        assert stream is not None
         for frame in container.decode(stream):
             if frame.pts is not None:
                 times.append(float(frame.pts * stream.time_base) - start)
@@ -47,7 +48,9 @@ def true_times(path: Path, until: float = float("inf")) -> list[float]:
 def tick(path: Path) -> float:
     """Return the seconds of one tick of the video's time base."""
     with av.open(str(path), metadata_errors="ignore") as container:
-        return float(container.streams.video[0].time_base)
+        stream = container.streams.best("video")
+        assert stream is not None and stream.time_base is not None
+        return float(stream.time_base)
 
 
 def expected_times(times: list[float], rate: float = 4.0, seconds: float = 10.0) -> list[float]:

@@ -221,5 +221,5 @@ Stream mapping:
     assert header.complete and [stream.number for stream in header.of_kind("Video")] == [3]
     chosen = header.choose("Audio")
     assert chosen is not None and (chosen.number, chosen.language) == (1, "eng")
-    other = header.choose("Audio", {1})
+    other = header.choose("Audio", {("Audio", 1)})
     assert other is not None and other.number == 2
