@@ -9,7 +9,7 @@ import torch
 from avcorr.configs.load import load_config
 from avcorr.model.saving.checkpoint import load_model
 from avcorr.model.saving.export import export_onnx, export_programs
-from avcorr.model.saving.weights import write_weights
+from avcorr.model.saving.weights import CARD, write_weights
 from avcorr.pipeline.galleries.gallery import Gallery
 from avcorr.shards.store import Root
 
@@ -37,7 +37,7 @@ def export(
     shards: Root | None = None,
     best: bool = False,
 ) -> Exported:
-    """Write weights and a card into a folder, by default RUN/model, and what else has a folder.
+    """Write weights and a card into a folder, by default RUN/model, and what else has a folder, the card beside it.
 
     Raises Error when there is no model, a package is missing, or an exported file differs from the model.
 
@@ -75,6 +75,8 @@ def export(
         for place, write in ((onnx, export_onnx), (programs, export_programs)) if place
         for name, difference in write(model, Path(place), frames, audio).items()
     }  # fmt: skip
+    for place in {path.parent for path in differences}:  # the card says how to scale, crop and resample
+        (place / CARD).write_bytes((weights / CARD).read_bytes())
     return Exported(weights, step, differences, what)
 
 

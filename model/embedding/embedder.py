@@ -132,7 +132,11 @@ class Embedder:
                 yield self._window(read_sound(item, self.sample_rate))
 
     def _window(self, wave: np.ndarray) -> np.ndarray:
-        """Return the window in the middle of a wave of the model's rate, (N,); silence follows a shorter one."""
+        """Return the window in the middle of a wave of the model's rate as int16 (N,), as in training.
+
+        Silence follows a shorter one.
+        """
+        wave = np.rint(wave * 32768).clip(-32768, 32767).astype(np.int16)
         lacking = self.samples - len(wave)
         if lacking <= 0:
             start = -lacking // 2

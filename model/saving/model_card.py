@@ -27,11 +27,61 @@ labels.
 
 ## Use
 
-    from avcorr import model
-    towers = model.load(FOLDER)
+    import avcorr
+    towers = avcorr.load(FOLDER)
     images = towers.embed_images(["frame.jpg"])   # (1, D), length 1
     sounds = towers.embed_audio(["sound.wav"])    # (1, D), length 1
     towers.probability(["frame.jpg"], ["sound.wav"])
+
+## Use without avcorr
+
+The shorter side of an image is scaled to {side} pixels by an antialiased bicubic filter, unless it is {size} x {size}
+already, and the {size} x {size} in the middle are taken. Sound is resampled to {rate} Hz by a Kaiser-windowed sinc, and
+the {samples} samples in the middle are taken; silence follows a shorter one. With `frame`, uint8 (H, W, 3), RGB, and
+`sound`, int16 or floating point in [-1, 1], (N,), mono at `rate` Hz, numpy and onnxruntime give what avcorr gives:
+
+```python
+import numpy as np
+from onnxruntime import InferenceSession
+
+SIDE, SIZE, RATE, SAMPLES = {side}, {size}, {rate}, {samples}
+
+
+def bicubic(found, wanted):
+    scale = found / wanted
+    x = np.abs(np.arange(found) + 0.5 - (np.arange(wanted)[:, None] + 0.5) * scale) / max(scale, 1)
+    weights = np.where(x < 1, (1.5 * x - 2.5) * x**2 + 1, np.where(x < 2, ((2.5 - 0.5 * x) * x - 4) * x + 2, 0))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def prepare_image(frame):
+    height, width = frame.shape[:2]
+    if (height, width) != (SIZE, SIZE):
+        scale = SIDE / min(height, width)
+        frame = np.rint(bicubic(width, round(width * scale)) @ frame).clip(0, 255)
+        frame = np.rint(np.tensordot(bicubic(height, round(height * scale)), frame, 1)).clip(0, 255)
+    top, left = ((side - SIZE) // 2 for side in frame.shape[:2])
+    return frame[None, top : top + SIZE, left : left + SIZE].astype(np.uint8)
+
+
+def prepare_sound(sound, rate):
+    wave = sound / 32768 if sound.dtype == np.int16 else sound
+    up, down = RATE // np.gcd(rate, RATE), rate // np.gcd(rate, RATE)
+    wide = 10 * max(up, down)
+    taps = np.sinc(np.arange(-wide, wide + 1) * 10 / wide) * np.kaiser(2 * wide + 1, 5)
+    length, reach = -(-len(wave) * up // down), wide // up + 1
+    wanted = max(0, length - SAMPLES) // 2 + np.arange(min(length, SAMPLES))[:, None]
+    near = wanted * down // up + np.arange(-reach, reach + 1)
+    places = wanted * down - near * up + wide
+    weights = np.where((0 <= places) & (places <= 2 * wide), taps[places.clip(0, 2 * wide)], 0) * up / taps.sum()
+    resampled = (weights * np.pad(wave, (reach, 2 * reach))[near + reach]).sum(axis=1)
+    pcm = np.rint(resampled * 32768).clip(-32768, 32767).astype(np.int16)
+    return np.pad(pcm, (0, SAMPLES - len(pcm)))[None]
+
+
+image = InferenceSession("image.onnx").run(None, {{"frames": prepare_image(frame)}})[0]  # (1, D), length 1
+audio = InferenceSession("audio.onnx").run(None, {{"audio": prepare_sound(sound, rate)}})[0]
+```
 
 ## Limits
 
@@ -63,7 +113,11 @@ def model_card(model: CorrespondenceModel, config: Mapping[str, Any], facts: Map
         "made with": versions(facts.get("versions")),
     }
     described = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
-    return CARD.format(name=settings.network.words, rows=described, measured="\n".join(_measured(facts)))
+    return CARD.format(
+        name=settings.network.words, rows=described, measured="\n".join(_measured(facts)), size=size,
+        side=max(config["shard"]["short_side"], size), rate=spectrogram.sample_rate,
+        samples=round(seconds * spectrogram.sample_rate),
+    )  # fmt: skip
 
 
 def _measured(facts: Mapping[str, Any]) -> list[str]:

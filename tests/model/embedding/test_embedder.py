@@ -1,5 +1,7 @@
 """A trained model on files, arrays and tensors; weights and card; exports of every architecture."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from avcorr.model.saving.checkpoint import Checkpoint, save_checkpoint
 from avcorr.model.saving.export import export_onnx, export_programs
 from avcorr.model.saving.weights import read_weights, write_weights
 from avcorr.model.settings import ModelSettings, SpectrogramSettings
+from tests.support.commands import command
 
 TINY = SpectrogramSettings(sample_rate=8000, window=256, hop=64, mel_bins=32)
 KINDS: dict[str, dict[str, Any]] = {
@@ -248,6 +251,31 @@ def test_exports_of_other_architectures_agree_with_torch(
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         f"{name}.{ending}" for name in ("audio", "image", "pair")
     ]
+
+
+def test_the_lines_of_the_card_give_what_the_loaded_model_gives(tmp_path: Path, small_run: Path) -> None:
+    """As the card prints them, in a program that has numpy and onnxruntime and nothing else of ours."""
+    assert command("export", "--run", small_run, "--out", tmp_path / "model", "--onnx", tmp_path / "onnx") == 0
+    card = (tmp_path / "onnx" / "README.md").read_text()
+    assert card == (tmp_path / "model" / "README.md").read_text()
+    lines = card.split("```python\n")[1].split("```")[0]
+    program = (
+        "import sys, numpy\ngiven = numpy.load(sys.argv[1])\nframe, sound, rate = given['frame'], given['sound'], "
+        f"int(given['rate'])\n{lines}\nnumpy.savez(sys.argv[1], image=image, audio=audio)\n"
+        "assert not {'torch', 'PIL', 'scipy', 'avcorr'} & set(sys.modules)\n"
+    )
+    loaded, given = product.load(small_run, device="cpu"), tmp_path / "given.npz"
+    for frame, sound, rate in (
+        (picture(64, 48), (wave(20000) * 32768).astype(np.int16), 16000), (picture(32, 32), wave(90000), 44100),
+        (picture(31, 100), wave(60001).astype(np.float64), 48000), (picture(500, 333), wave(9000), 11025),
+        (picture(20, 21), wave(16000) / 1000, 16000),
+    ):  # fmt: skip
+        np.savez(given, frame=frame, sound=sound, rate=rate)
+        subprocess.run([sys.executable, "-c", program, given], cwd=tmp_path / "onnx", check=True)
+        found = np.load(given)
+        for name, expected in (("image", loaded.embed_images(frame)), ("audio", loaded.embed_audio(sound, rate))):
+            assert found[name].shape == expected.shape
+            assert np.abs(found[name] - expected.numpy()).max() < 1e-3, (name, frame.shape, rate)
 
 
 def test_an_export_needs_examples(tmp_path: Path) -> None:
