@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
-from .format.clip import MEMBERS, WAV_HEADER_BYTES, Clip, ClipMetadata
+from .format import sound_codec
+from .format.clip import MEMBERS, Clip, ClipMetadata
 from .index.clip_table import Table
 from .index.facts import require_dataset
 from .index.layout import ShardName
@@ -65,12 +66,13 @@ class ClipEntry:
         return ByteRange(path, base + start, base + end)
 
     def samples(self, start: int, stop: int) -> ByteRange:
-        """Return where the samples [start, stop) lie, little-endian int16. Raises IndexError where they do not."""
-        count, size = int(self.table["sample_count"][self.row]), 2 * int(self.table["channels"][self.row])
+        """Return where the samples [start, stop) lie, for `sound_codec.decode`. Raises IndexError where they do not."""
+        count, channels = (int(self.table[name][self.row]) for name in ("sample_count", "channels"))
         if not 0 <= start <= stop <= count:
             raise IndexError(f"clip {self.key} has {count} samples; there are no [{start}, {stop})")
-        path, base, _ = self.member("wav")
-        return ByteRange(path, base + WAV_HEADER_BYTES + size * start, base + WAV_HEADER_BYTES + size * stop)
+        path, base, _ = self.member(sound_codec.SUFFIX)
+        first, last = sound_codec.locate(start, stop, channels)
+        return ByteRange(path, base + first, base + last)
 
 
 class Dataset:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from avcorr.retrieval.embeddings import EmbeddingFolder, read_manifest
 from avcorr.shards.dataset import ClipEntry, Dataset
+from avcorr.shards.format.sound_codec import decode
 from avcorr.shards.index.layout import ShardName
 from avcorr.shards.reader import check_shard
 from avcorr.shards.store import Store
@@ -83,7 +84,7 @@ class Clips:
             where = self._find(key).samples(start, stop)
         except IndexError as error:
             raise UnknownError(f"{key} has no samples {start} to {stop}") from error
-        return np.frombuffer(self._store.read_ranges([where])[0], "<i2").astype(np.int16)
+        return decode(self._store.read_ranges([where])[0], start, stop).astype(np.int16)
 
     def _find(self, key: str) -> ClipEntry:
         name = self._embeddings.part_of(self.number(key))

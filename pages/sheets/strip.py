@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from avcorr.pipeline.errors import PipelineError
-from avcorr.shards.format.clip import WAV_HEADER_BYTES, Clip
+from avcorr.shards.format.clip import Clip
 
 from ..palette import AXIS, INK, MARK, PAPER, SOFT
 from ..soundplot import spectrogram, waveform
@@ -52,7 +52,7 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def wave_of(clip: Clip) -> NDArray[np.float32]:
     """Return the sound (N,) in [-1, 1]."""
-    return np.frombuffer(clip.wav, "<i2", offset=WAV_HEADER_BYTES).astype(np.float32) / np.float32(32768)
+    return np.frombuffer(clip.samples(0, clip.metadata.sample_count), "<i2").astype(np.float32) / np.float32(32768)
 
 
 def draw_strip(

@@ -3,7 +3,8 @@
 import os
 from math import floor
 
-from avcorr.shards.format.clip import FORMAT_VERSION, Clip, ClipMetadata, wav_header
+from avcorr.shards.format import sound_codec
+from avcorr.shards.format.clip import FORMAT_VERSION, Clip, ClipMetadata
 
 from ..errors import MediaError
 from ..settings import ShardSettings
@@ -53,7 +54,7 @@ def read_clip(source: Source, settings: ShardSettings, backend: Backend) -> Clip
         length_difference=round(picture["video_duration"] - duration, 6), **picture, **sound_quality(pcm),
         decoder=settings.decoder, skip_nonref=settings.skip_nonref, ffmpeg=backend.version,
     )  # fmt: skip
-    return Clip(metadata, wav_header(settings.sample_rate, len(pcm) // 2) + pcm, b"".join(jpegs))
+    return Clip(metadata, sound_codec.encode(pcm, settings.sample_rate), b"".join(jpegs))
 
 
 def _check_file(path: str) -> None:

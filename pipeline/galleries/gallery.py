@@ -11,6 +11,7 @@ import numpy as np
 import simplejpeg
 import soundfile
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from avcorr.shards.ahead import map_ahead
@@ -23,7 +24,7 @@ from ..moments.catalogue import Catalogue
 from ..moments.order import Ints
 from ..moments.reading import Fetched, Reader, no_bad_shards
 from ..moments.task import Request
-from ..moments.views import decode_frames
+from ..moments.views import decode_frames, decode_sounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,9 @@ class Gallery:
         """Return picture (JPEG) and window of sound (WAV) of each (clip number, frame time)."""
         views, clips, frames = self._find(wanted)
         read = self._read(clips, frames)
-        return dict(zip(views, zip(read.jpegs, map(self._wav, read.sounds), strict=True), strict=True))
+        sounds = np.empty((len(views), self._catalogue.window), np.int16)
+        decode_sounds(read.sounds, read.request.starts, read.request.lengths, sounds)
+        return dict(zip(views, zip(read.jpegs, map(self._wav, sounds), strict=True), strict=True))
 
     def crops(self, wanted: Iterable[tuple[int, float]]) -> Mapping[tuple[int, float], bytes]:
         """Return what a model sees of the pictures, JPEG, of each (clip number, frame time)."""
@@ -196,10 +199,10 @@ class Gallery:
         with no_bad_shards():
             return self._reader.read([Request.of_pairs(clips, frames, centre, clips, starts, catalogue.window)])[0]
 
-    def _wav(self, samples: bytes) -> bytes:
+    def _wav(self, samples: NDArray[np.int16]) -> bytes:
         sound = io.BytesIO()
         rate = self._catalogue.sample_rate
-        soundfile.write(sound, np.frombuffer(samples, "<i2"), rate, format="WAV", subtype="PCM_16")
+        soundfile.write(sound, samples, rate, format="WAV", subtype="PCM_16")
         return sound.getvalue()
 
     def _choose(self, clip: int, count: int, seed: int, pooling: Pooling) -> tuple[Ints, Ints, Ints]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import ShardFormatError
+from avcorr.shards.format import sound_codec
 from avcorr.shards.index.clip_table import Table
 from avcorr.shards.index.record import ShardEntry
 from avcorr.shards.store import ByteRange, Root
@@ -23,9 +24,10 @@ logger = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
 _NEEDED = (
-    "video", "sample_rate", "sample_count", "channels", "frame_times", "frame_offsets", "wav_offset", "mjpg_offset",
+    "video", "sample_rate", "sample_count", "channels", "frame_times", "frame_offsets", "mjpg_offset",
+    f"{sound_codec.SUFFIX}_offset",
 )  # fmt: skip
-_OF_CLIPS, _OF_FRAMES = ("video", "frames", "wav", "samples", "mjpg"), ("start", "stop", "time")
+_OF_CLIPS, _OF_FRAMES = ("video", "frames", "sound", "samples", "mjpg"), ("start", "stop", "time")
 
 
 class Catalogue:
@@ -80,7 +82,7 @@ class Catalogue:
         self.shard = np.repeat(np.arange(len(kept)), kept)
         self.keys, self.labels = tuple(keys), tuple(labels)
         filled = [array[: ends[name]] for name, array in arrays.items()]
-        self.video, self.frames, self._wav, self._samples, self._mjpg, self._start, self._stop, self._time = filled
+        self.video, self.frames, self._sound, self._samples, self._mjpg, self._start, self._stop, self._time = filled
         self._first = np.cumsum(self.frames) - self.frames
         if not len(self):
             raise PairError(
@@ -125,9 +127,9 @@ class Catalogue:
         return starts
 
     def sounds(self, clips: Ints, starts: Ints, lengths: Ints) -> list[ByteRange]:
-        """Return where stretches of sound lie, by their first samples and how many; little-endian int16."""
-        first = self._wav[clips] + 2 * starts
-        return self._ranges(clips, first, first + 2 * lengths)
+        """Return where stretches of sound lie, by their first samples and how many, for `sound_codec.decode`."""
+        first, last = sound_codec.locate(starts, starts + lengths)
+        return self._ranges(clips, self._sound[clips] + first, self._sound[clips] + last)
 
     def replace_clips(self, clips: Ints, bad: Collection[int]) -> Ints:
         """Return the clips with those of bad shards replaced by clips of the next shard that is not bad."""
@@ -170,7 +172,7 @@ class _Part:
         videos = table.texts("video")
         self.video = np.array([video_number(videos[row]) for row in kept.tolist()], np.int64)
         self.frames = frames[kept].astype(np.int64)
-        self.wav, self.mjpg = table.first_samples()[kept], table["mjpg_offset"][kept]
+        self.sound, self.mjpg = (table[f"{suffix}_offset"][kept] for suffix in (sound_codec.SUFFIX, "mjpg"))
         self.samples = samples[kept]
         self.start, self.stop = start[chosen].astype(np.uint32), stop[chosen].astype(np.uint32)
         self.time = time[chosen].astype(np.uint32)  # microseconds; clips are an hour at most

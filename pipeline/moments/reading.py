@@ -111,13 +111,13 @@ class Reader:
         """
         with self._decoding(fetched.request):
             decode_frames(fetched.jpegs, fetched.request.crops, frames)
-        decode_sounds(fetched.sounds, audio)
+        decode_sounds(fetched.sounds, fetched.request.starts, fetched.request.lengths, audio)
 
     def place(self, fetched: Fetched, frame_size: int, audio: NDArray[np.int16]) -> JpegFrames:
         """Place the crops in the JPEGs of a request, and put its sounds into audio (s, N); raises as `decode`."""
         with self._decoding(fetched.request):
             placed = place_crops(fetched.jpegs, fetched.request.crops, frame_size)
-        decode_sounds(fetched.sounds, audio)
+        decode_sounds(fetched.sounds, fetched.request.starts, fetched.request.lengths, audio)
         return placed
 
     def check(self, shard: int) -> None:

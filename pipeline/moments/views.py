@@ -14,7 +14,10 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from avcorr.shards.format.sound_codec import decode
+
 from ..errors import PairError
+from .order import Ints
 
 RESIZE_MARGIN = 8 / 7
 """A frame is decoded at the smallest size that leaves this much room for the crop, as 256 does for 224."""
@@ -91,12 +94,8 @@ def place_crop(height: int, width: int, size: int, down: float, right: float) ->
     return int(down * (height - size + 1)), int(right * (width - size + 1))
 
 
-def decode_sounds(windows: Sequence[bytes], out: NDArray[np.int16]) -> None:
-    """Put B sounds of little-endian int16, at most N samples each, into an array (B, N); zeros follow shorter ones."""
-    data = np.frombuffer(b"".join(windows), "<i2")
-    if data.size == out.size:
-        out[:] = data.reshape(out.shape)
-        return
-    out[:] = 0
-    for row, window in zip(out, windows, strict=True):
-        row[: len(window) // 2] = np.frombuffer(window, "<i2")
+def decode_sounds(sounds: Sequence[bytes], starts: Ints, lengths: Ints, out: NDArray[np.int16]) -> None:
+    """Put B stored sounds of samples [start, start + length) into an array (B, N); zeros follow shorter ones."""
+    for row, stored, start, length in zip(out, sounds, starts.tolist(), lengths.tolist(), strict=True):
+        row[:length] = decode(stored, start, start + length)
+        row[length:] = 0

@@ -8,7 +8,8 @@ from functools import cache
 from pydantic import TypeAdapter, ValidationError
 
 from ..errors import ShardFormatError
-from ..format.clip import JPEG_END, JPEG_START, KEY_PATTERN, WAV_HEADER_BYTES, ClipMetadata, wav_header
+from ..format import sound_codec
+from ..format.clip import JPEG_END, JPEG_START, KEY_PATTERN, ClipMetadata
 
 Fault = tuple[str, str]
 """A code of shards.problem.CODES and what was seen."""
@@ -71,11 +72,8 @@ def _schema() -> TypeAdapter[ClipMetadata]:
 
 def _sound_faults(metadata: ClipMetadata, wav: bytes) -> Iterator[Fault]:
     count, rate = metadata.sample_count, metadata.sample_rate
-    expected = WAV_HEADER_BYTES + 2 * metadata.channels * count
-    if wav[:WAV_HEADER_BYTES] != wav_header(rate, count, metadata.channels):
-        yield "sound", f"its WAV header is not the one of {count} 16-bit samples at {rate} Hz in {metadata.channels}"
-    if len(wav) != expected:
-        yield "sound", f"its WAV has {len(wav)} bytes; {count} samples need {expected}"
+    for fault in sound_codec.find_faults(wav, rate, count, metadata.channels):
+        yield "sound", fault
     if metadata.duration != count / rate:
         yield "sound", f"its duration {metadata.duration} is not {count} samples at {rate} Hz"
 

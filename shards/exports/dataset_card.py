@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from ..format import sound_codec
 from ..index.facts import read_dataset
 from ..index.layout import TABLES, write_atomically
 from ..index.record import ShardEntry
@@ -25,7 +26,7 @@ _TEXT = """
 | column | content |
 |---|---|
 | `json` | metadata: `key`, `video`, `label`, `start`, `duration`, `frame_times`, `frame_offsets`, `sample_rate`, ... |
-| `wav` | sound{rate}: 16-bit mono PCM; sample 0 lies at time 0 of the clip |
+| `{suffix}` | sound{rate}: {codec}; sample 0 lies at time 0 of the clip |
 | `mjpg` | frames{frames}: JPEGs back to back; frame *i* is the bytes [`frame_offsets[i]`, `frame_offsets[i + 1]`) |
 
 `frame_times[i]` is when frame *i* is shown, in seconds of the sound.
@@ -82,6 +83,8 @@ def card(settings: Mapping[str, Any], entries: Sequence[ShardEntry]) -> str:
         table=_table(entries),
         split=next(iter(_splits(entries)), "train"),
         tables=TABLES,
+        suffix=sound_codec.SUFFIX,
+        codec=sound_codec.WORDS,
     )
     return f"---\n{_front_matter(entries)}---\n{MARKER}\n{text}"
 

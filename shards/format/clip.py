@@ -2,7 +2,6 @@
 
 import json
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any
@@ -10,13 +9,13 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from ..errors import ShardFormatError
+from . import sound_codec
 
 FORMAT_VERSION = 1
-MEMBERS = ("json", "wav", "mjpg")
+MEMBERS = ("json", sound_codec.SUFFIX, "mjpg")
 """Suffixes of a clip's members, in the order in which they lie in the tar."""
 
 KEY_PATTERN = re.compile(r"[a-z][A-Za-z0-9_-]{1,79}")
-WAV_HEADER_BYTES = 44
 FLAGS = ("still", "silent", "clipped", "short", "uneven", "changed", "damaged")
 """What can be wrong with a clip that was packed all the same."""
 CLIPPED_SHARE = 0.001
@@ -177,7 +176,7 @@ class Clip:
 
     metadata: ClipMetadata
     wav: bytes
-    """44-byte canonical header and little-endian 16-bit PCM."""
+    """As `sound_codec` encodes it."""
     mjpg: bytes
     """Baseline JPEGs back to back; also a valid MJPEG stream."""
 
@@ -196,18 +195,7 @@ class Clip:
         offsets = self.metadata.frame_offsets
         return memoryview(self.mjpg)[offsets[index] : offsets[index + 1]]
 
-    def samples(self, start: int, stop: int) -> memoryview:
-        """Return samples [start, stop) of all channels as little-endian int16 bytes, without a copy."""
-        size = 2 * self.metadata.channels
-        return memoryview(self.wav)[WAV_HEADER_BYTES + size * start : WAV_HEADER_BYTES + size * stop]
-
-
-def wav_header(sample_rate: int, sample_count: int, channels: int = 1) -> bytes:
-    """Return the canonical 44-byte RIFF header of 16-bit PCM (Microsoft RIFF, WAVE_FORMAT_PCM)."""
-    frame = 2 * channels
-    size = frame * sample_count
-    return struct.pack(
-        "<4sI4s4sIHHIIHH4sI",
-        b"RIFF", 36 + size, b"WAVE", b"fmt ", 16, 1, channels, sample_rate, frame * sample_rate, frame, 16, b"data",
-        size,
-    )  # fmt: skip
+    def samples(self, start: int, stop: int) -> bytes:
+        """Return samples [start, stop) of all channels as little-endian int16."""
+        channels = self.metadata.channels
+        return sound_codec.decode_member(self.wav)[channels * start : channels * stop].tobytes()

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import ShardFormatError
-from ..format.clip import MEMBERS, WAV_HEADER_BYTES, ClipMetadata
+from ..format.clip import MEMBERS, ClipMetadata
 from ..format.tar import BLOCK, Member
 from .record import ShardRecord
 
@@ -199,10 +199,6 @@ class Table:
         """Return the bytes [start, stop) of a member's content in the shard."""
         start = int(self[f"{suffix}_offset"][row])
         return start, start + int(self[f"{suffix}_size"][row])
-
-    def first_samples(self) -> NDArray[np.int64]:
-        """Return for each clip the byte of the shard at which its sample 0 lies."""
-        return self["wav_offset"] + WAV_HEADER_BYTES
 
 
 def find_table_problems(table: Table, record: ShardRecord, expected: "pa.Table | None" = None) -> Iterator[str]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from .shards.errors import ShardFormatError
 from .shards.format.clip import MEMBERS
+from .shards.format.sound_codec import SUFFIX
 
 Choose = Callable[[NDArray[np.float64]], Sequence[int]]
 """From the times of all frames, seconds, to the numbers of those that are wanted."""
@@ -58,7 +59,7 @@ def decode(
             numbers = range(len(times)) if choose is None else [int(number) for number in choose(times)]
             jpegs = [bytes(sample["mjpg"][offsets[number] : offsets[number + 1]]) for number in numbers]
             shown = np.stack([simplejpeg.decode_jpeg(jpeg) for jpeg in jpegs]) if frames == "rgb" else jpegs
-            audio, _ = soundfile.read(io.BytesIO(sample["wav"]), dtype=dtype, always_2d=True)
+            audio, _ = soundfile.read(io.BytesIO(sample[SUFFIX]), dtype=dtype, always_2d=True)
         except (ValueError, KeyError, IndexError, TypeError, soundfile.LibsndfileError) as error:
             raise ShardFormatError(
                 f"sample {key} cannot be decoded ({error}); avcorr verify --full says why"

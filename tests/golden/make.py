@@ -20,7 +20,8 @@ import numpy as np
 import simplejpeg
 
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.format.clip import FORMAT_VERSION, Clip, ClipMetadata, wav_header
+from avcorr.shards.format.clip import FORMAT_VERSION, Clip, ClipMetadata
+from avcorr.shards.format.sound_codec import encode
 from avcorr.shards.index.layout import DATASET, ShardName, write_json
 from avcorr.shards.index.ledger import write_ledger
 from avcorr.shards.writer import ShardWriter
@@ -55,7 +56,7 @@ def make_clip(number: int) -> Clip:
         "frame_offsets": [sum(map(len, jpegs[:frame])) for frame in range(len(jpegs) + 1)],
         "width": 16, "height": 12, "sample_rate": RATE, "sample_count": count,
     }  # fmt: skip
-    return Clip(ClipMetadata(**values), wav_header(RATE, count) + pcm, b"".join(jpegs))
+    return Clip(ClipMetadata(**values), encode(pcm, RATE), b"".join(jpegs))
 
 
 def _picture(number: int, frame: int) -> bytes:

@@ -12,7 +12,8 @@ from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.exports.energon import write_energon
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.format.clip import Clip, ClipMetadata, wav_header
+from avcorr.shards.format.clip import Clip, ClipMetadata
+from avcorr.shards.format.sound_codec import encode
 from avcorr.shards.index.layout import DATASET, MANIFEST, WORK, ShardName, write_json
 from avcorr.shards.index.record import read_record
 from avcorr.shards.reader import read_clips
@@ -43,7 +44,7 @@ def make_clip(key: str, frames: int = 3, samples: int = 160) -> Clip:
         clipped=0.0, short=False, decoder="ffmpeg", skip_nonref=False, ffmpeg="9",
     )  # fmt: skip
     pcm = bytes((7 * n + len(key)) % 256 for n in range(2 * samples))
-    return Clip(metadata, wav_header(16000, samples) + pcm, jpeg * frames)
+    return Clip(metadata, encode(pcm, 16000), jpeg * frames)
 
 
 def row(key: str, status: str = "packed") -> dict[str, str]:
