@@ -34,6 +34,13 @@ def test_the_tree_in_architecture_has_every_folder() -> None:
     assert listed == present
 
 
+def test_every_file_that_architecture_names_is_there() -> None:
+    named = set(re.findall(r"`([a-z_0-9/]+/(?:[\w.]+)?)`", ARCHITECTURE)) - {"commands/NAME.py"}
+    assert len(named) > 50
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
 @pytest.mark.parametrize("document", [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "shards" / "FORMAT.md"])
 def test_links_lead_somewhere(document: Path) -> None:
     text = document.read_text()

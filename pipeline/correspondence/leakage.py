@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import PairError
 from ..galleries.gallery import ViewBatch
 from ..moments.order import Ints
-from .negatives import MATCH, OTHER_VIDEO, SAME_CLIP
+from .negatives import KINDS, MATCH, OTHER_VIDEO
 from .pairs import PairBatch
 
 _BANDS, _SLICES, _SIDE = 32, 8, 16
@@ -110,10 +110,9 @@ def _judge(sounds: NDArray[np.floating], pictures: NDArray[np.floating], kinds: 
     half = len(labels) // 2
     if len(labels) < 100 or len(set(labels[:half].tolist())) < 2 or len(set(labels[half:].tolist())) < 2:
         raise PairError(f"{len(labels)} pairs, {int(labels.sum())} of them matching, are too few to find leakage in")
-    named = {"matching": MATCH, "other video": OTHER_VIDEO, "same clip": SAME_CLIP}
     return Leakage(
         pairs=len(labels),
-        kinds={name: int((kinds == number).sum()) for name, number in named.items()},
+        kinds={name: int((kinds == number).sum()) for name, number in KINDS.items()},
         attempts=(_attempt("sound", sounds, labels), _attempt("picture", pictures, labels)),
     )
 

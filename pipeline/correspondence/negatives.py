@@ -16,6 +16,7 @@ from ..moments.order import Ints
 
 MATCH, OTHER_VIDEO, SAME_CLIP = 0, 1, 2
 """Kinds of pairs: the sound is the frame's own; of another video; of the same clip at another time."""
+KINDS = {"matching": MATCH, "other video": OTHER_VIDEO, "same clip": SAME_CLIP}
 
 
 def far_frames(catalogue: Catalogue, clip: int, frame: int, offset_seconds: float) -> Ints:
