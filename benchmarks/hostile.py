@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,12 +29,24 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
 from avcorr.pipeline.sources.find import VIDEO_SUFFIXES
 from avcorr.shards.index.layout import DATASET, LEDGER
-from tests.support.hostile import NAMES, change, claim, cut, flip, jump, make_nodes, misdate, retag, run_shard, widen
+from tests.support.hostile import (
+    NAMES,
+    Harm,
+    change,
+    claim,
+    cut,
+    flip,
+    jump,
+    make_nodes,
+    misdate,
+    retag,
+    run_shard,
+    widen,
+)
 
 WITNESS = "sound-witness"
 STREAMS, CLOCKS, COLOURS = "streams that change", "clocks that jump", "colour tags changed"
 REPEATED = (COLOURS, STREAMS, CLOCKS, "whole")
-Damage = Callable[[bytes, random.Random], bytes | None]
 
 
 @dataclass
@@ -52,7 +64,7 @@ class Tally:
     errors: list[str] = field(default_factory=list)
 
 
-def rounds(arguments: argparse.Namespace) -> Iterator[tuple[str, Damage]]:
+def rounds(arguments: argparse.Namespace) -> Iterator[tuple[str, Harm]]:
     """Yield each round's kind and what it does to a clip; None leaves the clip out."""
     for _ in range(arguments.cuts):
         yield "cut", cut
@@ -128,9 +140,9 @@ def judge(tally: Tally, root: Path, names: set[str], code: int | None, said: str
 
 
 def run_round(
-    kind: str, damage: Damage, arguments: argparse.Namespace, seed: str, expected: dict[str, bytes], tally: Tally
+    kind: str, damage: Harm, arguments: argparse.Namespace, seed: str, expected: dict[str, bytes], tally: Tally
 ) -> None:
-    """Damage every clip once, shard them and judge."""
+    """Harm every clip once, shard them and judge."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as scratch:
         folder, root = Path(scratch, "videos"), Path(scratch, "root")

@@ -8,12 +8,14 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from avcorr.pipeline.decoding.ffmpeg import find_ffmpeg
 
 ROOT = Path(__file__).parents[2]
 
+Harm = Callable[[bytes, random.Random], bytes | None]
 _TIMES = {b"mvhd": (12, 16), b"tkhd": (12, 20), b"mdhd": (12, 16)}
 """Boxes that state a length: where their time scale and their length lie in version 0, from the box's name + 4."""
 _AROUND = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"stsd", b"avc1", b"avcC")

@@ -24,7 +24,22 @@ from avcorr.shards.dataset import Dataset
 from avcorr.shards.index.layout import LEDGER, WORK
 from avcorr.shards.reader import read_clips
 from tests.conftest import SMALL, MakeVideo
-from tests.support.hostile import NAMES, ROOT, claim, cut, flip, make_nodes, misdate, run_shard, widen, widen_avi
+from tests.support.hostile import (
+    NAMES,
+    ROOT,
+    Harm,
+    change,
+    claim,
+    cut,
+    flip,
+    jump,
+    make_nodes,
+    misdate,
+    retag,
+    run_shard,
+    widen,
+    widen_avi,
+)
 
 PEAK = 400.0
 """MB that no process of a run may pass here: the program, an ffmpeg or a worker, on pictures of 128 x 96."""
@@ -97,6 +112,21 @@ def pack_beside(folder: Path, settings: ShardSettings, good: dict[str, bytes], a
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "videos").mkdir()
     return tmp_path / "videos"
+
+
+@pytest.mark.parametrize("harm", [retag, change, jump])
+def test_equal_runs_give_equal_bytes(
+    tmp_path: Path, folder: Path, settings: ShardSettings, good: dict[str, bytes], harm: Harm
+) -> None:
+    for seed in range(3):
+        data = harm(good["mp4"], random.Random(seed))
+        assert data is not None
+        (folder / f"{seed}.mp4").write_bytes(data)
+    sources, packed = find_sources(folder, test_fraction=0), []
+    for number in range(3):
+        pack(sources, tmp_path / f"root{number}", settings, workers=2)
+        packed.append(members(tmp_path / f"root{number}"))
+    assert packed[0] == packed[1] == packed[2] and len(packed[0]) == 3
 
 
 def test_cuts_and_changed_bytes(folder: Path, settings: ShardSettings, good: dict[str, bytes], alone: Alone) -> None:
