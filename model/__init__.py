@@ -24,12 +24,6 @@ def load(source: str | Path, *, best: bool = False, device: str = "auto") -> "Em
 
     Raises:
         CheckpointError: if there is no model that can be read.
-
-    Example:
-        >>> import numpy
-        >>> model = avcorr.load("runs/a", device="cpu")
-        >>> model.embed_images([numpy.zeros((48, 64, 3), numpy.uint8)]).shape[0]
-        1
     """
     from .embedding.embedder import load_embedder  # torch takes seconds to import, and settings need none
 

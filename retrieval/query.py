@@ -66,16 +66,21 @@ def file_query(path: Path, embedder: Any) -> Query:
 
     embedder: the model.Embedder that made the embeddings. Raises MediaError when the file cannot be decoded.
     """
-    values = embedder.config["shard"] | {
-        "clip_seconds": FILE_SECONDS, "short_side": embedder.short_side, "sample_rate": embedder.sample_rate,
-        "ffmpeg": "", "decoder": "ffmpeg", "skip_nonref": False, "timeout_seconds": FILE_SECONDS,
-    }  # fmt: skip
-    media = read_media(path, ShardSettings.model_validate(values), Ffmpeg(find_ffmpeg()))
+    media = decode_file(path, embedder)
     frames, sounds = _frames(media, embedder.frame_size), _sounds(media, embedder.samples)
     image = _mean(embedder.embed_images(frames).numpy()) if len(frames) else None
     audio = _mean(embedder.embed_audio(sounds).numpy()) if len(sounds) else None
     lacking = embedder.samples - sounds.shape[1] if len(sounds) else 0
     return Query(str(path), media.kind, image, audio, filled=round(lacking / embedder.sample_rate, 3))
+
+
+def decode_file(path: Path, embedder: Any) -> Media:
+    """Return what a file holds, at most FILE_SECONDS of it, as the model wants it. Raises MediaError."""
+    values = embedder.config["shard"] | {
+        "clip_seconds": FILE_SECONDS, "short_side": embedder.short_side, "sample_rate": embedder.sample_rate,
+        "ffmpeg": "", "decoder": "ffmpeg", "skip_nonref": False, "timeout_seconds": FILE_SECONDS,
+    }  # fmt: skip
+    return read_media(path, ShardSettings.model_validate(values), Ffmpeg(find_ffmpeg()))
 
 
 def _frames(media: Media, size: int) -> NDArray[np.uint8]:

@@ -28,8 +28,9 @@ Items = str | Path | np.ndarray | Tensor | Sequence[str | Path | np.ndarray | Te
 class Embedder:
     """A model in evaluation mode with what it needs to know of images and sounds.
 
-    Images are RGB: files of any kind that Pillow reads, or uint8 (H, W, 3) and (B, H, W, 3). Their shorter side is
-    scaled to that of the training's frames, unless they have the crop's size already, and the middle is taken.
+    Images are RGB: files of any kind that Pillow or `other_pictures` reads, or uint8 (H, W, 3) and (B, H, W, 3). Their
+    shorter side is scaled to that of the training's frames, unless they have the crop's size already, and the middle is
+    taken. What is transparent in a file lies on white.
     Sounds are files of any kind that libsndfile reads, or int16 or floating point in [-1, 1], (N,) and (B, N). Channels
     are averaged, other rates than the model's are resampled, and the window in the middle is taken; a shorter sound is
     filled up with silence, which the log says.
@@ -47,6 +48,10 @@ class Embedder:
         self.short_side: int = max(config["shard"]["short_side"], self.frame_size)
         self.sample_rate: int = model.settings.spectrogram.sample_rate
         self.samples: int = round(config["pairs"]["window_seconds"] * self.sample_rate)
+        self.other_pictures: Callable[[Path], np.ndarray] | None = None
+        """Reads a file that Pillow does not, as uint8 (H, W, 3), RGB."""
+        self.other_sounds: Callable[[Path], np.ndarray] | None = None
+        """Reads a file that libsndfile does not, as int16 (N,) at the model's rate."""
         self._lock = Lock()
 
     @property
@@ -101,7 +106,9 @@ class Embedder:
             raise ModelError("nothing to embed; give a file, an array, a tensor, or a sequence of them")
 
     def _images(self, images: Items) -> Iterator[np.ndarray]:
-        from PIL import Image, ImageOps
+        from PIL import Image, UnidentifiedImageError
+
+        from .picture_file import read_picture
 
         for item in _each(images, dimensions=3):
             if isinstance(item, np.ndarray):
@@ -110,7 +117,11 @@ class Embedder:
                 picture = Image.fromarray(item)
             else:
                 try:
-                    picture = ImageOps.exif_transpose(Image.open(item)).convert("RGB")
+                    picture = read_picture(item)
+                except UnidentifiedImageError as error:
+                    if self.other_pictures is None:
+                        raise ModelError(f"{item} cannot be read as an image: {error}") from error
+                    picture = Image.fromarray(self.other_pictures(Path(item)))
                 except (OSError, ValueError, Image.DecompressionBombError) as error:
                     raise ModelError(f"{item} cannot be read as an image: {error}") from error
             if picture.size != (self.frame_size, self.frame_size):
@@ -129,7 +140,15 @@ class Embedder:
                 wave = wave / np.float32(32768) if item.dtype == np.int16 else wave
                 yield self._window(resample(wave, rate or self.sample_rate, self.sample_rate))
             else:
-                yield self._window(read_sound(item, self.sample_rate))
+                yield self._window(self._read_sound(item))
+
+    def _read_sound(self, path: str | Path) -> np.ndarray:
+        try:
+            return read_sound(path, self.sample_rate)
+        except ModelError:
+            if self.other_sounds is None or not Path(path).is_file():
+                raise
+        return self.other_sounds(Path(path)) / np.float32(32768)
 
     def _window(self, wave: np.ndarray) -> np.ndarray:
         """Return the window in the middle of a wave of the model's rate as int16 (N,), as in training.

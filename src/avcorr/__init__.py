@@ -32,7 +32,6 @@ from .errors import Error
 
 if TYPE_CHECKING:
     from .configs.reference import setting_rows as settings
-    from .model import load
     from .model.evaluation.compare import compare
     from .pages.report.report import write_report as report
     from .shards.summary import summarise as info
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from .workflows.exploring import explore
     from .workflows.exporting import export
     from .workflows.fitting import train
+    from .workflows.loading import load
     from .workflows.measuring import bench_data, check_leakage
     from .workflows.opening import open_dataset as open
     from .workflows.repairing import repair
@@ -63,7 +63,7 @@ _LAZY = {
     "export": ("workflows.exporting", "export"),
     "info": ("shards.summary", "summarise"),
     "inspect": ("workflows.drawing", "inspect"),
-    "load": ("model", "load"),
+    "load": ("workflows.loading", "load"),
     "open": ("workflows.opening", "open_dataset"),
     "pairs": ("workflows.streaming", "pairs"),
     "probe": ("workflows.classifying", "probe"),

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 
+import avcorr
 from avcorr.model.embedding.embedder import Embedder
 from avcorr.pipeline.decoding.ffmpeg import Ffmpeg, find_ffmpeg
 from avcorr.pipeline.decoding.media import Media, read_media
@@ -206,6 +207,49 @@ def test_a_sound_shorter_than_a_window_is_filled_up_with_silence(
     out, err = capsys.readouterr()
     assert json.loads(out)["query"]["filled"] == 0.75
     assert err.splitlines()[-1] == "a sound of 0.25 s was filled up with silence to the model's 1 s"
+
+
+def test_a_loaded_model_reads_what_a_search_reads(
+    files: Path, small_run: Path, tmp_path: Path, ffmpeg: str, make_video: MakeVideo
+) -> None:  # fmt: skip
+    """Pillow knows no HEIC, libsndfile neither WavPack nor M4A."""
+    loaded = avcorr.load(small_run, device="cpu")
+    for kind in ("wv", "m4a", "aiff", "caf", "au", "w64"):
+        make(ffmpeg, "-i", files / "sound.wav", "-ac", "1", tmp_path / f"sound.{kind}")
+    make_video(tmp_path / "video.mp4")
+    whole = Image.open(files / "picture.png").convert("RGB")
+    expected = loaded.embed_images([np.asarray(whole), np.asarray(whole.crop((0, 0, 64, 64)))])
+    for name in ("phone.heic", "picture.avif"):
+        right, tile = (loaded.embed_images(files / name) @ expected.T)[0].tolist()
+        assert right > 0.9 and right > tile + 0.05, (name, right, tile)
+    tone = loaded.embed_audio(files / "sound.wav")
+    for path in sorted(tmp_path.glob("sound.*")):
+        assert float((loaded.embed_audio(path) @ tone.T)[0, 0]) > 0.99, path
+    assert len(loaded.embed_images(tmp_path / "video.mp4")) == len(loaded.embed_audio(tmp_path / "video.mp4")) == 1
+    for call, name, message in (
+        (loaded.embed_images, "sound.mp3", "is a sound and has no picture"),
+        (loaded.embed_images, "nothing.heic", "cannot be read as an image"),
+        (loaded.embed_audio, "nothing.wav", "cannot be read as a sound"),
+        (loaded.embed_audio, "picture.png", "a sound without samples"),
+    ):
+        with pytest.raises(avcorr.Error, match=message):
+            call(files / name)
+
+
+def test_a_loaded_model_sees_transparent_and_deep_pictures_as_a_search_does(
+    files: Path, embedder: Embedder, tmp_path: Path
+) -> None:  # fmt: skip
+    picture = Image.open(files / "picture.png").convert("RGB")
+    alpha = Image.new("L", picture.size, 255)
+    alpha.paste(0, (0, 0, 100, 120))
+    white = Image.composite(picture, Image.new("RGB", picture.size, "white"), alpha)
+    picture.putalpha(alpha)
+    picture.save(tmp_path / "transparent.png")
+    deep = np.asarray(white.convert("L")).astype(np.uint16) * 257
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    for name, expected in (("transparent", white), ("deep", white.convert("L").convert("RGB"))):
+        found = embedder.embed_images(tmp_path / f"{name}.png")
+        np.testing.assert_allclose(found, embedder.embed_images(np.asarray(expected)), atol=1e-5)
 
 
 def test_search_from_the_command_line(
