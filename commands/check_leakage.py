@@ -1,7 +1,6 @@
 """Try to tell matching pairs by the sound or the frame alone; exit with 1 if that works."""
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 import avcorr
@@ -19,6 +18,8 @@ def add_options(added: Parser) -> None:
 
 
 def run(as_json: bool, **options: Any) -> int:
+    from dataclasses import asdict
+
     from avcorr.pipeline.correspondence.leakage import describe
 
     found = avcorr.check_leakage(**opened(options))

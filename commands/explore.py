@@ -1,7 +1,6 @@
 """Show a run in a browser: search by a file, walk from clip to clip, try any pair."""
 
 import logging
-import webbrowser
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,8 @@ def run(run: Path, open: bool, **options: Any) -> None:
         print(f"{run} at step {server.step}, {server.clips} clips: {server.address}", flush=True)
         logging.getLogger(__name__).info("Ctrl-C ends it")
         if open:
+            import webbrowser
+
             webbrowser.open(server.address)
 
     avcorr.explore(run, on_ready=ready, **options)
