@@ -24,6 +24,7 @@ from tests.conftest import MakeVideo
 from tests.support import hostile
 from tests.support.commands import command
 from tests.support.exploring import HOSTILE_LABEL, UPLOAD_MB, Explored
+from tests.support.heic import Heic
 
 Clips = Mapping[str, Any]
 
@@ -202,6 +203,15 @@ def test_a_short_upload_is_filled_up(explored: Explored, tmp_path: Path, make_vi
     status, known = explored.upload(make_video(tmp_path / "short.mp4", seconds=0.9).read_bytes(), "short.mp4")
     assert status == 200 and known["image"] and known["audio"] and 0 < known["filled"] < 0.15
     assert explored.upload(_wav(1.5), "long.wav")[1]["filled"] == 0
+
+
+def test_a_phones_picture_may_be_dropped(explored: Explored, ffmpeg: str) -> None:
+    heic = Heic(ffmpeg)
+    data = heic.file(heic.add_grid(Image.effect_mandelbrot((200, 120), (-3, -2.5, 2, 2.5), 90).convert("RGB"), 64))
+    status, known = explored.upload(data, "IMG_0001.HEIC")
+    assert status == 200 and (known["kind"], known["filled"]) == ("picture", 0)
+    status, answer = explored.upload(data[:700], "IMG_0002.HEIC")
+    assert status == 422 and answer["error"].startswith("IMG_0002.HEIC cannot be read as a picture")
 
 
 def _wav(seconds: float) -> bytes:
