@@ -101,6 +101,8 @@ def decode_command(
     span: dict[str, float | str] = {"ss": begin} if begin else {}
     if container:
         span["f"] = container
+    if plan.size:
+        span["reinit_filter:v"] = 0
     source = ffmpeg.input(
         _INPUT, **span, t=duration + seek - begin, threads=1, copyts=None, start_at_zero=None,
         max_pixels=MAX_PIXELS, protocol_whitelist="file", format_whitelist=container or FORMATS,
@@ -158,12 +160,13 @@ def _picture(settings: ShardSettings, seek: float, begin: float, pipes: Pipes, p
         whole = f"gte(iw*sar*{high},ih*{wide})"
         across = f"if({whole},{wide},2*round({high}*iw*sar/ih/2))"
         down = f"if({whole},2*round({wide}*ih/(iw*sar)/2),{high})"
-        bars = (f"pad={wide}:{high}:-1:-1",)
+        bars = (f"pad={wide}:{high}:-1:-1:eval=frame",)
     else:
         side = settings.short_side
         across = f"if(gte(iw*sar,ih),2*round({side}*iw*sar/ih/2),{side})"
         down = f"if(gte(iw*sar,ih),{side},2*round({side}*ih/(iw*sar)/2))"
     size = f"scale=w='{across}':h='{down}':flags=area+accurate_rnd+full_chroma_inp+full_chroma_int"
+    size += ":eval=frame" if plan.size else ""  # one graph for all sizes: another would begin to choose anew
     colours = "out_color_matrix=bt601:out_range=full"
     scale: tuple[str, ...] = (f"{size}:{colours}",)
     if plan.gamut:

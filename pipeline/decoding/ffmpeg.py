@@ -106,10 +106,11 @@ class Ffmpeg:
         if len(frames) != len(chosen):
             raise MediaError("undecodable", f"ffmpeg wrote {len(frames)} frames but {len(chosen)} times")
         all_times = parse_times(result.all_times)
+        changed = change.sound or change.picture or plan.size is not None
         return Decoded(
             jpegs=tuple(frames), frame_times=chosen, source_times=all_times,
             pcm=result.laid_pcm(settings.sample_rate),
-            damaged=has_errors(result.messages), changed=change.sound or change.picture or _jumps_back(all_times),
+            damaged=has_errors(result.messages), changed=changed or _jumps_back(all_times),
             **source_facts(result.messages, plan),
         )  # fmt: skip
 
@@ -230,6 +231,8 @@ def _run(
         _close(reads)
     result = _Result(jpegs, times, all_times, pcm, packets, messages)
     error = failure(process.returncode, messages, beside) if process.returncode or is_encrypted(messages) else None
+    if error and not plan.size and jpegs and changes(messages, plan).picture:  # the encoder refused what overlaps
+        raise _OtherPlanError(replace(plan, size=jpeg_size(jpegs)))
     code = error.code if error else result.lacks(only)
     other = next_plan(code, parse_header(messages), plan, settings, still=still) if code else None
     if other is not None:

@@ -88,6 +88,17 @@ def test_a_picture_that_changes_its_shape_is_not_stretched(tmp_path: Path, ffmpe
     assert not shown[:, :30].any() and 55 <= wide <= 65  # three quarters of 80
 
 
+def test_parts_of_other_sizes_that_overlap_are_both_shown(tmp_path: Path, ffmpeg: str, backend: Backend) -> None:
+    """The second begins 50 ms before the first ends, as parts of a recording do."""
+    one = make(ffmpeg, tmp_path / "a.ts", *picture(), *tone(500), *X264, "-c:a", "aac")
+    later = (*X264, "-c:a", "aac", "-output_ts_offset", "2.95")
+    other = make(ffmpeg, tmp_path / "b.ts", *picture("120x160"), *tone(1500), *later)
+    (tmp_path / "ab.ts").write_bytes(one.read_bytes() + other.read_bytes())
+    clip = clip_of(tmp_path / "ab.ts", backend)
+    assert clip.metadata.changed and clip.metadata.frame_count >= 23 and clip.metadata.frame_times[-1] > 5.5
+    assert tones(clip)[:2] == [500, 500] and tones(clip)[4] == 1500
+
+
 def test_a_clock_that_begins_anew_ends_the_clip_and_is_told(tmp_path: Path, ffmpeg: str, backend: Backend) -> None:
     part = make(ffmpeg, tmp_path / "a.ts", *picture(), *tone(500), *X264).read_bytes()
     (tmp_path / "aa.ts").write_bytes(part + part)
