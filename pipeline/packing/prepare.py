@@ -76,10 +76,12 @@ def _read(
         group_by=settings.group_by, folder_labels=settings.folder_labels, before_download=before_download, cache=cache,
     )  # fmt: skip
     binary = find_ffmpeg(settings.ffmpeg)
-    durations = Durations(binary, cache / "durations.jsonl", workers, settings.timeout_seconds)
     if not settings.consecutive:
         found = find()
-        return replace(found, notes=(*found.notes, *_left_out(durations, settings, found.sources)))
+        with tempfile.TemporaryDirectory() as folder:  # a few lengths are not worth a file in the dataset
+            some = Durations(binary, Path(folder, "durations.jsonl"), workers, settings.timeout_seconds)
+            return replace(found, notes=(*found.notes, *_left_out(some, settings, found.sources)))
+    durations = Durations(binary, cache / "durations.jsonl", workers, settings.timeout_seconds)
     cut = partial(consecutive, durations, settings.clip_seconds, settings.stride_seconds)
     return find(cut=cut, look=durations.look)
 
