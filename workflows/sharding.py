@@ -123,7 +123,11 @@ def _count_late(sources: SourceList, root: Path) -> int:
 
 
 def _paths(source: Sources) -> list[Path]:
-    return [Path(path) for path in ([source] if isinstance(source, str | Path) else source)]
+    given = [source] if isinstance(source, str | Path) else source
+    for path in given:
+        if "://" in str(path):
+            raise Error(f"{path}: videos are read from folders of this machine; download or mount them first")
+    return [Path(path) for path in given]
 
 
 def _read(

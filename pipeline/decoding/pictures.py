@@ -18,6 +18,7 @@ from .gamut import HD_LINES, Gamut, gamut_of, table_filter
 if TYPE_CHECKING:
     import av
 
+_SCALING = 0x20 | 0x40000 | 0x4000 | 0x2000  # SWS_AREA, ACCURATE_RND, FULL_CHR_H_INP, FULL_CHR_H_INT
 _UNSPECIFIED = 2  # of ITU-T H.273's matrices
 _PRIMARIES = {9: "bt2020"}
 _TRANSFERS = {16: "smpte2084", 18: "arib-std-b67"}
@@ -172,7 +173,7 @@ class Colours:
             matrix = None
         return frame.reformat(
             width, height, "yuvj420p", src_colorspace=matrix, dst_colorspace="ITU601", dst_color_range="JPEG",
-            interpolation="AREA", threads=1,
+            interpolation=_SCALING, threads=1,
         )  # fmt: skip
 
     def _map(self, frame: "av.VideoFrame", gamut: Gamut, width: int, height: int) -> "av.VideoFrame":

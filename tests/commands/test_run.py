@@ -196,6 +196,10 @@ def test_clips_that_were_trained_on_are_refused(
     ("words", "message"),
     [
         (["verify", "/nowhere"], "holds no shards"),
+        (
+            ["shard", "--source", "s3://b/videos", "--out", "/tmp/x"],
+            "s3://b/videos: videos are read from folders",
+        ),
         (["shard", "--source", "/nowhere", "--out", "/tmp/x"], "neither a folder nor a video, an archive or a list"),
         (["eval", "--run", "/nowhere", "--shards", "/nowhere"], "is no run folder"),
         (["train", "--shards", "/nowhere", "--run", "/nowhere", "--set", "train.stepz=1"], "did you mean 'steps'"),
