@@ -12,7 +12,7 @@ from .source import Source
 _ID = r"(?=[^.]*[A-Z0-9-])[A-Za-z0-9_-]{11}"
 """A YouTube id is 11 random characters of 64, so one without capital, digit or hyphen is an ordinary word
 (`fire_engine_000012.mp4`) far more often than an id."""
-_CLIP = re.compile(rf"({_ID})(?:_(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?)?")
+_CLIP = re.compile(rf"Y?({_ID})(?:_(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?)?")
 _SCENE = re.compile(r"(.+?)[-_ ][Ss]cene[-_ ]?\d+")
 _CHAPTER = re.compile(r"(?:G[HXLP]\d\d|GOPR)(\d{4})")
 _NUMBERED = re.compile(r"(.+)[-_](\d{3,6})")
@@ -22,7 +22,7 @@ def clip_of_id(name: str) -> tuple[str, float] | None:
     """Return id and start in seconds that a file's name says; None for a name of another form.
 
     The forms are `<id>`, `<id>_<s>` (VGGSound), `<id>_<s>_<s>` with six digits each (Kinetics), `<id>_<s.sss>` and
-    `<id>_<ms>_<ms>`.
+    `<id>_<ms>_<ms>`, each with or without the `Y` that downloaders of AudioSet put first.
     """
     stem = PurePosixPath(name).stem
     match = _CLIP.fullmatch(stem)

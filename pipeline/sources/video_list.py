@@ -11,7 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ..errors import SourceError
@@ -89,12 +89,11 @@ class Index:
             if name in self.by_name:
                 return self.by_name[name], False
         clips = self.by_id.get(video, [])
+        wholes = [source for _, source in clips if PurePath(source.name).stem in (video, f"Y{video}")]
         for begin, source in clips:
-            whole = os.path.splitext(source.name.rpartition("/")[2])[0] == video
-            if not whole and abs(begin - start) < 1:
+            if source not in wholes and abs(begin - start) < 1:
                 return source, False
-        wholes = (source for _, source in clips if os.path.splitext(source.name.rpartition("/")[2])[0] == video)
-        return next(wholes, None), True
+        return next(iter(wholes), None), True
 
 
 def read_video_list(

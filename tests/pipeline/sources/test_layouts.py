@@ -130,6 +130,7 @@ def test_zips(tmp_path: Path) -> None:
 IDENTITIES = {
     "aB3-efghijk_000030.mp4": ("aB3-efghijk", 30), "aB3-efghijk_7.webm": ("aB3-efghijk", 7),
     "aB3-efghijk_000030_000040.mp4": ("aB3-efghijk", 30), "aB3-efghijk_30.500.mp4": ("aB3-efghijk", 30.5),
+    "YaB3-efghijk.mp4": ("aB3-efghijk", 0), "YaB3-efghij_000030.mp4": ("YaB3-efghij", 30),
     "aB3-efghijk_30000_40000.mp4": ("aB3-efghijk", 30), "aB3-efghijk.mp4": ("aB3-efghijk", 0),
     "id10001/aB3-efghijk/00001.mp4": ("aB3-efghijk", 0),
     "films/alien-Scene-001.mp4": ("films/alien.mp4", 0), "films/alien-Scene-012.mp4": ("films/alien.mp4", 0),

@@ -117,7 +117,7 @@ def test_lists_of_ids_find_files_by_any_of_the_schemes(tmp_path: Path, kind: str
 
 
 def test_whole_videos_are_cut_at_the_rows_span(tmp_path: Path) -> None:
-    videos = touch(tmp_path / "videos", "--PJHxphWEs.mp4")
+    videos = touch(tmp_path / "videos", "Y--PJHxphWEs.mp4")
     (source,) = by_name(tmp_path, "a.csv", KINETICS.splitlines()[0], videos=videos).values()
     assert (source.seek, source.duration, source.start) == (30, 10, 30)
 
