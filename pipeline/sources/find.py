@@ -131,11 +131,9 @@ def _add(
         found.sources.append(_loose(path, text(Path(path.name)), ""))
         found.inner.append(PurePosixPath(path.name))
     elif path.is_file():
-        rows = read_video_list(
+        found.sources += read_video_list(
             path, videos, lambda place: _listed(place, found), found.notes, before_download=before_download
         )
-        for source in rows:
-            found.sources.append(source)
         return
     else:
         raise SourceError(f"{path} is neither a folder nor a video, an archive or a list that is there; "

@@ -9,10 +9,7 @@ from pathlib import PurePosixPath
 from ..errors import SourceError
 from .source import Source
 
-_ID = r"(?=[^.]*[A-Z0-9-])[A-Za-z0-9_-]{11}"
-"""A YouTube id is 11 random characters of 64, so one without capital, digit or hyphen is an ordinary word
-(`fire_engine_000012.mp4`) far more often than an id."""
-_CLIP = re.compile(rf"Y?({_ID})(?:_(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?)?")
+_CLIP = re.compile(r"Y?([A-Za-z0-9_-]{11})(?:_(\d+(?:\.\d+)?)(?:_(\d+(?:\.\d+)?))?)?")
 _SCENE = re.compile(r"(.+?)[-_ ][Ss]cene[-_ ]?\d+")
 _CHAPTER = re.compile(r"(?:G[HXLP]\d\d|GOPR)(\d{4})")
 _NUMBERED = re.compile(r"(.+)[-_](\d{3,6})")
@@ -27,6 +24,7 @@ def clip_of_id(name: str) -> tuple[str, float] | None:
     stem = PurePosixPath(name).stem
     match = _CLIP.fullmatch(stem)
     if match is None or not re.search(r"[A-Z0-9-]", match[1]):
+        # an id is 11 random characters of 64: without capital, digit or hyphen it is a word (`fire_engine_000012.mp4`)
         return None
     start, stop = match[2] or "0", match[3]
     milliseconds = stop is not None and not (len(start) == len(stop) == 6) and float(stop) - float(start) >= 1000
@@ -40,7 +38,7 @@ def identity(name: str) -> tuple[str, float]:
     if known is not None:
         return known
     parent = path.parent.name
-    if path.stem.isdecimal() and _CLIP.fullmatch(parent) and clip_of_id(parent) == (parent, 0.0):  # VoxCeleb
+    if path.stem.isdecimal() and clip_of_id(parent) == (parent, 0.0):  # VoxCeleb
         return parent, 0.0
     for pattern in (_SCENE, _CHAPTER):
         match = pattern.fullmatch(path.stem)

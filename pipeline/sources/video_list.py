@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import logging
 import math
@@ -251,19 +252,12 @@ def _text_rows(path: Path, text: str) -> Rows:
     numbered = ((reader.line_num, row) for row in reader if any(cell.strip() for cell in row))
     if header and _is_header(header):
         return _named(path, header, numbered)
-    if not first.count(delimiter):  # paths and nothing else
-        number, row = next(numbered)
-        rows = numbered if _is_header(row) else _with_first(number, row, numbered)
-        return _named(path, ["path"], rows)
-    number, row = next(numbered)
-    if _is_header(row):
-        return _named(path, row, numbered)
-    return _named(path, _guess(path, row), _with_first(number, row, numbered))
-
-
-def _with_first(number: int, row: list[str], rest: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
-    yield number, row
-    yield from rest
+    begin = next(numbered)
+    alone = not first.count(delimiter)  # paths and nothing else
+    if _is_header(begin[1]):
+        return _named(path, ["path"] if alone else begin[1], numbered)
+    columns = ["path"] if alone else _guess(path, begin[1])
+    return _named(path, columns, itertools.chain([begin], numbered))
 
 
 def _cells(line: str, delimiter: str) -> list[str]:
@@ -272,7 +266,11 @@ def _cells(line: str, delimiter: str) -> list[str]:
 
 def _column(name: str) -> str:
     """Return what a column means by its name, "" for nothing known."""
-    return _COLUMNS.get(re.sub(r"[\s-]+", "_", name.strip().lower()), "")
+    return _COLUMNS.get(_plain(name), "")
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s-]+", "_", name.strip().lower())
 
 
 def _is_header(cells: Sequence[str]) -> bool:
@@ -332,8 +330,7 @@ def _named(path: Path, header: Sequence[str], rows: Iterable[tuple[int, Sequence
 
 def _splits_labels(name: str) -> str:
     """Return what separates labels in a column of this name, "" where it holds one."""
-    name = re.sub(r"[\s-]+", "_", name.strip().lower())
-    return {"positive_labels": r"\s*,\s*", "labels": r"\s*[|;]\s*"}.get(name, "")
+    return {"positive_labels": r"\s*,\s*", "labels": r"\s*[|;]\s*"}.get(_plain(name), "")
 
 
 def _values(path: Path, line: int, cells: Mapping[str, Any], videos: Path | None) -> dict[str, Any]:
