@@ -1,9 +1,11 @@
 """What a decoder makes of one video, whichever decoder it is."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from ..errors import MediaError
 from ..settings import ShardSettings
 
 FORMATS = (
@@ -23,6 +25,19 @@ would be reached through silence without end."""
 
 BESIDE_EARLY = 0.5
 """Seconds before the span at which the reading of a sound's own file begins: a codec's first packet is not whole."""
+
+
+def named_sound(languages: Sequence[str], wanted: str) -> int:
+    """Return which stream of sound is wanted by its place or language; `languages` has "" where none is told.
+
+    Raises:
+        MediaError: `no_audio` when it is not there, with those that are.
+    """
+    for place, language in enumerate(languages):
+        if wanted in (str(place), language):
+            return place
+    have = ", ".join(f"{place} ({language or 'no language'})" for place, language in enumerate(languages))
+    raise MediaError("no_audio", f"there is no stream of sound {wanted!r} (shard.audio_stream); there are {have}")
 
 
 def mono_mix(layout: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import MediaError
 from ..settings import ShardSettings
 from .command import Plan
-from .decoded import MEMORY_BYTES, SoundFile, mono_mix
+from .decoded import MEMORY_BYTES, SoundFile, mono_mix, named_sound
 from .gamut import HD_LINES, Gamut, gamut_of
 
 _ENCRYPTED = re.compile(r"Stream #.*\((?:encv|enca) / ")
@@ -132,11 +132,7 @@ def _choose_sound(header: Header, wanted: str, without: Set[tuple[str, int]]) ->
     sounds = header.of_kind("Audio")
     if wanted == "default" or not sounds:
         return header.choose("Audio", without)
-    named = [stream for place, stream in enumerate(sounds) if wanted in (str(place), stream.language)]
-    if not named:
-        have = ", ".join(f"{place} ({stream.language or 'no language'})" for place, stream in enumerate(sounds))
-        raise MediaError("no_audio", f"there is no stream of sound {wanted!r} (shard.audio_stream); there are {have}")
-    return named[0]
+    return sounds[named_sound([stream.language for stream in sounds], wanted)]
 
 
 def layout_of(text: str) -> str:

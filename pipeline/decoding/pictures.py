@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import pairwise
 from math import floor
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 _SCALING = 0x20 | 0x40000 | 0x4000 | 0x2000  # SWS_AREA, ACCURATE_RND, FULL_CHR_H_INP, FULL_CHR_H_INT
 _UNSPECIFIED = 2  # of ITU-T H.273's matrices
 _PRIMARIES = {9: "bt2020"}
-_TRANSFERS = {16: "smpte2084", 18: "arib-std-b67"}
+HDR_TRANSFERS = {16: "smpte2084", 18: "arib-std-b67"}
 """ITU-T H.273's numbers by ffmpeg's names, those that matter."""
 
 Plane = np.ndarray[Any, np.dtype[np.uint8]]
@@ -140,9 +139,7 @@ class Fields:
         deinterlacer = self._graph.add("bwdif", "mode=send_frame:deint=interlaced")
         clock = self._graph.add("settb", f"{base.numerator}/{base.denominator}")  # bwdif halves it
         self._sink = self._graph.add("buffersink")
-        for one, other in pairwise((self._source, deinterlacer, clock, self._sink)):
-            one.link_to(other)
-        self._graph.configure()
+        self._graph.link_nodes(self._source, deinterlacer, clock, self._sink).configure()
 
     def add(self, frame: "av.VideoFrame | None") -> "Iterator[av.VideoFrame]":
         """Take the next frame, None after the last; yield those that are whole."""
@@ -165,7 +162,7 @@ class Colours:
 
     def convert(self, frame: "av.VideoFrame", width: int, height: int) -> "av.VideoFrame":
         """Return a frame of yuvj420p of this size."""
-        gamut = gamut_of(_PRIMARIES.get(frame.color_primaries, ""), _TRANSFERS.get(frame.color_trc, ""))
+        gamut = gamut_of(_PRIMARIES.get(frame.color_primaries, ""), HDR_TRANSFERS.get(frame.color_trc, ""))
         unsaid = frame.colorspace == _UNSPECIFIED and frame.format.name.startswith(("yuv", "nv", "p0"))
         matrix = "ITU709" if unsaid and frame.height >= HD_LINES else None
         if gamut:
@@ -198,9 +195,7 @@ class Colours:
             rgb = graph.add("format", "gbrp16le")
             table = graph.add("lut3d", table_filter(gamut, in_graph=False))
             sink = graph.add("buffersink")
-            for one, other in pairwise((source, scale, rgb, table, sink)):
-                one.link_to(other)
-            graph.configure()
+            graph.link_nodes(source, scale, rgb, table, sink).configure()
             self._shape, self._graph = shape, (graph, source, sink)  # PyAV frees a graph that nobody holds
         _, source, sink = self._graph
         source.push(frame)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import DecoderError, MediaError
 from ..settings import ShardSettings
 from .choice import MICROSECOND, Choice, Clock, rescale
-from .decoded import BESIDE_EARLY, FORMATS, MAX_PIXELS, Decoded, SoundFile
-from .pictures import Pictures
+from .decoded import BESIDE_EARLY, FORMATS, MAX_PIXELS, Decoded, SoundFile, named_sound
+from .pictures import HDR_TRANSFERS, Pictures
 from .seeking import NO_INDEX, seek, seek_to_key
 from .sound import Sound
 
@@ -26,8 +26,6 @@ _SLACK = 10_000_000
 """Microseconds past the span after which reading stops, though one stream gave nothing that ends it."""
 _COVERS = 0x400 | 0x800  # AV_DISPOSITION_ATTACHED_PIC, AV_DISPOSITION_TIMED_THUMBNAILS
 _DEFAULT = 0x1  # AV_DISPOSITION_DEFAULT
-_HDR_TRANSFERS = (16, 18)
-"""PQ (SMPTE ST 2084) and HLG (ARIB STD-B67) in ITU-T H.273, table 3."""
 _MAX_ERROR_RATE = 2 / 3
 """Share of packets with errors at which a stream counts as undecodable, as in ffmpeg."""
 
@@ -180,11 +178,7 @@ class _Span:
         sounds, wanted = self._heard.streams.audio, self._settings.audio_stream
         if wanted == "default" or not sounds:
             return _best(stream for stream in sounds if _place(stream) not in self._without)
-        for place, stream in enumerate(sounds):
-            if wanted in (str(place), stream.language):
-                return stream
-        have = ", ".join(f"{place} ({stream.language or 'no language'})" for place, stream in enumerate(sounds))
-        raise MediaError("no_audio", f"there is no stream of sound {wanted!r} (shard.audio_stream); there are {have}")
+        return sounds[named_sound([stream.language or "" for stream in sounds], wanted)]
 
     def decode(self, messages: list[tuple[int, str, str]]) -> Decoded:
         """Read packets until both streams have passed the span; return what lies in it."""
@@ -216,7 +210,7 @@ class _Span:
             source_width=video.width or 0, source_height=video.height or 0,
             source_frame_rate=round(float(video.average_rate or 0), 2), source_sample_rate=self._audio.rate or 0,
             video_streams=len(self._pictures_of_file()),
-            audio_streams=len(self._heard.streams.audio), hdr=video.codec_context.color_trc in _HDR_TRANSFERS,
+            audio_streams=len(self._heard.streams.audio), hdr=video.codec_context.color_trc in HDR_TRANSFERS,
             interlaced=self._pictures.interlaced, changed=self._pictures.changed or self._sound.changed,
         )  # fmt: skip
 

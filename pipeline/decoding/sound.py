@@ -1,7 +1,6 @@
 """Lay a stream's sound on the clip's clock: mono, resampled, sample 0 at the start of the span."""
 
 from fractions import Fraction
-from itertools import pairwise
 from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
@@ -151,9 +150,7 @@ class Sound:
         resampler = graph.add("aresample", f"{self._rate}:async=1:first_pts={first}")
         mono = graph.add("aformat", sample_fmts="s16", channel_layouts="mono", sample_rates=str(self._rate))
         sink = graph.add("abuffersink")
-        for one, other in pairwise((source, *mixer, resampler, mono, sink)):
-            one.link_to(other)
-        graph.configure()
+        graph.link_nodes(source, *mixer, resampler, mono, sink).configure()
         self._graph, self._source, self._sink = graph, source, sink
 
     def _pass_on(self, surplus: int = 0) -> None:
