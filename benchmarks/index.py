@@ -21,12 +21,13 @@ from typing import get_type_hints
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
+from avcorr.files import write_atomically
 from avcorr.pipeline.moments.catalogue import Catalogue
 from avcorr.shards.dataset import Dataset
 from avcorr.shards.format.clip import ClipMetadata
 from avcorr.shards.format.tar import BLOCK, Member
 from avcorr.shards.index.clip_table import TableWriter
-from avcorr.shards.index.layout import ShardName, write_atomically
+from avcorr.shards.index.layout import ShardName
 from avcorr.shards.index.record import ShardEntry
 from avcorr.shards.index.shard_list import write_manifest
 

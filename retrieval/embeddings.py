@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from avcorr.shards.index.layout import write_atomically, write_json
+from avcorr.files import write_atomically
+from avcorr.shards.index.layout import write_json
 
 from .errors import RetrievalError
 

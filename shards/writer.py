@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from avcorr.files import sync_folder, write_atomically
+
 from .checks.archive_check import scan_shard
 from .errors import ShardError, ShardFormatError
 from .format.clip import Clip, ClipMetadata
 from .format.tar import closing, encode_member, locate_members
 from .index.clip_table import TableWriter
-from .index.layout import MANIFEST, WORK, ShardName, sync_folder, write_atomically, write_json
+from .index.layout import MANIFEST, WORK, ShardName, write_json
 from .index.record import ShardRecord, read_record
 
 

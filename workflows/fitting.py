@@ -7,6 +7,7 @@ from pathlib import Path
 from avcorr.configs.load import ConfigError, Overrides, Recipe, check_config, dump_config, load_config
 from avcorr.configs.schema import Config
 from avcorr.errors import Error
+from avcorr.files import write_atomically
 from avcorr.model.correspondence import build_model
 from avcorr.model.device import resolve_device
 from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
@@ -16,7 +17,6 @@ from avcorr.pipeline.correspondence.negatives import derange_batch
 from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.shards.dataset import Dataset
-from avcorr.shards.index.layout import write_atomically
 from avcorr.shards.store import Root
 
 from .requirements import require_rate

@@ -12,8 +12,8 @@ from typing import Any
 
 from avcorr import __version__
 from avcorr.errors import Error
+from avcorr.files import write_atomically
 from avcorr.model.saving.checkpoint import list_checkpoints
-from avcorr.shards.index.layout import write_atomically
 
 from .requirements import version_of
 

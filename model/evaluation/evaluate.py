@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..atomic_file import replacing
+from avcorr.files import replacing
+
 from ..embedding.embed import Embeddings
 from ..errors import EvaluationError
 from ..settings import EvalSettings

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 import torch
 from pydantic import ValidationError
 
-from ..atomic_file import replacing
+from avcorr.files import remove_left, replacing
+
 from ..correspondence import make_model
 from ..errors import CheckpointError
 from ..networks.network import CorrespondenceModel
@@ -48,9 +49,7 @@ def checkpoint_path(run: Path, step: int) -> Path:
 def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Write a checkpoint atomically, then remove all but the newest `keep` and the best; return its path."""
     path = checkpoint_path(run, checkpoint.step)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob("*.partial"):  # by a training that was killed while it wrote
-        left.unlink()
+    remove_left(path.parent)  # what a training that was killed while it wrote has left
     with replacing(path) as file:
         torch.save({"format": FORMAT, **checkpoint._asdict()}, file)
     loss, best = checkpoint.facts.get("pair_loss"), _read_best(run)

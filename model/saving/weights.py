@@ -9,7 +9,8 @@ import safetensors
 import torch
 from safetensors.torch import load, save
 
-from ..atomic_file import replacing
+from avcorr.files import replacing
+
 from ..correspondence import make_model
 from ..errors import CheckpointError
 from ..networks.network import CorrespondenceModel

@@ -15,7 +15,8 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from ..atomic_file import replacing
+from avcorr.files import replacing
+
 from ..objectives.losses import Losses
 from .distributed import ALONE, Processes
 from .samples import Samples

@@ -12,10 +12,10 @@ from typing import Any
 
 import yaml
 
+from avcorr.files import write_atomically
 from avcorr.model.errors import EvaluationError
 from avcorr.model.evaluation import figures
 from avcorr.model.evaluation.compare import PAPER_TABLE, read_evaluation
-from avcorr.shards.index.layout import write_atomically
 
 from ..inlining import read_media
 from ..templates import environment

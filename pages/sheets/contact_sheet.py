@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from avcorr.files import write_atomically
 from avcorr.shards.format.clip import Clip
-from avcorr.shards.index.layout import write_atomically
 
 from ..palette import INK, PAPER, SOFT
 from .strip import Style, draw_strip, font

@@ -7,8 +7,8 @@ from typing import Any
 
 import soundfile
 
+from avcorr.files import write_atomically
 from avcorr.shards.format.clip import Clip
-from avcorr.shards.index.layout import write_atomically
 
 from ..inlining import as_jpeg, data_url
 from ..templates import environment

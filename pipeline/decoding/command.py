@@ -5,8 +5,9 @@ from typing import Literal
 
 import ffmpeg
 
+from avcorr.files import open_file
+
 from ..settings import ShardSettings
-from ..sources.file import open_file
 from .decoded import BESIDE_EARLY, FORMATS, MAX_PIXELS, SOUND_AROUND, SoundFile
 from .gamut import Gamut, table_filter
 

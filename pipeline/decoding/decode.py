@@ -3,12 +3,12 @@
 import os
 from math import floor
 
+from avcorr.files import open_file
 from avcorr.shards.format import sound_codec
 from avcorr.shards.format.clip import FORMAT_VERSION, Clip, ClipMetadata
 
 from ..errors import MediaError
 from ..settings import ShardSettings
-from ..sources.file import open_file
 from ..sources.source import Source
 from .decoded import Backend, Decoded, SoundFile
 from .pictures import jpeg_size

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from avcorr.files import open_file
+
 from ..errors import MediaError
 from ..settings import ShardSettings
-from ..sources.file import open_file
 from .decoded import MAX_PIXELS, Decoded
 from .ffmpeg import Ffmpeg
 

@@ -9,9 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from avcorr.files import open_file
+
 from ..errors import MediaError
 from ..sources.archive import Member, MemoryFile, load_member
-from ..sources.file import open_file
 from .decoded import FORMATS
 from .ffmpeg import limit_memory
 

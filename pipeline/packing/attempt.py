@@ -19,9 +19,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from avcorr.files import write_atomically
 from avcorr.shards.ahead import map_ahead
 from avcorr.shards.format.clip import Clip, ClipMetadata
-from avcorr.shards.index.layout import WORK, write_atomically
+from avcorr.shards.index.layout import WORK
 
 from ..decoding.decoder import Decoder, stopped_on_error
 from ..errors import MediaError, OutputError

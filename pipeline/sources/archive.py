@@ -21,10 +21,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from avcorr.shards.index.layout import write_atomically
+from avcorr.files import open_file, write_atomically
 
 from ..errors import ArchiveError, MediaError
-from .file import open_file
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".zip")
 _ZIP = b"PK"

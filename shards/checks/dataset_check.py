@@ -14,6 +14,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from avcorr.files import is_temporary
+
 from ..ahead import map_ahead
 from ..errors import DatasetMismatchError, MissingObjectError, ShardError, StoreError
 from ..index.facts import require_dataset
@@ -204,6 +206,6 @@ def _leftovers(store: Store, names: Sequence[str]) -> Iterator[Problem]:
     """Name what an interrupted run left."""
     for path in names:
         folder, _, name = path.rpartition("/")
-        half_written = folder in (INDEX, RECORDS, TABLES) and name.startswith(".") and name.endswith(".tmp")
+        half_written = folder in (INDEX, RECORDS, TABLES) and is_temporary(name)
         if half_written or path.startswith(f"{WORK}/"):
             yield Problem(path, "work", f"{store.size(path)} bytes of an interrupted run")

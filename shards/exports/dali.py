@@ -5,9 +5,11 @@ DALI is given their paths, so they lie in `__index__/dali/`, where no other load
 
 from pathlib import Path, PurePosixPath
 
+from avcorr.files import write_atomically
+
 from ..format.clip import MEMBERS
 from ..index.clip_table import Table
-from ..index.layout import INDEX, write_atomically
+from ..index.layout import INDEX
 from ..index.shard_list import read_manifest
 
 VERSION = "v1.2"

@@ -10,9 +10,11 @@ from typing import Any
 
 import yaml
 
+from avcorr.files import write_atomically
+
 from ..format import sound_codec
 from ..index.facts import read_dataset
-from ..index.layout import TABLES, write_atomically
+from ..index.layout import TABLES
 from ..index.record import ShardEntry
 
 CARD = "README.md"

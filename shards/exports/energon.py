@@ -14,10 +14,12 @@ from typing import Any
 
 import yaml
 
+from avcorr.files import write_atomically
+
 from ..format.clip import MEMBERS
 from ..format.tar import BLOCK, Member
 from ..index.clip_table import Table
-from ..index.layout import is_json_of, write_atomically, write_json
+from ..index.layout import is_json_of, write_json
 from ..index.record import ShardEntry
 from ..index.shard_list import read_manifest
 from ..store import Store

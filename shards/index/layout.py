@@ -1,4 +1,4 @@
-"""Layout of a dataset's folder: where the index lies, and files that are there wholly or not at all."""
+"""Layout of a dataset's folder: where the index lies, and what its files are named."""
 
 import json
 import os
@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from avcorr.files import write_atomically
 
 INDEX = "__index__"
 """The folder of the index. It is visible, so that whoever copies, zips or uploads a dataset takes it along; and
@@ -73,27 +75,6 @@ def is_json_of(data: bytes, value: Any) -> bool:
         return bool(json.loads(data) == value)
     except (ValueError, RecursionError):
         return False
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is there wholly or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder as durable as the files behind them."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def record_path(stem: str) -> str:

@@ -4,12 +4,13 @@ import heapq
 import io
 import itertools
 import json
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
+
+from avcorr.files import replacing
 
 from ..store import Store
 from .layout import LEDGER
@@ -21,7 +22,6 @@ def write_ledger(root: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write the ledger, one JSON object a line, sorted by key and source; it is there wholly or not at all."""
     path = root / LEDGER
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
     rows = iter(rows)
     with ExitStack() as stack:
         runs: list[Iterator[tuple[str, str, str]]] = []
@@ -31,11 +31,8 @@ def write_ledger(root: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             run.writelines(f"{json.dumps(entry)}\n" for entry in keyed)
             run.seek(0)
             runs.append(_entries(run))
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(f"{line}\n" for _, _, line in heapq.merge(*runs))
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
+        with replacing(path) as file:
+            file.writelines(f"{line}\n".encode() for _, _, line in heapq.merge(*runs))
 
 
 def _entries(run: IO[str]) -> Iterator[tuple[str, str, str]]:

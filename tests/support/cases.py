@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from avcorr.files import write_atomically
 from avcorr.shards.exports.dataset_card import CARD
 from avcorr.shards.format.tar import BLOCK
-from avcorr.shards.index.layout import INDEX, LEDGER, MANIFEST, WORK, ShardName, write_atomically
+from avcorr.shards.index.layout import INDEX, LEDGER, MANIFEST, WORK, ShardName
 from avcorr.shards.index.record import read_record
 from tests.support.damage import (
     DALI,

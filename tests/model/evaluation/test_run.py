@@ -245,7 +245,7 @@ def test_writing_replaces_the_media_of_an_earlier_evaluation(evaluation: Evaluat
     assert json.loads((path.parent / "projection.json").read_text()) == evaluation.projection
     assert not (path.parent / "media" / "0.jpg").exists()
     assert (path.parent / "media" / "1.wav").read_bytes() == b"sound"
-    assert not list(tmp_path.rglob("*.partial"))
+    assert not list(tmp_path.rglob(".*.tmp"))
 
 
 def test_the_table_prints_chance_and_interval_beside_every_value(evaluation: Evaluation):

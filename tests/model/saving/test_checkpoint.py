@@ -147,10 +147,10 @@ def test_a_network_of_other_code_is_refused_by_what_differs(tmp_path: Path) -> N
 
 def test_what_a_kill_left_half_written_goes_with_the_next_checkpoint(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, checkpoint(1), keep=3)
-    (tmp_path / "checkpoints" / "step-00000002.pt.partial").write_bytes(b"half")
+    (tmp_path / "checkpoints" / ".step-00000002.pt.0a1b2c3d.tmp").write_bytes(b"half")
     assert latest_checkpoint(tmp_path).step == 1
     save_checkpoint(tmp_path, checkpoint(3), keep=3)
-    assert not list((tmp_path / "checkpoints").glob("*.partial"))
+    assert not list((tmp_path / "checkpoints").glob(".*.tmp"))
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:

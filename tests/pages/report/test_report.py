@@ -186,7 +186,7 @@ def test_a_picture_is_in_the_page_once(page: Page):
 def test_the_report_is_a_function_of_the_run_folder(run: Path):
     first = write_report(run).read_bytes()
     assert write_report(run).read_bytes() == first
-    assert not list(run.glob("*.partial"))
+    assert not list(run.glob(".*.tmp"))
 
 
 def test_training_alone_is_reported(run: Path, tmp_path: Path):
