@@ -1,6 +1,7 @@
 """From words to the command that they name; what a command needs is imported when it runs."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
@@ -64,6 +65,8 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
     """Return the options of a command, by default of the one that the program was started with."""
+    words = sys.argv[1:] if words is None else words
+    named = next((word for word in words if not word.startswith("-")), None)
     parser = _Parser(
         prog="avcorr", description="Shard videos with sound, stream pairs from the shards, learn what belongs together."
     )
@@ -75,6 +78,7 @@ def parse(words: Sequence[str] | None = None) -> argparse.Namespace:
         epilog = f"example: avcorr {name} {example}"
         added = group.add_parser(name, help=summary, description=summary, epilog=epilog)
         added.add_argument("--debug", action="store_true", help="show the traceback of an error, and a fuller log")
-        command.add_options(added)
-        added.set_defaults(call=command.run)
+        if name == named:  # the options of the others would be made for nobody
+            command.add_options(added)
+            added.set_defaults(call=command.run)
     return parser.parse_args(words)
