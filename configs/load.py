@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,10 +12,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from avcorr.errors import Error
+from avcorr.files import read_file
 
 from .schema import Config
 
 _FOLDER = Path(__file__).parent  # recipes lie beside this file
+_MOST_BYTES = 1 << 17
+"""Of a configuration; the longest recipe has some 6,000."""
+_MOST_LEVELS = 16
+_MOST_LINES = 20
+"""Of an error."""
 
 
 class ConfigError(Error):
@@ -100,20 +106,34 @@ def dump_config(config: Config) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's numbers and booleans, and no repeated keys.
+    """YAML 1.2's numbers and booleans, names as keys, and none repeated; no tags, no aliases, few levels.
 
     YAML 1.1, which PyYAML speaks, takes 1e-3 for a string, `no` for false, 12:30 for 750 and 010 for 8, and of a
-    repeated key it silently keeps the last.
+    repeated key it silently keeps the last. Aliases make gigabytes of a few lines, and each level is a recursion.
     """
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    _level = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        mark = event.start_mark
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "tag", None):
+            what = "an alias" if isinstance(event, yaml.AliasEvent) else f"the tag {event.tag[:100]}"
+            raise yaml.MarkedYAMLError(problem=f"{what} is not read here; write the value itself", problem_mark=mark)
+        if self._level == _MOST_LEVELS:
+            raise yaml.MarkedYAMLError(problem=f"there are more than {_MOST_LEVELS} levels", problem_mark=mark)
+        self._level += 1
+        node = super().compose_node(parent, index)
+        self._level -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             line = key_node.start_mark.line + 1
-            if not isinstance(key, Hashable):
+            if not isinstance(key, str):
                 raise yaml.MarkedYAMLError(problem=f"the key in line {line} is a {type(key).__name__}, not a name")
             if key in seen:
                 raise yaml.MarkedYAMLError(problem=f"the key {key!r} is repeated in line {line}")
@@ -133,13 +153,17 @@ _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(_FLOAT), _NU
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the mapping that a YAML file holds, unvalidated. Raises ConfigError when there is none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        data = read_file(path, _MOST_BYTES)
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); give a YAML file or a recipe: {', '.join(recipes())}"
         ) from error
+    try:
+        text = data.decode()
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
+        raise ConfigError(
+            f"{path}: is not valid YAML: byte {error.start} is not UTF-8; save the file as UTF-8"
+        ) from error
     values = _parse(text, str(path))
     values = {} if values is None else values
     if not isinstance(values, dict):
@@ -152,18 +176,20 @@ def _parse(text: str, origin: str) -> Any:
         return yaml.load(text, _Loader)  # noqa: S506 - _Loader is a SafeLoader
     except (yaml.YAMLError, ValueError) as error:
         problem = " ".join(str(error).split())
-        raise ConfigError(f"{origin}: is not valid YAML: {problem}") from error
+        raise ConfigError(f"{origin}: is not valid YAML: {_cut(problem, 300)}") from error
 
 
 def _read_overrides(overrides: Overrides) -> Iterator[Override]:
     if isinstance(overrides, Mapping):
         for name, value in overrides.items():
-            words = f"the setting {name}={value}"
+            words = f"the setting {_cut(name)}={_cut(str(value))}"
             yield _named(name, str(value) if isinstance(value, Path) else value, words)
         return
     for text in overrides:
         name, separator, value = text.partition("=")
-        words = f"--set {text}"
+        words = f"--set {_cut(text, 200)}"
+        if len(text) > _MOST_BYTES:
+            raise ConfigError(f"{words}: has {len(text)} characters; a setting has at most {_MOST_BYTES}")
         yield _named(name if separator else "", _parse(value, words) if value else "", words)
 
 
@@ -186,8 +212,10 @@ def _apply(values: dict[str, Any], override: Override) -> None:
 
 def _explain(error: ValidationError, origin: str, overrides: Collection[Override]) -> Iterator[str]:
     """Yield a line for each problem, which begins with what is to blame for it."""
-    for problem in error.errors():
-        location = [str(part) for part in problem["loc"]]
+    if error.error_count() > _MOST_LINES:
+        yield f"{origin}: has {error.error_count()} mistakes; the first {_MOST_LINES} are"
+    for problem in islice(error.errors(), _MOST_LINES):
+        location = [_cut(str(part)) for part in problem["loc"]]
         name = ".".join(location)
         message = problem["msg"].removeprefix("Value error, ")
         exact = [each.words for each in overrides if f"{name}.".startswith(f"{each.name}.")]
@@ -202,9 +230,18 @@ def _explain(error: ValidationError, origin: str, overrides: Collection[Override
         elif not location:
             text = message
         else:
-            found = "" if problem["type"] == "value_error" else f"; found {problem['input']!r}"
+            found = "" if problem["type"] == "value_error" else f"; found {_found(problem['input'])}"
             text = f"{name}: {message[0].lower()}{message[1:]}{found}"
         yield f"{' '.join(exact) or ' with '.join([origin, *inside])}: {text}"
+
+
+def _found(value: object) -> str:
+    kinds: dict[type, str] = {dict: "a mapping", list: "a list"}
+    return kinds.get(type(value)) or _cut(repr(value))
+
+
+def _cut(text: str, most: int = 120) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _known(location: Sequence[str]) -> list[str]:

@@ -10,9 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from avcorr.files import write_atomically
+from avcorr.files import read_file, write_atomically
 from avcorr.model.errors import EvaluationError
 from avcorr.model.evaluation import figures
 from avcorr.model.evaluation.compare import PAPER_TABLE, read_evaluation
@@ -22,6 +20,9 @@ from ..templates import environment
 from . import plots
 from .overlay import located
 from .training import curves, read_history
+
+MOST_CONFIG = 1 << 17
+"""Bytes of a configuration."""
 
 logger = logging.getLogger(__name__)
 
@@ -137,12 +138,10 @@ def _read_json(path: Path) -> Any:
 
 
 def _config(path: Path) -> str | None:
-    """Return the run's resolved configuration as YAML text, checked to be plain data."""
+    """Return the run's resolved configuration as text."""
     if not path.exists():
         return None
-    text = path.read_text(encoding="utf-8")
     try:
-        yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise EvaluationError(f"{path} is not plain YAML: {error}") from error
-    return text
+        return read_file(path, MOST_CONFIG).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise EvaluationError(f"{path} cannot be shown ({error}); delete it, and the report does without") from error

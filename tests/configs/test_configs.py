@@ -1,5 +1,6 @@
 """Configuration: strict, with messages that name the path, the value and the nearest known key."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,10 @@ import pytest
 from avcorr.configs.load import ConfigError, dump_config, load_config
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+NESTED_ALIASES = "&a0 x"
+for _level in range(1, 10):
+    NESTED_ALIASES = f"&a{_level} [{NESTED_ALIASES}{f', *a{_level - 1}' * 8}]"
+NESTED_ALIASES = f"train: {{steps: {NESTED_ALIASES}}}"
 
 
 def test_the_papers_recipe() -> None:
@@ -108,14 +113,49 @@ def test_mistakes_are_named(overrides: list[str], message: str) -> None:
         ("train: {steps: !!python/object/apply:os.getpid []}\n", "is not valid YAML"),
         ("a: b: c\n", "is not valid YAML"),
         ("[train]: 3\n", "the key in line 1 is a list, not a name"),
+        ("? {a: [b]}\n: 3\n", "the key in line 1 is a dict, not a name"),
+        ("3: {steps: 3}\n", "the key in line 1 is a int, not a name"),
+        ("train: {steps: [" + "[3], " * 9 + "]}\n", "train.steps: input should be a valid integer; found a list"),
+        ("train: {steps: {a: 3}}\n", "train.steps: input should be a valid integer; found a mapping"),
+        ("train: {steps: " + "x" * 90_000 + "}\n", "found 'xxx"),
+        (NESTED_ALIASES, "is not valid YAML: an alias is not read here; write the value itself"),
+        ("train: &a {seed: *a}\n", "is not valid YAML: an alias"),
+        ("train: {compile: !!bool xyz}\n", "is not valid YAML: the tag tag:yaml.org,2002:bool is not read here"),
+        ("train: {steps: !!timestamp x}\n", "is not valid YAML: the tag"),
+        ("train: {steps: " + "9" * 5000 + "}\n", "is not valid YAML: Exceeds the limit"),
+        ("[" * 2000, "is not valid YAML: there are more than 16 levels"),
+        ("[" * 100_000, "is not valid YAML: there are more than 16 levels"),
+        ("a: " * 20 + "b", "is not valid YAML"),
+        ("".join(f"{' ' * level}a:\n" for level in range(500)), "is not valid YAML: there are more than 16 levels"),
+        (b"train: {steps: \xff}\n", "is not valid YAML: byte 15 is not UTF-8; save the file as UTF-8"),
+        ("train: {steps: 3}\n".encode("utf-16"), "is not valid YAML: byte 0 is not UTF-8"),
+        ("train: {steps: 3}\n".encode("utf-16-le"), "is not valid YAML"),
+        ("train: {steps: 3} #" + "x" * (1 << 17), "has 131091 bytes; a file of its kind has at most 131072"),
+        ("\n".join(f"a{number}: 3" for number in range(5000)), "has 5000 mistakes; the first 20 are"),
     ],
 )
-def test_bad_files_are_named(tmp_path: Path, text: str, message: str) -> None:
+def test_bad_files_are_named(tmp_path: Path, text: str | bytes, message: str) -> None:
     file = tmp_path / "bad.yaml"
-    file.write_text(text)
+    file.write_bytes(text.encode() if isinstance(text, str) else text)
     with pytest.raises(ConfigError, match="bad.yaml") as caught:
         load_config(file)
-    assert message in str(caught.value)
+    assert message in str(caught.value) and len(str(caught.value)) < 4000
+
+
+@pytest.mark.parametrize(
+    "value", [NESTED_ALIASES.partition(": ")[2], "[" * 2000, "!!bool xyz", "{[a]: 3}", "x" * 200_000]
+)
+def test_a_setting_is_read_as_carefully(value: str) -> None:
+    with pytest.raises(ConfigError, match="^--set train.steps=") as caught:
+        load_config(None, [f"train.steps={value}"])
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_pipe_is_no_configuration(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.yaml")
+    for path in (tmp_path / "pipe.yaml", Path("/dev/zero"), tmp_path):
+        with pytest.raises(ConfigError, match=r"cannot be read \(is no regular file\)"):
+            load_config(path)
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -115,7 +115,7 @@ def test_any_words_are_a_setting_or_a_known_error(words: str) -> None:
         try:
             config = load_config(None, [text])
         except ConfigError as error:
-            assert str(error).startswith(f"--set {text}: ")
+            assert str(error).startswith(f"--set {text}: "[:206])
         else:
             assert config.train.steps >= 1 and math.isfinite(config.train.learning_rate)
 
@@ -143,7 +143,7 @@ def test_whatever_set_says_is_taken_or_blamed_on_it(name: str, value: Any) -> No
     try:
         config = load_config(None, [text])
     except ConfigError as error:
-        assert all(f"--set {text}" in line for line in str(error).splitlines())
+        assert all(f"--set {text[:200]}" in line for line in str(error).splitlines())
     else:
         found = reduce(getattr, name.split("."), config)
         assert found == value or name == "eval.protocol"
