@@ -11,8 +11,9 @@ from ..errors import SourceError
 from .archive import MAX_MEMBER_BYTES, Member, MemoryFile, is_archive, list_archive
 from .grouping import group_numbered, grouping, identity, label_by_folder
 from .keys import choose_split, text, with_keys
+from .list_columns import SPLIT_NAMES
 from .source import Source, SourceList
-from .video_list import SPLIT_NAMES, read_video_list
+from .video_list import read_video_list
 
 __all__ = ["Source", "SourceList", "choose_split", "find_sources"]
 

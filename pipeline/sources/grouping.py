@@ -54,24 +54,19 @@ def group_numbered(sources: list[Source]) -> None:
     """
     rows: defaultdict[tuple[str, str], dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
     for place, source in enumerate(sources):
+        if source.video != source.name or source.problem:
+            continue
         path = PurePosixPath(source.name)
         match = _NUMBERED.fullmatch(path.stem)
-        if match and source.video == source.name and not source.problem:
+        if match:
             rows[str(path.parent), path.suffix][match[1]].append((int(match[2]), place))
     for (folder, suffix), by_prefix in rows.items():
         numbers = [sorted(number for number, _ in row) for row in by_prefix.values()]
-        whole = all(
-            row[0] in (0, 1) and len(row) > 1 and row == list(range(row[0], row[0] + len(row))) for row in numbers
-        )
+        whole = all(row[0] in (0, 1) and len(row) > 1 and row == [*range(row[0], row[0] + len(row))] for row in numbers)
         if len(by_prefix) > 1 and whole:
             for prefix, row in by_prefix.items():
                 for _, place in row:
                     sources[place] = replace(sources[place], video=f"{folder}/{prefix}{suffix}".removeprefix("./"))
-
-
-def _is_whole(numbers: Sequence[int]) -> bool:
-    """Return whether numbers count from 0 or 1 without a gap."""
-    return numbers[0] in (0, 1) and len(numbers) > 1 and numbers[-1] - numbers[0] == len(numbers) - 1
 
 
 def grouping(rule: str) -> Callable[[str], str]:

@@ -158,6 +158,11 @@ def test_an_address_is_told(tmp_path: Path) -> None:
         ("a.jsonl", '{"path": "a.mp4"}\n{"path"\n', r"a\.jsonl:2: no JSON object on one line"),
         ("a.jsonl", '{"colour": "red"}\n', "needs `path`, or an `id` with --videos"),
         ("a.csv", "id,label\nabc,dog\n", "names videos by id: give --videos"),
+        ("a.csv", "# nothing but comments\n", "names no video"),
+        ("a.csv", 'path,label\na.mp4,"dog\n', r"a\.csv:2: is no CSV that can be read \(unexpected end of data\)"),
+        ("a.parquet", "PAR1 and no table behind it", r"a\.parquet is no Parquet that can be read"),
+        ("a.csv", "path\na\0b.mp4,\n", r"a\.csv:2: "),
+        ("a.csv", "path,audio\na.mp4,a\0.wav\n", r"a\.csv:2: "),
     ],
 )
 def test_what_a_list_lacks_is_named(tmp_path: Path, name: str, text: str, message: str) -> None:
