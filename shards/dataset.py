@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from .format import sound_codec
 from .format.clip import MEMBERS, Clip, ClipMetadata
-from .index.clip_table import Table
+from .index.clip_table import Table, most_bytes
 from .index.facts import require_dataset
 from .index.layout import ShardName
 from .index.ledger import iter_ledger
@@ -171,7 +171,8 @@ class Dataset:
         """
         shards = tuple(shards)
         try:
-            for shard, data in zip(shards, self.store.read_all(shard.table for shard in shards), strict=True):
+            files = self.store.read_all((shard.table for shard in shards), most_bytes(*shards))
+            for shard, data in zip(shards, files, strict=True):
                 table = Table(f"{self.store.url}/{shard.table}", shard.table_sha256, data, columns or None)
                 if table.clips != shard.clips:
                     raise ShardFormatError(f"{shard.table} has {table.clips} clips; the index says {shard.clips}")

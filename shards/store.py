@@ -90,11 +90,18 @@ class Store(Protocol):
     def lists(self) -> bool:
         """Whether names can be listed."""
 
-    def read(self, path: str) -> bytes:
-        """Return a whole file."""
+    def read(self, path: str, most: int) -> bytes:
+        """Return a whole file.
 
-    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
-        """Yield whole files in the order of their paths, several in flight."""
+        Args:
+            most: bytes that a sound file of its kind has at most.
+
+        Raises:
+            StoreError: when it has more bytes; then none is read.
+        """
+
+    def read_all(self, paths: Iterable[str], most: int) -> Iterator[bytes]:
+        """Yield whole files in the order of their paths, several in flight; `most` and errors as in `read`."""
 
     def size(self, path: str) -> int:
         """Return the length of a file in bytes."""

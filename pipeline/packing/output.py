@@ -40,6 +40,8 @@ _SPEED_ONLY = {"ffmpeg", "timeout_seconds"}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _AHEAD = 2
 """Shards that wait to be sent while the next is made."""
+_MOST = 1 << 32
+"""Bytes of a file of the index, of which energon's database is the largest."""
 _OWN = f"{HIDDEN}/"
 """What stays in the work folder."""
 
@@ -281,7 +283,7 @@ class BucketOutput(Output):
         names = [name for name in sorted(self._there) if not name.endswith(".tar") and not name.startswith(_OWN)]
         names.sort(key=lambda name: name == DATASET)
         logger.info("going on with %s: %d files of its index are fetched", self._bucket.store.url, len(names))
-        for name, data in zip(names, self._bucket.store.read_all(names), strict=True):
+        for name, data in zip(names, self._bucket.store.read_all(names, _MOST), strict=True):
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)

@@ -17,6 +17,9 @@ from ..index.record import ShardEntry
 from ..store import Store
 from .problem import Problem
 
+_MOST, _MOST_A_CLIP = 1 << 20, 4096
+"""Bytes that a file for another loader has at most, and more for each clip; energon's database has about 500."""
+
 
 class Others(NamedTuple):
     """For which loaders, beside wids and Hugging Face, a dataset has files; each then has to have all of its files."""
@@ -50,8 +53,9 @@ def audit_exports(
         checks[CARD] = partial(check_card, entries)
     if others.energon:
         checks |= energon_checks(store, entries, full=full)
+    most = _MOST + _MOST_A_CLIP * sum(entry.clips for entry in entries)
     for path, check in checks.items():
-        yield from _look_at(store, path, check)
+        yield from _look_at(store, path, check, most)
 
 
 def audit_shard_exports(store: Store, shard: str, table: Table, others: Others) -> Iterator[Problem]:
@@ -62,16 +66,16 @@ def audit_shard_exports(store: Store, shard: str, table: Table, others: Others) 
     if others.dali:
         wanted[dali_path(shard)] = encode_dali(table)
     for path, data in wanted.items():
-        yield from _look_at(store, path, partial(_compare, data))
+        yield from _look_at(store, path, partial(_compare, data), _MOST + len(data))
 
 
 def _compare(wanted: bytes, found: bytes) -> str:
     return "" if found == wanted else "is not what the shard's table says"
 
 
-def _look_at(store: Store, path: str, check: Callable[[bytes], str]) -> Iterator[Problem]:
+def _look_at(store: Store, path: str, check: Callable[[bytes], str], most: int) -> Iterator[Problem]:
     try:
-        text = check(store.read(path))
+        text = check(store.read(path, most))
     except MissingObjectError:
         text = "is not there"
     except (StoreAccessError, MissingBucketError):

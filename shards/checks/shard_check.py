@@ -14,9 +14,9 @@ from typing import Any
 
 from ..errors import MissingBucketError, ShardFormatError, StoreAccessError, StoreError
 from ..format.tar import BLOCK
-from ..index.clip_table import Table, find_table_problems
+from ..index.clip_table import Table, find_table_problems, most_bytes
 from ..index.layout import STEM
-from ..index.record import ShardEntry, ShardRecord, parse_record
+from ..index.record import MOST_RECORD, ShardEntry, ShardRecord, parse_record
 from ..reader import find_end_faults
 from ..store import Store
 from .archive_check import Scan, scan_shard
@@ -62,7 +62,7 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
     """
     stem = PurePosixPath(where).stem
     try:
-        record = parse_record(store.read(where), f"{store.url}/{where}")
+        record = parse_record(store.read(where, MOST_RECORD), f"{store.url}/{where}")
         wrong = list(_record_faults(stem, record))
     except (StoreAccessError, MissingBucketError):
         raise
@@ -100,7 +100,9 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
 def _read_table(store: Store, record: ShardRecord) -> tuple[Table | None, list[Problem]]:
     """Return a shard's table, or why it cannot be read."""
     try:
-        return Table(f"{store.url}/{record.table}", record.table_sha256, store.read(record.table)), []
+        return Table(
+            f"{store.url}/{record.table}", record.table_sha256, store.read(record.table, most_bytes(record))
+        ), []
     except (StoreAccessError, MissingBucketError):
         raise
     except (StoreError, OSError) as error:

@@ -18,7 +18,7 @@ from avcorr.files import write_atomically
 
 from ..format.clip import MEMBERS
 from ..format.tar import BLOCK, Member
-from ..index.clip_table import Table
+from ..index.clip_table import Table, most_bytes
 from ..index.layout import is_json_of, write_json
 from ..index.record import ShardEntry
 from ..index.shard_list import read_manifest
@@ -95,9 +95,8 @@ def _database_is_right(data: bytes, store: Store, entries: Sequence[ShardEntry])
             parts = database.execute(
                 "SELECT * FROM sample_parts ORDER BY tar_file_id, sample_index, content_byte_offset"
             )
-            for number, (entry, file) in enumerate(
-                zip(entries, store.read_all(entry.table for entry in entries), strict=True)
-            ):
+            files = store.read_all((entry.table for entry in entries), most_bytes(*entries))
+            for number, (entry, file) in enumerate(zip(entries, files, strict=True)):
                 table = Table(entry.table, entry.table_sha256, file)
                 for rows, found in ((_sample_rows(number, table), samples), (_part_rows(number, table), parts)):
                     if any(row != next(found, None) for row in rows):

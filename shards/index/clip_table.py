@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..errors import ShardFormatError
 from ..format.clip import MEMBERS, ClipMetadata
 from ..format.tar import BLOCK, Member
-from .record import ShardRecord
+from .record import ShardEntry, ShardRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -124,6 +124,11 @@ def _numbers(column: Any) -> NDArray[Any]:
     if str(column.type) == "bool":
         return np.from_dlpack(column.cast("uint8")).view(np.bool_)
     return np.from_dlpack(column)
+
+
+def most_bytes(*shards: ShardEntry) -> int:
+    """Return how large the tables of shards may be at most, bytes."""
+    return max((min(2**30, 2**20 + 2**16 * shard.clips + 32 * shard.frames) for shard in shards), default=0)
 
 
 class Table:

@@ -9,13 +9,16 @@ from ..store import Root
 from ..stores.open import open_store
 from .layout import DATASET
 
+_MOST = 1 << 20
+"""Bytes of a dataset.json."""
+
 
 def read_dataset(root: Root) -> dict[str, Any] | None:
     """Return `__index__/dataset.json`, or None where there is none."""
     store = open_store(root)
     path = f"{store.url}/{DATASET}"
     try:
-        dataset: dict[str, Any] = json.loads(store.read(DATASET))
+        dataset: dict[str, Any] = json.loads(store.read(DATASET, _MOST))
         version = dataset["format"]
     except MissingObjectError:
         return None

@@ -8,10 +8,14 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from avcorr.files import read_file
+
 from ..errors import ShardFormatError
 from ..format.clip import FORMAT_VERSION
 from .layout import ShardName, table_path
 
+MOST_RECORD = 1 << 28
+"""Bytes of a record: that of 100,000 inputs, each of which failed with many words."""
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -64,7 +68,7 @@ class ShardRecord(ShardEntry):
 
 def read_record(path: Path) -> ShardRecord:
     """Read one shard's record. Raises ShardFormatError when it is damaged."""
-    return parse_record(path.read_bytes(), str(path))
+    return parse_record(read_file(path, MOST_RECORD), str(path))
 
 
 def parse_record(data: bytes, path: str) -> ShardRecord:

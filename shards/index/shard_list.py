@@ -18,7 +18,10 @@ from ..store import Root, Store
 from ..stores.open import open_store
 from .facts import require_dataset
 from .layout import MANIFEST, RECORDS, ShardName, record_path, write_json
-from .record import ShardEntry, ShardRecord, first_fault, parse_record
+from .record import MOST_RECORD, ShardEntry, ShardRecord, first_fault, parse_record
+
+_MOST = 1 << 28
+"""Bytes of a manifest: that of half a million shards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def read_manifest(root: Root) -> Manifest:
     """
     store = open_store(root)
     try:
-        found = _schema().validate_json(store.read(MANIFEST), strict=True)
+        found = _schema().validate_json(store.read(MANIFEST, _MOST), strict=True)
         if found.format != FORMAT_VERSION:
             raise ValueError(f"format {found.format}; this program reads format {FORMAT_VERSION}")
         for entry in found.shards:
@@ -89,7 +92,7 @@ def iter_records(root: Root) -> Iterator[ShardRecord]:
     """Yield the record of every complete shard, by split and number. Raises ShardFormatError on a damaged record."""
     store = open_store(root)
     names = record_names(store)
-    for name, data in zip(names, store.read_all(names), strict=True):
+    for name, data in zip(names, store.read_all(names, MOST_RECORD), strict=True):
         yield parse_record(data, f"{store.url}/{name}")
 
 

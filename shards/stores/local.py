@@ -9,15 +9,20 @@ from dataclasses import dataclass, field
 from io import BufferedIOBase
 from itertools import groupby
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import BinaryIO, cast
+
+from avcorr.files import open_file, read_file
 
 from ..errors import MissingObjectError, ShardTruncatedError, StoreError
 from ..store import ByteRange, Traffic
 
+_OURS = ("is no regular file", "has ")
+"""How the errors of avcorr.files begin, which are sentences."""
+
 
 @dataclass(frozen=True)
 class LocalStore:
-    """A folder; its methods are those of `Store`, and a file that is not regular has no size."""
+    """A folder; its methods are those of `Store`. What is no regular file is refused, not waited for."""
 
     is_local = survives_fork = lists = True
 
@@ -28,21 +33,19 @@ class LocalStore:
     def url(self) -> str:
         return str(self.root)
 
-    def read(self, path: str) -> bytes:
+    def read(self, path: str, most: int) -> bytes:
         began = time.perf_counter()
-        with self._open(path) as file:
-            data = file.read()
+        with self._told(path):
+            data = read_file(self.root / path, most)
         self._count(len(data), began)
         return data
 
-    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
-        return map(self.read, paths)
+    def read_all(self, paths: Iterable[str], most: int) -> Iterator[bytes]:
+        return (self.read(path, most) for path in paths)
 
     def size(self, path: str) -> int:
-        try:
+        with self._told(path):
             status = (self.root / path).stat()
-        except FileNotFoundError as error:
-            raise self._missing(path) from error
         if not stat.S_ISREG(status.st_mode):
             raise StoreError(f"{self.root / path} is no regular file")
         return status.st_size
@@ -55,7 +58,7 @@ class LocalStore:
             return ranges[number].path
 
         for path, numbers in groupby(sorted(range(len(ranges)), key=path_of), path_of):
-            with self._open(path, buffering=0) as file:
+            with self._told(path), open_file(self.root / path) as file:
                 for number in numbers:
                     _, start, stop = ranges[number]
                     found[number] = data = os.pread(file.fileno(), stop - start, start)
@@ -66,7 +69,9 @@ class LocalStore:
 
     @contextmanager
     def stream(self, path: str, start: int, stop: int) -> Iterator[BinaryIO]:
-        with self._open(path) as file:
+        with self._told(path):
+            file = open_file(self.root / path)
+        with file:
             size = os.fstat(file.fileno()).st_size
             if size < stop:
                 raise self._short(path, size, stop)
@@ -84,17 +89,20 @@ class LocalStore:
             found += ((folder / name).as_posix() for name in names)
         return iter(sorted(found))
 
-    def _open(self, path: str, buffering: int = -1) -> IO[bytes]:
+    @contextmanager
+    def _told(self, path: str) -> Iterator[None]:
+        """Turn an OSError about a file into the StoreError that names it."""
         try:
-            return (self.root / path).open("rb", buffering)
+            yield
         except FileNotFoundError as error:
-            raise self._missing(path) from error
+            raise MissingObjectError(f"{self.root / path} is not there") from error
+        except OSError as error:
+            said = error.strerror or str(error)
+            text = said if said.startswith(_OURS) else f"cannot be read ({said})"
+            raise StoreError(f"{self.root / path} {text}") from error
 
     def _count(self, size: int, began: float) -> None:
         self.traffic.add(Traffic(1, size, 0, time.perf_counter() - began))
-
-    def _missing(self, path: str) -> MissingObjectError:
-        return MissingObjectError(f"{self.root / path} is not there")
 
     def _short(self, path: str, size: int, stop: int) -> ShardTruncatedError:
         return ShardTruncatedError(f"{self.root / path} has {size} bytes, not {stop}: copy or make it again")
@@ -103,7 +111,7 @@ class LocalStore:
 class _BoundedFile(BufferedIOBase):
     """The next bytes of an open file, and not one more or less."""
 
-    def __init__(self, file: IO[bytes], name: str, size: int) -> None:
+    def __init__(self, file: BinaryIO, name: str, size: int) -> None:
         self._file, self._name, self._left = file, name, size
         self.traffic = Traffic(requests=1)
 
@@ -113,7 +121,10 @@ class _BoundedFile(BufferedIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         wanted = self._left if size is None or size < 0 else min(size, self._left)
         began = time.perf_counter()
-        data = self._file.read(wanted)
+        try:
+            data = self._file.read(wanted)
+        except OSError as error:
+            raise StoreError(f"{self._name} cannot be read ({error.strerror})") from error
         self.traffic.seconds += time.perf_counter() - began
         self.traffic.bytes += len(data)
         self._left -= len(data)

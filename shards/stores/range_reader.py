@@ -8,7 +8,7 @@ from datetime import datetime
 from io import BufferedIOBase
 from typing import Any
 
-from ..errors import ShardTruncatedError, StoreUnreachableError
+from ..errors import ShardTruncatedError, StoreError, StoreUnreachableError
 from ..store import Traffic
 from .client import Connection, client_errors
 from .retries import Retries, changed
@@ -83,12 +83,20 @@ class RangeReader(ChunkReader):
         path: the object's under the root.
         start, stop: which bytes; no `stop` for all there are.
         version: which version it must be; None for the one that is there now.
+        most: bytes that it may have where no `stop` is given.
     """
 
     def __init__(
-        self, connection: Connection, path: str, start: int = 0, stop: int | None = None, version: Version | None = None
+        self,
+        connection: Connection,
+        path: str,
+        start: int = 0,
+        stop: int | None = None,
+        version: Version | None = None,
+        most: int = 1 << 62,
     ) -> None:
         super().__init__()
+        self._most = most
         self._connection, self._path = connection, path
         self._where = f"{connection.url}/{path}"
         self.traffic = Traffic()
@@ -178,6 +186,9 @@ class RangeReader(ChunkReader):
             raise changed(self._where)
         self.version = version
         if self._stop is None:
+            if version.size > self._most:
+                text = f"{self._where} has {version.size} bytes; a file of its kind has at most {self._most}"
+                raise StoreError(text)
             self._stop = version.size
         if answer.range != (self._position, self._stop):
             raise ShardTruncatedError(f"{self._where} has {version.size} bytes, not {self._stop}: copy it again")

@@ -80,11 +80,11 @@ class RemoteStore:
     def lists(self) -> bool:
         return self.service.lists
 
-    def read(self, path: str) -> bytes:
-        return bytes(self._fetch(path)[0])
+    def read(self, path: str, most: int) -> bytes:
+        return bytes(self._fetch(path, most=most)[0])
 
-    def read_all(self, paths: Iterable[str]) -> Iterator[bytes]:
-        return self._side_by_side(self.read, paths)
+    def read_all(self, paths: Iterable[str], most: int) -> Iterator[bytes]:
+        return self._side_by_side(lambda path: self.read(path, most), paths)
 
     def size(self, path: str) -> int:
         version = self._head(path)
@@ -159,11 +159,17 @@ class RemoteStore:
             raise
 
     def _fetch(
-        self, path: str, start: int = 0, stop: int | None = None, version: Version | None = None
+        self,
+        path: str,
+        start: int = 0,
+        stop: int | None = None,
+        version: Version | None = None,
+        *,
+        most: int = 1 << 62,
     ) -> tuple[memoryview, Version]:
         process = self._process()
         whole = stop is not None and process.slow_ranges < _SLOW_RANGES
-        with RangeReader(self.connection, path, start, stop, version) as reader:
+        with RangeReader(self.connection, path, start, stop, version, most) as reader:
             began = time.monotonic()
             try:
                 data = reader.fetch() if whole else memoryview(reader.read())

@@ -13,7 +13,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -104,6 +104,27 @@ def _wait_until_alive(url: str, process: subprocess.Popen[bytes]) -> None:
         except OSError:
             time.sleep(0.05)
     raise AssertionError("the gateway does not answer")
+
+
+@contextmanager
+def endless_server(head: bytes) -> Iterator[tuple[str, list[int]]]:
+    """Answer every request with 200, these header lines and zeros without end; yield address and bytes sent each."""
+    sent: list[int] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection, suppress(OSError):
+                        connection.recv(1 << 16)
+                        connection.sendall(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n")
+                        while True:
+                            sent.append(connection.send(bytes(1 << 16)))
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", sent
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 class _RangeHandler(http.server.SimpleHTTPRequestHandler):

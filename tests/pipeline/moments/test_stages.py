@@ -76,7 +76,7 @@ def test_retries_are_counted_in_the_worker_that_has_them(through: FaultyProxy, w
 
 def test_retries_of_a_request_that_is_given_up_are_counted(through: FaultyProxy) -> None:
     through.reset(lambda request: Fault("status"))
-    calls = (lambda s: s.read("x"), lambda s: s.size("x"), lambda s: s.list(""))
+    calls = (lambda s: s.read("x", 1 << 23), lambda s: s.size("x"), lambda s: s.list(""))
     for call in calls:
         store = open_store("s3://stages/clips", retry=HASTY)
         with pytest.raises(StoreUnreachableError, match="gave up after 5 attempts"):

@@ -71,7 +71,7 @@ def test_a_fault_that_passes_is_outlived(store: Store, proxy: FaultyProxy, fault
     pieces = [ByteRange("shard", start, start + 1000) for start in range(0, SIZE, 1_500_000)]
     reads = {
         "stream": lambda: read_in_pieces(store, random.Random(0)) == WHOLE,
-        "read": lambda: store.read("shard") == DATA,
+        "read": lambda: store.read("shard", 1 << 23) == DATA,
         "ranges": lambda: store.read_ranges(pieces) == [DATA[piece.start : piece.stop] for piece in pieces],
         "size": lambda: store.size("shard") == SIZE,
         "list": lambda: list(store.list("")) == ["shard"],
@@ -154,7 +154,7 @@ def test_an_expired_token_is_renewed_where_it_broke_off(
     assert len(proxy.requests) == 3
     proxy.reset(lambda request: expired)
     with pytest.raises(StoreAccessError, match="have expired"):
-        store.read("shard")
+        store.read("shard", 1 << 23)
 
 
 def test_many_requests_are_in_flight(store: Store, proxy: FaultyProxy, s3: S3Server) -> None:
@@ -173,7 +173,7 @@ def test_many_requests_are_in_flight(store: Store, proxy: FaultyProxy, s3: S3Ser
 def test_no_thread_or_connection_is_left(store: Store, proxy: FaultyProxy) -> None:
     """Streams that are left early let go of their connections."""
     proxy.reset(lambda request: None)
-    store.read("shard")
+    store.read("shard", 1 << 23)
     before, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
     for _ in range(100):
         with store.stream("shard", 0, SIZE) as file:

@@ -29,9 +29,10 @@ from avcorr.shards.stores.open import OPENERS, open_store
 from avcorr.shards.stores.range_reader import Version
 from avcorr.shards.stores.remote import RemoteStore
 from avcorr.shards.stores.retries import classify_error
-from tests.support.servers import S3Server, http_server
+from tests.support.servers import S3Server, endless_server, http_server
 
 FILES = {"a/one.bin": random.Random(1).randbytes(3_000_000), "a/b/two": b"hello", "c.json": b"{}", "empty": b""}
+MOST = 1 << 23
 HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, connect_seconds=1, stall_seconds=1)
 
 
@@ -60,11 +61,49 @@ def store(request: pytest.FixtureRequest, addresses: dict[str, str], aws: None) 
 
 def test_whole_files(store: Store) -> None:
     for name, data in FILES.items():
-        assert store.read(name) == data
+        assert store.read(name, MOST) == data
         assert store.size(name) == len(data)
-    assert list(store.read_all(FILES)) == list(FILES.values())
+    assert list(store.read_all(FILES, MOST)) == list(FILES.values())
     assert store.traffic.bytes == 2 * sum(map(len, FILES.values()))
     assert store.traffic.retries == 0
+
+
+def test_a_file_that_is_too_large_is_refused_before_its_first_byte(store: Store) -> None:
+    size = len(FILES["a/one.bin"])
+    assert len(store.read("a/one.bin", size)) == size
+    for call in (lambda: store.read("a/one.bin", size - 1), lambda: list(store.read_all(["a/one.bin"], size - 1))):
+        with pytest.raises(StoreError, match=f"a/one.bin has {size} bytes; a file of its kind has at most {size - 1}$"):
+            call()
+    assert store.traffic.bytes == size
+
+
+def test_a_server_that_never_ends_is_read_no_further_than_the_limit() -> None:
+    """By its length where it tells one; a body without one is not begun."""
+    for head in (b"Content-Length: 1000000000000\r\nLast-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\n", b""):
+        with endless_server(head) as (address, sent):
+            store = open_store(address, retry=HASTY)
+            with pytest.raises(StoreError, match="1000000000000 bytes; a file" if head else "x.json"):
+                store.read("x.json", MOST)
+            assert store.traffic.bytes == 0 and sum(sent) < 1 << 26  # what the buffers of sockets hold
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "folder").mkdir()
+    store = LocalStore(tmp_path)
+    for name in ("pipe", "zero", "folder"):
+        for call in (
+            lambda: store.read(name, MOST),  # noqa: B023
+            lambda: store.size(name),  # noqa: B023
+            lambda: store.read_ranges([ByteRange(name, 0, 5)]),  # noqa: B023
+            lambda: store.stream(name, 0, 5).__enter__(),  # noqa: B023
+        ):
+            with pytest.raises(StoreError, match=f"{name} is no regular file$"):
+                call()
+    with pytest.raises(StoreError, match=r"pipe/x cannot be read \(Not a directory\)"):
+        store.read("pipe/x", MOST)
+    assert list(store.list("")) == ["pipe", "zero"]
 
 
 def test_ranges_come_in_the_order_asked_for(store: Store) -> None:
@@ -98,7 +137,11 @@ def test_what_is_too_short_raises(store: Store) -> None:
 
 
 def test_what_is_missing_raises(store: Store) -> None:
-    for call in (store.read, store.size, lambda path: store.read_ranges([ByteRange(path, 0, 1)])):
+    for call in (
+        lambda path: store.read(path, MOST),
+        store.size,
+        lambda path: store.read_ranges([ByteRange(path, 0, 1)]),
+    ):
         with pytest.raises(MissingObjectError, match="nowhere") as caught:
             call("a/nowhere")
         assert isinstance(caught.value, FileNotFoundError) and isinstance(caught.value, StoreError)
@@ -116,9 +159,9 @@ def test_names_are_listed_but_not_over_http(store: Store) -> None:
 
 def test_a_store_travels_to_other_processes(store: Store) -> None:
     again = pickle.loads(pickle.dumps(store))
-    assert again.url == store.url and again.read("a/b/two") == b"hello"
+    assert again.url == store.url and again.read("a/b/two", MOST) == b"hello"
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(store.read, ("a/b/two",)) == b"hello"
+        assert pool.apply(store.read, ("a/b/two", MOST)) == b"hello"
 
 
 @pytest.mark.parametrize("used", [False, True])
@@ -132,11 +175,11 @@ def test_after_a_fork_a_store_works_or_says_why_not(addresses: dict[str, str], a
 def _read_in_a_fork(address: str, used: bool) -> str:
     store = open_store(address)
     if used:
-        store.read("c.json")
+        store.read("c.json", MOST)
     receiver, sender = os.pipe()
     if os.fork() == 0:
         try:
-            said = store.read("a/b/two").decode()
+            said = store.read("a/b/two", MOST).decode()
         except StoreError as error:
             said = f"{type(error).__name__}: {'forkserver' if 'forkserver' in str(error) else error}"
         os.write(sender, said.encode())
@@ -149,7 +192,7 @@ def _read_in_a_fork(address: str, used: bool) -> str:
 def test_threads_share_a_store(addresses: dict[str, str], aws: None) -> None:
     store = open_store(addresses["s3"])
     found: list[bytes] = []
-    threads = [threading.Thread(target=lambda: found.append(store.read("a/one.bin"))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: found.append(store.read("a/one.bin", MOST))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -216,10 +259,10 @@ def test_a_query_is_not_repeated_in_the_message() -> None:
 def test_a_user_and_password_in_an_address_are_sent_but_not_shown(folder: Path) -> None:
     with http_server(folder, password="me:se cret") as address:
         store = open_store(address.replace("://", "://me:se%20cret@"))
-        assert store.url == address and store.read("a/b/two") == b"hello" and store.size("a/b/two") == 5
+        assert store.url == address and store.read("a/b/two", MOST) == b"hello" and store.size("a/b/two") == 5
         for wrong in (address, address.replace("://", "://me:other@")):
             with pytest.raises(StoreAccessError, match="refuses the credentials") as caught:
-                open_store(wrong, retry=HASTY).read("a/b/two")
+                open_store(wrong, retry=HASTY).read("a/b/two", MOST)
             assert "other" not in str(caught.value)
 
 
@@ -227,7 +270,7 @@ def test_a_store_without_an_account_says_what_to_set(monkeypatch: pytest.MonkeyP
     for name in ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(StoreError, match="az://container/x cannot be used.*AZURE_STORAGE_ACCOUNT_NAME"):
-        open_store("az://container/x").read("a")
+        open_store("az://container/x").read("a", MOST)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +291,7 @@ def test_what_the_user_got_wrong_is_one_line(
     for name, value in changes.items():
         monkeypatch.setenv(name, value)
     store = open_store(address, retry=HASTY)
-    calls = [lambda: store.read("c.json"), lambda: store.size("c.json"), lambda: list(store.list(""))]
+    calls = [lambda: store.read("c.json", MOST), lambda: store.size("c.json"), lambda: list(store.list(""))]
     for call in calls:
         with pytest.raises(kind, match=said) as caught:
             call()
@@ -268,4 +311,4 @@ def test_keys_may_lie_in_the_files_of_the_aws_command_line(
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
     monkeypatch.setenv("AWS_PROFILE", "lab")
-    assert open_store(addresses["s3"]).read("a/b/two") == b"hello"
+    assert open_store(addresses["s3"]).read("a/b/two", MOST) == b"hello"
