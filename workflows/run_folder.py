@@ -1,6 +1,7 @@
 """What a training leaves in its folder for what comes after it."""
 
 import json
+import logging
 import platform
 import re
 import sys
@@ -10,12 +11,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from avcorr import __version__
 from avcorr.errors import Error
-from avcorr.files import write_atomically
+from avcorr.files import read_file, write_atomically
+from avcorr.model.json_file import read_json
 from avcorr.model.saving.checkpoint import list_checkpoints
 
 from .requirements import version_of
+
+_VIDEOS = TypeAdapter(list[str])
+_MOST_BYTES = 1 << 27
+"""Of videos.json, which has 30 MB for AudioSet, and of sessions.jsonl."""
+logger = logging.getLogger(__name__)
 
 
 def saved_config(run: Path) -> Path:
@@ -30,9 +39,10 @@ def trained_videos(run: Path) -> set[str]:
     """Return the source videos that a run was trained on. Raises Error where the list cannot be read."""
     path = run / "videos.json"
     try:
-        return set(json.loads(path.read_bytes()))
+        videos = read_json(path, _VIDEOS, _MOST_BYTES)
     except (OSError, ValueError) as error:
         raise Error(f"{path} cannot be read, so clips that were trained on cannot be told: {error}") from error
+    return set(videos)
 
 
 @contextmanager
@@ -49,7 +59,11 @@ def session(run: Path | None, facts: Mapping[str, Any]) -> Iterator[None]:
         yield
         return
     path = run / "sessions.jsonl"
-    earlier = path.read_bytes() if path.exists() else b""
+    try:
+        earlier = read_file(path, _MOST_BYTES) if path.exists() else b""
+    except OSError as error:
+        earlier = b""
+        logger.warning("%s cannot be read (%s) and begins anew", path, error.strerror)
     versions = {"avcorr": __version__, "python": platform.python_version()}
     versions |= {name: version_of(name) for name in ("torch", "torchvision", "numpy")}
     line = {

@@ -1,6 +1,5 @@
 """Record of a training run: metrics.jsonl, TensorBoard, Weights & Biases where asked for, a progress bar on stderr."""
 
-import json
 import logging
 import math
 import shutil
@@ -15,14 +14,12 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from avcorr.files import replacing
-
 from ..objectives.losses import Losses
 from .distributed import ALONE, Processes
+from .metrics_file import METRICS, metrics_line, truncate_metrics
 from .samples import Samples
 from .tracking import Tracking
 
-METRICS = "metrics.jsonl"
 TENSORBOARD = "tensorboard"
 FAULTS = {"read_retries": "retries", "decode_errors": "decode errors", "bad_shards": "bad shards"}
 
@@ -102,7 +99,7 @@ class Progress:
     def __init__(self, run: Path, step: int, steps: int, tracking: Tracking | None = None) -> None:
         run.mkdir(parents=True, exist_ok=True)
         self._run, self._tracking = run, tracking
-        _truncate_metrics(run / METRICS, step)
+        truncate_metrics(run / METRICS, step)
         self._file = (run / METRICS).open("a", encoding="utf-8")
         self._tensorboard = SummaryWriter(str(run / TENSORBOARD), purge_step=step + 1)
         self._steps = steps
@@ -123,7 +120,7 @@ class Progress:
 
     def write(self, metrics: dict[str, Any]) -> None:
         """Append one line; metrics holds "step" and numbers, which keep their full precision."""
-        self._file.write(json.dumps(metrics) + "\n")
+        self._file.write(metrics_line(metrics))
         self._file.flush()
         scalars = {f"train/{name}": value for name, value in metrics.items() if name != "step"}
         for name, value in scalars.items():
@@ -173,19 +170,3 @@ def _map_embeddings(folder: Path, samples: Samples, step: int) -> None:
     writer = SummaryWriter(str(folder))
     writer.add_embedding(vectors, rows, samples.thumbnails, step, f"step {step}", ["side", "pair", "video"])
     writer.close()
-
-
-def _truncate_metrics(path: Path, step: int) -> None:
-    """Keep the lines of metrics.jsonl up to `step`; a line cut short by a crash goes too."""
-    if not path.exists():
-        return
-    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _step_of(line) <= step]
-    with replacing(path) as file:
-        file.writelines(f"{line}\n".encode() for line in kept)
-
-
-def _step_of(line: str) -> float:
-    try:
-        return float(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")

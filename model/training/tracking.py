@@ -3,13 +3,20 @@
 import json
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from avcorr.files import write_atomically
 
 from ..errors import ModelError
+from ..json_file import read_json
 from .samples import Samples
 
 NAME = "wandb.json"
 """Holds the run's id, so that a resumed training goes on in the same run."""
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+_ID = TypeAdapter(Annotated[dict[Literal["id"], _Name], Field(min_length=1)])
 
 
 class Tracking:
@@ -26,11 +33,14 @@ class Tracking:
             ) from error
         self._wandb, self._sample_rate = wandb, sample_rate
         path = run / NAME
-        if not path.exists():
-            path.write_text(json.dumps({"id": secrets.token_hex(8)}) + "\n", encoding="utf-8")
+        try:
+            known = read_json(path, _ID, 4096)["id"] if path.exists() else secrets.token_hex(8)
+        except (OSError, ValueError) as error:
+            raise ModelError(f"{path} cannot be read ({error}); delete it, and the log begins anew") from error
+        write_atomically(path, json.dumps({"id": known}).encode() + b"\n")
         try:
             self._run = wandb.init(
-                project=project, name=run.name, id=json.loads(path.read_bytes())["id"], resume="allow", dir=str(run),
+                project=project, name=run.name, id=known, resume="allow", dir=str(run),
                 config=config,
             )  # fmt: skip
         except wandb.Error as error:

@@ -1,15 +1,13 @@
 """The course of a training, from metrics.jsonl."""
 
-import json
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from . import plots
+from avcorr.model.training.metrics_file import read_metrics
 
-logger = logging.getLogger(__name__)
+from . import plots
 
 CURVES = (
     # keys of metrics.jsonl, the first that is there; title; reference level; smoothed?
@@ -20,18 +18,14 @@ CURVES = (
 )
 
 
+LARGEST = 1e15
+"""What no figure of a training reaches: a chart of larger ones has nothing to see."""
+
+
 def read_history(path: Path) -> list[dict[str, Any]]:
-    """Read the training log in order of step; of a step that a resumed run repeats, the later line counts."""
-    if not path.exists():
-        return []
-    rows: dict[float, dict[str, Any]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        try:
-            row = json.loads(line)
-            rows[row["step"]] = row
-        except (ValueError, TypeError, KeyError):
-            # A run that was killed may leave its last line cut short.
-            logger.warning("%s line %d is no JSON object with a step; left out", path, number)
+    """Read what the charts need of the training log, in order of step; of a step that stands twice, the later line."""
+    names = {"step", "data_wait", *(key for keys, *_ in CURVES for key in keys)}
+    rows = {step: {name: row[name] for name in names & row.keys()} for step, row, _ in read_metrics(path)}
     return [rows[step] for step in sorted(rows)]
 
 
@@ -54,7 +48,7 @@ def curves(history: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def _series(history: Sequence[dict[str, Any]], key: str) -> tuple[list[float], list[float]]:
-    rows = [row for row in history if isinstance(row.get(key), int | float) and abs(row[key]) < float("inf")]
+    rows = [row for row in history if type(row.get(key)) in (int, float) and abs(row[key]) < LARGEST]
     return [row["step"] for row in rows], [row[key] for row in rows]
 
 

@@ -21,6 +21,12 @@ HEAD = DistanceScorer(6.0, 6.6)
 RATE = 8000  # of the sounds, Hz
 LABELS = ("dog barking", "snare drum", "<script>alert(1)</script>", "rain & wind")
 
+FORGED_LINES = (
+    b'{"step": 3, "loss": \xff}\n', b"[" * 5000 + b"\n", b'{"step": "3"}\n', b'{"step": true}\n', b'{"step": -1}\n',
+    b'{"step": 1e400}\n', b'{"step": 2, "loss": NaN}\n', b"[]\n", b"null\n", b"\n", b'{"step": ' + b"9" * 5000 + b"}\n",
+)  # fmt: skip
+"""Lines of metrics.jsonl that are none."""
+
 
 @dataclass(frozen=True)
 class Clip:

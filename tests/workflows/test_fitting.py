@@ -10,7 +10,7 @@ import torch
 
 import avcorr
 from avcorr.configs.load import load_config
-from avcorr.workflows.run_folder import session
+from avcorr.workflows.run_folder import session, trained_videos
 from tests.conftest import SMALL
 from tests.support.commands import TINY
 
@@ -40,6 +40,22 @@ def test_a_killed_session_has_its_line_without_an_end(tmp_path: Path) -> None:
     with session(run, {"from_step": 0}):
         (line,) = sessions(run)
         assert line["from_step"] == 0 and line["ended"] is None and line["to_step"] is None
+
+
+@pytest.mark.parametrize("text", ["[" * 9999, '{"a": 1}', '["a", 3]', "NaN", '["\\ud800"]', ""])
+def test_a_forged_list_of_videos_is_one_error(tmp_path: Path, text: str) -> None:
+    (tmp_path / "videos.json").write_text(text)
+    with pytest.raises(
+        avcorr.Error, match=r"videos.json cannot be read, so clips that were trained on cannot be told: "
+    ):
+        trained_videos(tmp_path)
+
+
+def test_a_record_of_sessions_that_is_no_file_begins_anew(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "sessions.jsonl").symlink_to("/dev/zero")
+    with session(tmp_path, {"from_step": 0}):
+        pass
+    assert len(sessions(tmp_path)) == 1 and "sessions.jsonl cannot be read (is no regular file)" in caplog.text
 
 
 def test_a_password_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

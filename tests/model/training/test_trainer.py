@@ -1,6 +1,8 @@
 """Training: it learns, resumes exactly, stops on NaN, keeps whole steps on an interrupt."""
 
 import json
+import math
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +18,10 @@ from avcorr.model.networks.network import CorrespondenceModel
 from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints
 from avcorr.model.settings import ModelSettings, SpectrogramSettings, TrainSettings
 from avcorr.model.training.interrupt import deferred_signals
+from avcorr.model.training.metrics_file import metrics_line
 from avcorr.model.training.trainer import Summary, fit
 from avcorr.pipeline.correspondence.negatives import derange_batch
+from tests.support.reports import FORGED_LINES
 
 CPU = torch.device("cpu")
 MODEL = ModelSettings(
@@ -154,6 +158,34 @@ def test_a_line_cut_by_a_crash_is_dropped(tmp_path: Path) -> None:
         file.write('{"step": 3, "lo')
     train(tmp_path, settings(steps=4), batches(3), start=latest_checkpoint(tmp_path))
     assert list(losses(tmp_path)) == [1, 2, 3, 4]
+
+
+def test_each_step_stands_once_whatever_the_log_holds(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train(tmp_path, settings(steps=3))
+    log = tmp_path / "metrics.jsonl"
+    first, second, third = log.read_bytes().splitlines(keepends=True)
+    log.write_bytes(b"".join([second, first, *FORGED_LINES, second, first, third[:-1]]))
+    train(tmp_path, settings(steps=4), batches(3), start=latest_checkpoint(tmp_path))
+    lines = log.read_bytes().splitlines(keepends=True)
+    assert lines[:3] == [first, second, third] and list(losses(tmp_path)) == [1, 2, 3, 4]
+    assert f"{len(FORGED_LINES)} lines were left out" in caplog.text
+
+
+def test_what_is_not_finite_is_null_in_the_log() -> None:
+    assert metrics_line({"step": 3, "loss": 0.25, "rate": math.nan, "more": math.inf}) == (
+        '{"step": 3, "loss": 0.25, "rate": null, "more": null}\n'
+    )
+
+
+@pytest.mark.parametrize("kind", ["pipe", "zero"])
+def test_a_log_without_an_end_is_refused(tmp_path: Path, kind: str) -> None:
+    log = tmp_path / "metrics.jsonl"
+    if kind == "pipe":
+        os.mkfifo(log)
+    else:
+        log.symlink_to("/dev/zero")
+    with pytest.raises(ModelError, match=r"metrics.jsonl cannot be read \(is no regular file\); move it away"):
+        train(tmp_path, settings(steps=1))
 
 
 def test_training_stops_when_the_loss_is_not_finite(tmp_path: Path) -> None:

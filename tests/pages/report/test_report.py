@@ -13,7 +13,7 @@ from avcorr.model.evaluation.retrieval import RANKS
 from avcorr.model.evaluation.sanity import Check
 from avcorr.pages.report.plots import compact, histogram, line_chart, scatter, ticks
 from avcorr.pages.report.report import write_report
-from tests.support.reports import fabricate_evaluation, fabricate_run
+from tests.support.reports import FORGED_LINES, fabricate_evaluation, fabricate_run
 
 VOID_TAGS = {"meta", "img", "br"}
 
@@ -222,6 +222,21 @@ def test_a_cut_last_line_and_repeated_steps_are_survived(tmp_path: Path):
     text = Page(write_report(tmp_path).read_text(encoding="utf-8")).text
     assert "Trained to step 3" in text
     assert "last 0.4" in text
+
+
+def test_forged_lines_of_the_log_are_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    lines = [json.dumps({"step": step, "loss": 0.5, "accuracy": "x" * step}).encode() + b"\n" for step in (1, 2)]
+    huge = b'{"step": 4, "loss": 1e308}\n{"step": 5, "loss": 1e999}\n{"step": 6, "loss": [0]}\n'
+    (tmp_path / "metrics.jsonl").write_bytes(b"".join([*FORGED_LINES, *lines, huge]))
+    text = Page(write_report(tmp_path).read_text(encoding="utf-8")).text
+    assert "Trained to step 6" in text and "last 0.5" in text
+    assert f"{len(FORGED_LINES)} lines were left out in all" in caplog.text
+
+
+def test_a_log_without_an_end_is_refused(tmp_path: Path):
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/zero")
+    with pytest.raises(ModelError, match=r"metrics.jsonl cannot be read \(is no regular file\)"):
+        write_report(tmp_path)
 
 
 def test_an_empty_folder_is_a_clear_error(tmp_path: Path):
