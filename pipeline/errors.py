@@ -15,10 +15,6 @@ class ArchiveError(PipelineError):
     """A tar archive that is damaged; the message says at which byte."""
 
 
-class OutputError(PipelineError):
-    """A folder that shards cannot be written to: no permission, or no space left."""
-
-
 class DecoderError(PipelineError):
     """No ffmpeg that works."""
 

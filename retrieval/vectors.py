@@ -19,6 +19,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from avcorr.files import replacing
 from avcorr.shards.index.layout import write_json
 
 from .embeddings import MODALITIES, EmbeddingFolder, Floats
@@ -33,6 +34,8 @@ FEW_ROWS = 50_000
 AT_ONCE = 1000
 """Rows that are fetched and compared together: for more, faiss and BLAS wake all threads, which costs more than it
 saves where other work goes on."""
+_BLOCK = 1 << 20
+"""Bytes that are written at once."""
 TRAINING_ROWS = 64
 """Rows that k-means sees for each cluster."""
 
@@ -46,25 +49,32 @@ def build_index(folder: Path, kind: Kind | None = None) -> Kind:
     kind: None is `exact` up to EXACT_ROWS rows, else `ivf`. Raises RetrievalError when the embeddings are not whole.
     """
     embeddings = EmbeddingFolder(folder)
-    kind = kind or ("exact" if len(embeddings) <= EXACT_ROWS else "ivf")
-    clusters = clusters_for(len(embeddings)) if kind == "ivf" else 0
-    described = {"kind": kind, "clusters": clusters, "embeddings": embeddings.digest}
-    found = _read(folder)
-    if found is not None and found == described | {"bytes": _sizes(folder)}:
-        return kind
+    described, chosen = _describe(embeddings, kind)
+    if has_index(embeddings, kind):
+        return chosen
+    clusters = described["clusters"]
     (folder / INDEX).unlink(missing_ok=True)
     for modality in MODALITIES:
-        logger.info("indexing %d %s embeddings: %s", len(embeddings), modality, kind)
+        logger.info("indexing %d %s embeddings: %s", len(embeddings), modality, chosen)
         index = _make(embeddings, modality, clusters)
-        partial = folder / f".partial-{modality}.faiss"
-        faiss.write_index(index, str(partial))
-        partial.replace(folder / f"{modality}.faiss")
+        with replacing(folder / f"{modality}.faiss") as file:
+            faiss.write_index(index, faiss.PyCallbackIOWriter(file.write, _BLOCK))  # type: ignore[attr-defined]
     for name, column in (("hashes", "hash"), ("times", "time")):
-        partial = folder / f".partial-{name}.npy"
-        np.save(partial, np.concatenate(list(embeddings.blocks(column))), allow_pickle=False)
-        partial.replace(folder / f"{name}.npy")
+        with replacing(folder / f"{name}.npy") as file:
+            np.save(file, np.concatenate(list(embeddings.blocks(column))), allow_pickle=False)
     write_json(folder / INDEX, described | {"bytes": _sizes(folder)})
-    return kind
+    return chosen
+
+
+def has_index(embeddings: EmbeddingFolder, kind: Kind | None = None) -> bool:
+    """Return whether the index of these embeddings is there, and of the kind that `build_index` would give it."""
+    return _read(embeddings.folder) == _describe(embeddings, kind)[0] | {"bytes": _sizes(embeddings.folder)}
+
+
+def _describe(embeddings: EmbeddingFolder, kind: Kind | None) -> tuple[dict[str, Any], Kind]:
+    kind = kind or ("exact" if len(embeddings) <= EXACT_ROWS else "ivf")
+    clusters = clusters_for(len(embeddings)) if kind == "ivf" else 0
+    return {"kind": kind, "clusters": clusters, "embeddings": embeddings.digest}, kind
 
 
 def clusters_for(rows: int) -> int:

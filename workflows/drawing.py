@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from avcorr.errors import Error
+from avcorr.files import require_writable, writing_to
 from avcorr.pages.sheets.clip_choice import choose_clips
 from avcorr.pages.sheets.contact_sheet import clip_sheet, rows_sheet, write_picture
 from avcorr.pages.sheets.sheet_page import write_page
@@ -37,23 +38,26 @@ def inspect(
         >>> avcorr.inspect("data/shards", "clips.html", clips=2).name
         'clips.html'
     """
+    out = Path(out)
+    require_writable(out.parent)
     dataset = Dataset(root)
     if keys:
         chosen = dataset.clips(shards=shards).find(keys)
     else:
         every = dataset.clips(splits=splits, shards=shards)
         chosen = every.take(choose_clips(every.texts("label"), clips, labels))
-    return draw(dataset.read(chosen), Path(out), f"{len(chosen)} clips of {dataset.store.url}")
+    return draw(dataset.read(chosen), out, f"{len(chosen)} clips of {dataset.store.url}")
 
 
 def draw(clips: Sequence[Clip], out: Path, title: str, marks: Sequence[float] = (), notes: Sequence[str] = ()) -> Path:
     """Draw clips, each with a marked moment and a note where these are given, and return the path."""
-    if out.suffix.lower() in (".html", ".htm"):
-        write_page(clips, out, clips[0].key if len(clips) == 1 else title, marks, notes)
-    elif out.suffix.lower() != ".png":
-        raise Error(f"{out}: what is drawn is .png or .html")
-    elif len(clips) == 1 and not notes:
-        write_picture(clip_sheet(clips[0]), out)
-    else:
-        write_picture(rows_sheet(clips, title, marks, notes), out)
+    with writing_to(out.parent):
+        if out.suffix.lower() in (".html", ".htm"):
+            write_page(clips, out, clips[0].key if len(clips) == 1 else title, marks, notes)
+        elif out.suffix.lower() != ".png":
+            raise Error(f"{out}: what is drawn is .png or .html")
+        elif len(clips) == 1 and not notes:
+            write_picture(clip_sheet(clips[0]), out)
+        else:
+            write_picture(rows_sheet(clips, title, marks, notes), out)
     return out

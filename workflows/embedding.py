@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from tqdm import tqdm
 
 from avcorr.errors import Error
+from avcorr.lock import locked
 from avcorr.model.embedding.embedder import Embedder, load_embedder
 from avcorr.retrieval.embed_dataset import digest_of, embed_dataset
 from avcorr.retrieval.search import Searcher
@@ -56,18 +57,19 @@ def embed(
         >>> done.clips, done.views
         (12, 24)
     """
-    embedder = run if isinstance(run, Embedder) else load_embedder(run, best=best)
+    folder = Path(out)
     hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: where stderr is no terminal
-    with tqdm(unit="view", disable=hidden, desc="embed") as bar:
+    with locked(folder, "embedded into", "give another --out"), tqdm(unit="view", disable=hidden, desc="embed") as bar:
+        embedder = run if isinstance(run, Embedder) else load_embedder(run, best=best)
 
         def note(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
         clips, rows = embed_dataset(
-            shards, embedder, Path(out), splits=splits, views=views, threads=workers, progress=note
+            shards, embedder, folder, splits=splits, views=views, threads=workers, progress=note
         )
-    return Embedded(clips, rows, embedder.step, build_index(Path(out), index))
+        return Embedded(clips, rows, embedder.step, build_index(folder, index))
 
 
 def require_own(embedder: Embedder, searcher: Searcher, folder: Path, run: Path, way_out: str) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from avcorr.configs.load import Overrides, load_config
+from avcorr.configs.schema import Config
+from avcorr.lock import locked
 from avcorr.model.device import resolve_device
 from avcorr.model.embedding.embed import embed
 from avcorr.model.evaluation.evaluate import Evaluation, Plan, write_evaluation
@@ -44,6 +46,11 @@ def evaluate(run: str | Path, shards: Root, *, settings: Overrides = (), best: b
     """
     folder = Path(run)
     config = load_config(saved_config(folder), settings)
+    with locked(folder / "eval", "written by an evaluation", "evaluate a copy of the run"):
+        return _evaluate(folder, shards, config, best)
+
+
+def _evaluate(folder: Path, shards: Root, config: Config, best: bool) -> Evaluation:
     chosen = config.eval
     trained = trained_videos(folder)
     store = open_store(shards)

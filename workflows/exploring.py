@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from avcorr import model
 from avcorr.errors import Error
+from avcorr.lock import locked
 from avcorr.model.embedding.embedder import Embedder
 from avcorr.pages.explore.clips import Clips
 from avcorr.pages.explore.explorer import Explorer
@@ -15,7 +16,7 @@ from avcorr.pages.explore.web import LOCAL, Application
 from avcorr.retrieval.embeddings import MANIFEST, EmbeddingFolder, read_manifest
 from avcorr.retrieval.errors import RetrievalError
 from avcorr.retrieval.search import Searcher
-from avcorr.retrieval.vectors import build_index
+from avcorr.retrieval.vectors import build_index, has_index
 from avcorr.shards.store import Root, Store
 
 from .embedding import embed, require_own
@@ -94,7 +95,9 @@ def _make_embeddings(embedder: Embedder, folder: Path, shards: Store | None, wor
     """Embed the dataset where that was not done, or go on with it."""
     try:
         if "parts" in read_manifest(folder):
-            build_index(folder)  # at once where it is there
+            if not has_index(EmbeddingFolder(folder)):
+                with locked(folder, "indexed", "name another folder with --index"):
+                    build_index(folder)
             return
     except RetrievalError:
         if (folder / MANIFEST).exists():

@@ -1,12 +1,16 @@
 """A run's model in files for others: safetensors with a card, ONNX, torch.export."""
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
 from avcorr.configs.load import load_config
+from avcorr.configs.schema import Config
+from avcorr.files import write_atomically
+from avcorr.lock import locked
 from avcorr.model.saving.checkpoint import load_model
 from avcorr.model.saving.export import export_onnx, export_programs
 from avcorr.model.saving.weights import CARD, write_weights
@@ -54,8 +58,24 @@ def export(
     """
     folder = Path(run)
     config = load_config(saved_config(folder))
+    places = {Path(place).absolute() for place in (out or folder / "model", onnx, programs) if place}
+    with ExitStack() as stack:
+        for place in sorted(places):
+            stack.enter_context(locked(place, "exported into", "name another folder"))
+        return _export(folder, Path(out or folder / "model"), config, onnx, programs, shards, best)
+
+
+def _export(
+    folder: Path,
+    out: Path,
+    config: Config,
+    onnx: str | Path | None,
+    programs: str | Path | None,
+    shards: Root | None,
+    best: bool,
+) -> Exported:
     model, saved, step = load_model(folder, torch.device("cpu"), best=best)
-    weights = write_weights(Path(out or folder / "model"), model, saved, _facts(folder, step))
+    weights = write_weights(out, model, saved, _facts(folder, step))
     if shards:
         gallery = Gallery(
             shards, config.eval.split, views_per_clip=1, seed=config.eval.seed,
@@ -76,7 +96,7 @@ def export(
         for name, difference in write(model, Path(place), frames, audio).items()
     }  # fmt: skip
     for place in {path.parent for path in differences}:  # the card says how to scale, crop and resample
-        (place / CARD).write_bytes((weights / CARD).read_bytes())
+        write_atomically(place / CARD, (weights / CARD).read_bytes())
     return Exported(weights, step, differences, what)
 
 

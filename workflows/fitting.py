@@ -2,16 +2,22 @@
 
 import json
 import logging
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from avcorr.configs.load import ConfigError, Overrides, Recipe, check_config, dump_config, load_config
 from avcorr.configs.schema import Config
 from avcorr.errors import Error
 from avcorr.files import write_atomically
+from avcorr.lock import locked
 from avcorr.model.correspondence import build_model
 from avcorr.model.device import resolve_device
 from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
-from avcorr.model.training.distributed import joined, named
+from avcorr.model.training.distributed import Processes, joined, named
 from avcorr.model.training.trainer import Summary, fit
 from avcorr.pipeline.correspondence.negatives import derange_batch
 from avcorr.pipeline.correspondence.pairs import PairDataset
@@ -56,11 +62,24 @@ def train(
         (2, 'step-00000002.pt')
     """
     folder, processes = Path(run), named()
-    checkpoints = list_checkpoints(folder)
-    if checkpoints and not resume:
-        raise Error(f"{folder} holds checkpoints of an earlier training; go on with --resume or give another --run")
     saved = folder / "config.yaml"
     chosen = load_config(saved if resume and config is None and saved.exists() else config, settings)
+    device = resolve_device(chosen.train.device, processes.local_rank)
+    recipe = "a configuration" if isinstance(config, Config) else config
+    given = {"config": recipe, "settings": settings, "resume": resume}
+    with ExitStack() as stack:
+        if processes.is_first:  # the others meet it once it has the lock
+            lock = locked(folder, "trained", "give another --run", wait=resume, then="go on with --resume")
+            stack.enter_context(lock)
+        return _train(shards, folder, chosen, given, device, stack.enter_context(joined(processes, device)))
+
+
+def _train(
+    shards: Root, folder: Path, chosen: Config, given: Mapping[str, Any], device: torch.device, processes: Processes
+) -> Summary:
+    checkpoints = list_checkpoints(folder)
+    if checkpoints and not given["resume"]:
+        raise Error(f"{folder} holds checkpoints of an earlier training; go on with --resume or give another --run")
     start = latest_checkpoint(folder) if checkpoints else None
     if start:
         # What an older checkpoint does not name was the default.
@@ -77,7 +96,6 @@ def train(
     )  # fmt: skip
     require_rate(dataset.catalogue.sample_rate, chosen)
     chosen = _with_settings_of(opened, chosen)
-    device = resolve_device(chosen.train.device, processes.local_rank)
     loader = MomentLoader(dataset, device=device)
     sequence = folder / "pairs.json"
     if start and sequence.exists():
@@ -86,11 +104,9 @@ def train(
         write_atomically(sequence, json.dumps(loader.state_dict()).encode())
         videos = sorted(set(opened.clips(splits=[chosen.pairs.split]).texts("video")))
         write_atomically(folder / "videos.json", json.dumps(videos).encode())
-        write_atomically(saved, dump_config(chosen).encode())
-    recipe = "a configuration" if isinstance(config, Config) else config
-    given = {"shards": opened.store.url, "config": recipe, "settings": settings, "resume": resume}
-    facts = {"arguments": given, "device": str(device), "processes": processes.ranks, "from_step": first_step}
-    with session(folder if processes.is_first else None, facts), joined(processes, device) as processes:
+        write_atomically(folder / "config.yaml", dump_config(chosen).encode())
+    facts = {"arguments": {"shards": opened.store.url, **given}, "device": str(device), "processes": processes.ranks}
+    with session(folder if processes.is_first else None, facts | {"from_step": first_step}):
         return fit(
             build_model(chosen.model, chosen.train.seed), loader, chosen.train, folder,
             config=chosen.model_dump(), start=start, device=device, processes=processes, derange=derange_batch

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from avcorr.lock import locked
 from avcorr.pipeline.packing.prepare import read_sources
 from avcorr.pipeline.packing.repair import Repair, recall_sources, repair_settings
 from avcorr.pipeline.packing.repair import repair as mend
@@ -37,9 +38,10 @@ def repair(
     root, threads = Path(root), workers or os.cpu_count() or 1
     given, lookup = ([Path(path) for path in source], videos) if source else recall_sources(root)
     settings = repair_settings(root, ffmpeg)
-    sources = None
-    if given and all(path.exists() for path in given):
-        sources = read_sources(given, root, settings, videos=Path(lookup) if lookup else None, workers=threads)
-    elif given:
-        logger.warning("the source %s is not there; only what needs no source is repaired", given[0])
-    return mend(root, sources, settings, workers=threads, delete_extra=delete_extra)
+    with locked(root, "repaired", "repair a copy"):
+        sources = None
+        if given and all(path.exists() for path in given):
+            sources = read_sources(given, root, settings, videos=Path(lookup) if lookup else None, workers=threads)
+        elif given:
+            logger.warning("the source %s is not there; only what needs no source is repaired", given[0])
+        return mend(root, sources, settings, workers=threads, delete_extra=delete_extra)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from avcorr.configs.load import Overrides, Recipe, load_config
 from avcorr.errors import Error
+from avcorr.lock import locked
 from avcorr.pipeline.errors import REASONS
 from avcorr.pipeline.packing.output import open_output
 from avcorr.pipeline.packing.pack import PackSummary, pack
@@ -65,8 +66,9 @@ def shard(
     for code in sorted(set(retry) - set(REASONS)):
         raise Error(f"--retry {code}: there is no such reason code; the codes are {', '.join(REASONS)}")
     given, paths, threads = Path(videos) if videos else None, _paths(source), workers or os.cpu_count() or 1
-    with open_output(out, work) as output:
-        root = output.root
+    output = open_output(out, work)
+    root = output.root
+    with locked(root, "sharded", "choose another --out", then="run the same command again to go on"), output:
         sources = _read(paths, root, chosen, given, threads)
         logger.info("%s", estimate_sources(sources, chosen).describe())
         summary = pack(sources, output, chosen, workers=threads, retry=frozenset(retry))

@@ -5,6 +5,7 @@ the training. It holds no state of a random generator, since every draw of a ste
 newest are kept, and the best: the one before which the pairs' cross-entropy was lowest, named in best.json.
 """
 
+import io
 import json
 import logging
 import re
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from pydantic import ValidationError
 
-from avcorr.files import remove_left, replacing
+from avcorr.files import remove_left, write_atomically
 
 from ..correspondence import make_model
 from ..errors import CheckpointError
@@ -50,13 +51,13 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
     """Write a checkpoint atomically, then remove all but the newest `keep` and the best; return its path."""
     path = checkpoint_path(run, checkpoint.step)
     remove_left(path.parent)  # what a training that was killed while it wrote has left
-    with replacing(path) as file:
-        torch.save({"format": FORMAT, **checkpoint._asdict()}, file)
+    data = io.BytesIO()  # of a disk that is full torch would say "unexpected pos"
+    torch.save({"format": FORMAT, **checkpoint._asdict()}, data)
+    write_atomically(path, data.getbuffer())
     loss, best = checkpoint.facts.get("pair_loss"), _read_best(run)
     if loss is not None and (best is None or loss <= best["pair_loss"]):
         best = {"file": path.name, "pair_loss": loss}
-        with replacing(path.with_name(BEST)) as file:
-            file.write(json.dumps(best).encode() + b"\n")
+        write_atomically(path.with_name(BEST), json.dumps(best).encode() + b"\n")
     for old in list_checkpoints(run)[keep:]:
         if best is None or old.name != best["file"]:
             old.unlink()

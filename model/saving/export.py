@@ -1,6 +1,7 @@
 """The model for other programs: ONNX and torch.export, spectrogram and normalisation inside."""
 
 import copy
+import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from avcorr.files import write_atomically
 
 from ..errors import ModelError
 from ..networks.network import CorrespondenceModel
@@ -51,8 +54,8 @@ class _Pair(_Part):
 
 
 PARTS = {"image": _Image, "audio": _Audio, "pair": _Pair}
-Write = Callable[[torch.export.ExportedProgram, _Part, Path, dict[str, Tensor]], Tensor]
-"""Writes a program of a part, runs what it has written on inputs, and returns the output."""
+Encode = Callable[[torch.export.ExportedProgram, _Part, dict[str, Tensor]], tuple[bytes, Tensor]]
+"""Returns the file of a part's program, and what it gives on inputs."""
 
 
 def export_onnx(model: CorrespondenceModel, folder: Path, frames: Tensor, audio: Tensor) -> dict[str, float]:
@@ -68,44 +71,44 @@ def export_onnx(model: CorrespondenceModel, folder: Path, frames: Tensor, audio:
     except ImportError as error:
         raise ModelError(f"ONNX needs more packages ({error}); install them: pip install 'avcorr[export]'") from error
 
-    def write(program: torch.export.ExportedProgram, part: _Part, path: Path, inputs: dict[str, Tensor]) -> Tensor:
+    def encode(program: torch.export.ExportedProgram, part: _Part, inputs: dict[str, Tensor]) -> tuple[bytes, Tensor]:
         converted = torch.onnx.export(
             program, input_names=list(inputs), output_names=[part.output], dynamo=True, verbose=False
         )
         assert converted is not None
-        converted.save(path, external_data=False)
-        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        data = converted.model_proto.SerializeToString()
+        session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
         found = session.run(None, {name: value.numpy() for name, value in inputs.items()})[0]
-        return torch.from_numpy(np.asarray(found))
+        return data, torch.from_numpy(np.asarray(found))
 
-    return _export(model, folder, ".onnx", {"frames": frames, "audio": audio}, write)
+    return _export(model, folder, ".onnx", {"frames": frames, "audio": audio}, encode)
 
 
 def export_programs(model: CorrespondenceModel, folder: Path, frames: Tensor, audio: Tensor) -> dict[str, float]:
     """Write image.pt2, audio.pt2 and pair.pt2 for torch.export.load; the rest is as of `export_onnx`."""
 
-    def write(program: torch.export.ExportedProgram, part: _Part, path: Path, inputs: dict[str, Tensor]) -> Tensor:
-        torch.export.save(program, path)
-        found: Tensor = torch.export.load(path).module()(*inputs.values())
-        return found
+    def encode(program: torch.export.ExportedProgram, part: _Part, inputs: dict[str, Tensor]) -> tuple[bytes, Tensor]:
+        file = io.BytesIO()
+        torch.export.save(program, file)
+        file.seek(0)
+        return file.getvalue(), torch.export.load(file).module()(*inputs.values())
 
-    return _export(model, folder, ".pt2", {"frames": frames, "audio": audio}, write)
+    return _export(model, folder, ".pt2", {"frames": frames, "audio": audio}, encode)
 
 
 def _export(
-    model: CorrespondenceModel, folder: Path, suffix: str, examples: dict[str, Tensor], write: Write
+    model: CorrespondenceModel, folder: Path, suffix: str, examples: dict[str, Tensor], encode: Encode
 ) -> dict[str, float]:
     """Write each part; keep a file if what it gives is what the model gives, and return the largest differences."""
     counts = [len(value) for value in examples.values()]
     if min(counts) < 3 or len(set(counts)) > 1:
         raise ModelError(f"an export needs three examples of pairs or more; found {counts[0]} and {counts[1]}")
-    folder.mkdir(parents=True, exist_ok=True)
     # Compared is with the model as it is, its own transform included.
     exported = copy.deepcopy(model.eval().cpu())
     exported.spectrogram = ProductSpectrogram(exported.spectrogram)
     batch, differences = torch.export.Dim("batch", min=1), {}
     for name, kind in PARTS.items():
-        path, partial = folder / f"{name}{suffix}", folder / f"{name}.partial{suffix}"
+        path = folder / f"{name}{suffix}"
         inputs = {key: examples[key] for key in kind.inputs}
         # All but one, so that the number of items is another than at the export.
         fewer = {key: value[1:] for key, value in inputs.items()}
@@ -114,14 +117,13 @@ def _export(
             program = torch.export.export(kind(exported), tuple(inputs.values()), dynamic_shapes=shapes)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of the exporters about themselves; the comparison covers them
-                found = write(program, kind(model), partial, fewer)
+                data, found = encode(program, kind(model), fewer)
             difference = (found - kind(model)(*fewer.values())).abs().max().item()
         if not difference <= TOLERANCE:
-            partial.unlink()
             raise ModelError(
                 f"{path} would differ from the model by {difference:.2g}, more than {TOLERANCE:g}, and was not kept; "
                 "report the versions of torch, onnx and onnxruntime"
             )
-        partial.replace(path)
+        write_atomically(path, data)
         differences[name] = difference
     return differences

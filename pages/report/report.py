@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from avcorr.files import read_file, write_atomically
+from avcorr.files import read_file, require_writable, write_atomically, writing_to
 from avcorr.model.errors import EvaluationError
 from avcorr.model.evaluation import figures
 from avcorr.model.evaluation.compare import PAPER_TABLE, read_evaluation
@@ -38,6 +38,7 @@ def write_report(run: str | Path) -> Path:
         'report.html'
     """
     run = Path(run)
+    require_writable(run)
     history = read_history(run / "metrics.jsonl")
     # metrics.json is written last: without it, the other files are of an evaluation that did not finish.
     evaluated = (run / "eval" / "metrics.json").exists()
@@ -73,7 +74,8 @@ def write_report(run: str | Path) -> Path:
         facts=figures.facts(history, metrics),
     )  # fmt: skip
     path = run / "report.html"
-    write_atomically(path, html.encode())
+    with writing_to(run):
+        write_atomically(path, html.encode())
     pictures, sounds, size = len(media.pictures), len(media.sounds), path.stat().st_size
     logger.info("%.1f MB with %d pictures and %d sounds", size / 1e6, pictures, sounds)
     return path

@@ -19,13 +19,14 @@ from typing import Any
 
 from tqdm import tqdm
 
+from avcorr.errors import OutputError
 from avcorr.files import write_atomically
 from avcorr.shards.ahead import map_ahead
 from avcorr.shards.format.clip import Clip, ClipMetadata
 from avcorr.shards.index.layout import WORK
 
 from ..decoding.decoder import Decoder, stopped_on_error
-from ..errors import MediaError, OutputError
+from ..errors import MediaError
 from ..sources.archive import MemoryFile, load_member, read_members
 from ..sources.source import Source
 

@@ -7,7 +7,6 @@ The bucket holds what a local folder would hold, byte for byte. The work folder 
 fetched from the bucket again, so that another machine can go on.
 """
 
-import errno
 import hashlib
 import logging
 import os
@@ -15,21 +14,20 @@ import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from avcorr.files import remove_left, require_writable
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.format.clip import FORMAT_VERSION
 from avcorr.shards.index.facts import read_dataset
-from avcorr.shards.index.layout import DATASET, HIDDEN, MANIFEST, RECORDS, TABLES, WORK, ShardName, write_json
+from avcorr.shards.index.layout import DATASET, HIDDEN, INDEX, MANIFEST, RECORDS, TABLES, WORK, ShardName, write_json
 from avcorr.shards.index.record import read_record
 from avcorr.shards.index.shard_list import iter_records
 from avcorr.shards.stores.bucket import Bucket
 from avcorr.shards.stores.local import LocalStore
 from avcorr.shards.stores.open import open_store
 
-from ..errors import OutputError
 from ..settings import ShardSettings
 from ..sources.source import SourceList
 
@@ -37,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 _SPEED_ONLY = {"ffmpeg", "timeout_seconds"}
 """Settings that change no byte of a shard."""
-_FULL = {errno.ENOSPC, errno.EDQUOT}
 _AHEAD = 2
 """Shards that wait to be sent while the next is made."""
 _MOST = 1 << 32
@@ -59,14 +56,7 @@ class Output:
             DatasetMismatchError: when foreign shards are there.
             OutputError: when nothing can be written there.
         """
-        try:
-            with self.explain_full_disk():
-                (self.root / WORK).mkdir(parents=True, exist_ok=True)
-                probe = self.root / WORK / ".writable"
-                probe.write_bytes(b"1")
-                probe.unlink()
-        except OSError as error:
-            raise OutputError(f"{self.root} cannot be written to ({error.strerror}); choose another --out") from error
+        require_writable(self.root)
         if read_dataset(self.root) is None and next(self.root.glob("*/*.tar"), None):
             raise DatasetMismatchError(
                 f"{self.root} holds tar files that are not of this program; choose another --out"
@@ -80,6 +70,8 @@ class Output:
             OutputError: when it cannot be written to.
         """
         self.check()
+        for part in (INDEX, RECORDS, TABLES, WORK):
+            remove_left(self.root / part)
         identity = {
             "format": FORMAT_VERSION,
             "settings": settings.model_dump(exclude=_SPEED_ONLY),
@@ -94,7 +86,6 @@ class Output:
             logger.info("%s holds no clip yet: it begins anew with these settings and sources", self.root)
             for folder in (RECORDS, TABLES, WORK):
                 shutil.rmtree(self.root / folder, ignore_errors=True)
-            (self.root / WORK).mkdir(parents=True, exist_ok=True)
             present = None
         if present is None:
             write_json(self.root / DATASET, identity)
@@ -111,19 +102,6 @@ class Output:
 
     def finish(self) -> None:
         """Take what is there when everything is packed and described."""
-
-    @contextmanager
-    def explain_full_disk(self) -> Iterator[None]:
-        """Turn the OSError of a full disk into an OutputError that says what to do."""
-        try:
-            yield
-        except OSError as error:
-            if error.errno not in _FULL:
-                raise
-            raise OutputError(
-                f"no space is left on the disk of {os.path.abspath(self.root)}; what is published stays valid: free "
-                "some space, then run the same command again to go on"
-            ) from error
 
     def __enter__(self) -> "Output":
         return self

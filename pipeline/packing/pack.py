@@ -78,8 +78,7 @@ def pack(
     began = time.monotonic()
     output = output if isinstance(output, Output) else Output(output)
     make_shards(sources, output, settings, workers=workers, retry=retry)
-    with output.explain_full_disk():
-        return _finish(output.root, sources, began)
+    return _finish(output.root, sources, began)
 
 
 def make_shards(
@@ -104,13 +103,12 @@ def make_shards(
     """
     decoder = open_decoder(settings)
     try:
-        with output.explain_full_disk():
-            output.begin(sources, settings, decoder.version)
-            packer = _Packer(output, decoder, workers, accepts)
-            plan = plan_shards(sources.sources, settings)
-            packer.pack(plan, again)
-            if retry:
-                packer.retry(plan, retry)
+        output.begin(sources, settings, decoder.version)
+        packer = _Packer(output, decoder, workers, accepts)
+        plan = plan_shards(sources.sources, settings)
+        packer.pack(plan, again)
+        if retry:
+            packer.retry(plan, retry)
     finally:
         decoder.close()
 

@@ -56,10 +56,8 @@ def read_sources(
     for path in [given] if isinstance(given, Path) else given:
         if not path.exists():
             find_sources(path)  # a wrong --source leaves no trace of a dataset
-    output = Output(root)
-    output.check()
-    with output.explain_full_disk():
-        return _read(given, root / CACHE, settings, videos, workers)
+    Output(root).check()
+    return _read(given, root / CACHE, settings, videos, workers)
 
 
 def _read(

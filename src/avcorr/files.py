@@ -8,6 +8,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from .errors import OutputError
+
+_DISK = {
+    errno.ENOSPC: ("no space is left on the disk of {}", "free some space, then {}"),
+    errno.EDQUOT: ("the quota of the disk of {} is used up", "free some space, then {}"),
+    errno.EFBIG: ("{} may not grow so large", "raise the limit (ulimit -f) or choose another disk, then {}"),
+    errno.EROFS: ("{} cannot be written to: the disk is read-only", "choose another, or make it writable, then {}"),
+    errno.EACCES: ("{} cannot be read or written: permission denied", "choose another, or give the right, then {}"),
+    errno.EPERM: ("{} cannot be read or written: not permitted", "choose another, or give the right, then {}"),
+    errno.ENOTDIR: ("{} is no folder", "choose another, then {}"),
+    errno.EEXIST: ("{} is no folder", "choose another, then {}"),
+    errno.EMFILE: ("{} cannot be opened: too many files are open", "raise the limit (ulimit -n), then {}"),
+    errno.ENFILE: ("{} cannot be opened: the machine has too many open files", "close other programs, then {}"),
+    errno.ESTALE: ("{} is no longer there for the file server", "mount it again, then {}"),
+    errno.EIO: ("{} cannot be read or written: the disk fails", "see to the disk, then {}"),
+}
+"""What a disk says that does not take what is written, in words, and the way out."""
 _NO_SYNC = {errno.EINVAL, errno.EACCES, errno.EBADF, errno.ENOTSUP}
 """What file systems say that cannot sync a folder: CIFS, some of FUSE."""
 
@@ -58,14 +75,16 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.filename in (None, str(temporary)):
+            error.filename = str(path)  # a write does not say of which file
         raise
     sync_folder(path.parent)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write a file that is there wholly or not at all."""
     with replacing(path) as file:
         file.write(data)
@@ -81,6 +100,40 @@ def remove_left(folder: Path) -> None:
     for path in folder.glob(".*.tmp"):
         with suppress(OSError):
             path.unlink()
+
+
+@contextmanager
+def writing_to(folder: Path, then: str = "run the same command again") -> Iterator[None]:
+    """Tell in one line which file a disk did not take, why, and the way out.
+
+    Args:
+        folder: where the block writes; named where an error names no file.
+        then: what to do when the way is free.
+
+    Raises:
+        OutputError: in place of the OSError of a disk that is full, read-only, gone or the like.
+    """
+    try:
+        yield
+    except OSError as error:
+        own = error.strerror != os.strerror(error.errno or 0)  # of `open_file` or `read_file`, which say it themselves
+        if own or error.errno not in _DISK:
+            raise
+        (what, way_out), path = _DISK[error.errno], os.path.abspath(error.filename or folder)
+        raise OutputError(f"{what.format(path)}; {way_out.format(then)}") from error
+
+
+def require_writable(folder: Path, then: str = "run the same command again") -> None:
+    """Raise OutputError where nothing can be written into a folder, or where it is to be made: before the work."""
+    import tempfile
+
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    with writing_to(folder, then):
+        try:
+            with tempfile.TemporaryFile(dir=place) as file:
+                file.write(b"1")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(place)) from error
 
 
 def sync_folder(folder: Path) -> None:

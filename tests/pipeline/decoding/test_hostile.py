@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from avcorr.pipeline.errors import REASONS, OutputError, SourceError
+from avcorr.errors import OutputError
+from avcorr.pipeline.errors import REASONS, SourceError
 from avcorr.pipeline.packing.attempt import Row
 from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.packing.plan import plan_shards
@@ -309,13 +310,13 @@ def test_a_full_disk_is_told_and_gone_on_from(tmp_path: Path, videos: Path, shar
 @pytest.mark.skipif(not CAN_MOUNT, reason="this system lets nobody mount a file system of his own")
 def test_a_disk_that_cannot_be_written_to_is_told(tmp_path: Path, videos: Path) -> None:
     said = in_own_mounts(READ_ONLY, tmp_path / "room", videos, tmp_path / "kept")
-    assert "first 1" in said and "cannot be written to (Read-only file system)" in said and "Traceback" not in said
+    assert "first 1" in said and "cannot be written to: the disk is read-only" in said and "Traceback" not in said
 
 
 @pytest.mark.parametrize("out", ["file", "file/below"])
 def test_an_output_that_is_a_file_is_told(tmp_path: Path, videos: Path, out: str) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="choose another --out"):
+    with pytest.raises(OutputError, match="is no folder; choose another"):
         pack(find_sources(videos), tmp_path / out, SMALL, workers=1)
 
 
