@@ -57,6 +57,6 @@ REASONS = {
     "crashed": "the decoder's process died, or needed more memory than it may have",
     "no_duration": "(shard.consecutive) ffmpeg cannot tell how long the video is",
     "archive_damaged": "the archive is damaged in or before this member; or what lies behind the damage is unknown",
-    "too_large": "the member of an archive is larger than 1 GiB",
+    "too_large": "the member of an archive is larger than 1 GiB, or a text or a picture larger than shards take",
 }
 """Reason codes of failed inputs. One more, `duplicate`, marks inputs skipped because an earlier row is the same."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from .format import sound_codec
-from .format.clip import MEMBERS, Clip, ClipMetadata
+from .format.clip import MEMBERS, Clip
 from .index.clip_table import Table, most_bytes
 from .index.facts import require_dataset
 from .index.layout import ShardName
@@ -191,11 +191,11 @@ class Dataset:
         data = iter(self.store.read_ranges([clip.member(suffix) for clip in clips for suffix in MEMBERS]))
         found = []
         for entry, metadata, wav, mjpg in zip(clips, data, data, data, strict=True):
-            clip = Clip(ClipMetadata.from_json(metadata), wav, mjpg)
-            if clip.key != entry.key:
+            try:
+                found.append(Clip.read(metadata, wav, mjpg, entry.key))
+            except ShardFormatError as error:
                 where = f"{self.store.url}/{entry.shard.path}"
-                raise ShardFormatError(f"{where} holds {clip.key} where {entry.key} should be")
-            found.append(clip)
+                raise ShardFormatError(f"{where}: {error}; avcorr verify --full says what else is wrong") from error
         return found
 
 

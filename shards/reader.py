@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from .errors import MissingObjectError, ShardFormatError, ShardTruncatedError
-from .format.clip import MEMBERS, Clip, ClipMetadata
+from .format.clip import MEMBERS, Clip
 from .format.tar import BLOCK, RECORD, iter_members
 from .index.record import ShardEntry
 from .store import ByteRange, Root, Store
@@ -84,11 +84,11 @@ def iter_clips(file: BinaryIO, where: str) -> Iterator[Clip]:
             contents.append(data)
             if len(contents) == len(MEMBERS):
                 metadata, wav, mjpg = contents
-                yield Clip(ClipMetadata.from_json(metadata), wav, mjpg)
+                yield Clip.read(metadata, wav, mjpg, key)
                 contents = []
         if contents:
             raise ShardFormatError(f"sample {key} lacks its member {MEMBERS[len(contents)]!r}")
     except ShardTruncatedError as error:
         raise ShardTruncatedError(f"{where}: {error}: copy or make it again") from error
     except ShardFormatError as error:
-        raise ShardFormatError(f"{where}: {error}; avcorr verify --full says what else") from error
+        raise ShardFormatError(f"{where}: {error}; avcorr verify --full says what else is wrong") from error

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from avcorr.retrieval.embeddings import EmbeddingFolder, read_manifest
 from avcorr.shards.dataset import ClipEntry, Dataset
+from avcorr.shards.errors import ShardFormatError
+from avcorr.shards.format.jpeg import find_fault
 from avcorr.shards.format.sound_codec import decode
 from avcorr.shards.index.layout import ShardName
 from avcorr.shards.reader import check_shard
@@ -72,11 +74,16 @@ class Clips:
 
     def frame(self, key: str, number: int) -> bytes:
         """Return a frame as JPEG. Raises UnknownError, and ShardError where the shard is damaged."""
+        clip = self._find(key)
         try:
-            where = self._find(key).frame(number)
+            where = clip.frame(number)
         except IndexError as error:
             raise UnknownError(f"{key} has no frame {number}") from error
-        return self._store.read_ranges([where])[0]
+        (data,) = self._store.read_ranges([where])
+        if fault := find_fault(data, *(int(clip.table[name][clip.row]) for name in ("width", "height"))):
+            what = f"frame {number} of {key} {fault[1]}; avcorr verify --full says what else is wrong"
+            raise ShardFormatError(f"{self._store.url}/{where.path}: {what}")
+        return data
 
     def sound(self, key: str, start: int, stop: int) -> NDArray[np.int16]:
         """Return the samples [start, stop) of a clip. Raises UnknownError, ShardError."""

@@ -48,5 +48,8 @@ def _line(clip: Clip, line: Line) -> dict[str, Any]:
 def sound_of(clip: Clip) -> str:
     """Return the sound as a URL of FLAC, about half of the WAV and the same samples."""
     data = io.BytesIO()
-    soundfile.write(data, wave_of(clip), clip.metadata.sample_rate, format="FLAC", subtype="PCM_16")
+    try:
+        soundfile.write(data, wave_of(clip), clip.metadata.sample_rate, format="FLAC", subtype="PCM_16")
+    except soundfile.LibsndfileError:  # a rate that FLAC does not know
+        return data_url("audio/wav", clip.wav)
     return data_url("audio/flac", data.getvalue())

@@ -26,6 +26,8 @@ from ..soundplot import spectrogram, waveform
 
 CONNECT, RULER = 9, 18
 """Heights of the lines between frames and sound, and of the time scale, pixels."""
+TALLEST = 4
+"""Times as high as wide that a frame is drawn at most."""
 STEPS = (0.1, 0.2, 0.25, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 
 
@@ -68,7 +70,7 @@ def draw_strip(
         SheetError: when a frame is no JPEG.
     """
     metadata, column = clip.metadata, style.width / style.columns
-    tall = max(1, round(column * metadata.height / metadata.width))
+    tall = round(column * min(max(metadata.height / metadata.width, 0.1), TALLEST))
     sheet = Image.new("RGB", (style.width, tall + CONNECT + style.wave + style.spectrum + RULER), PAPER)
     draw = ImageDraw.Draw(sheet)
     sound_top, bottom = tall + CONNECT, tall + CONNECT + style.wave + style.spectrum
@@ -103,7 +105,7 @@ def _frame(clip: Clip, number: int) -> Image.Image:
         return Image.fromarray(simplejpeg.decode_jpeg(bytes(clip.frame(number)), "RGB"))
     except ValueError as error:
         raise SheetError(
-            f"frame {number} of {clip.key} is no JPEG ({error}); avcorr verify --full says what else is wrong"
+            f"frame {number} of {clip.key} cannot be drawn ({error}); avcorr verify --full says what else is wrong"
         ) from error
 
 

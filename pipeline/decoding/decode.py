@@ -4,6 +4,7 @@ import os
 from math import floor
 
 from avcorr.files import open_file
+from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.format import sound_codec
 from avcorr.shards.format.clip import FORMAT_VERSION, Clip, ClipMetadata
 
@@ -54,7 +55,11 @@ def read_clip(source: Source, settings: ShardSettings, backend: Backend) -> Clip
         length_difference=round(picture["video_duration"] - duration, 6), **picture, **sound_quality(pcm),
         decoder=settings.decoder, skip_nonref=settings.skip_nonref, ffmpeg=backend.version,
     )  # fmt: skip
-    return Clip(metadata, sound_codec.encode(pcm, settings.sample_rate), b"".join(jpegs))
+    clip = Clip(metadata, sound_codec.encode(pcm, settings.sample_rate), b"".join(jpegs))
+    try:
+        return Clip.read(metadata.to_json(), clip.wav, clip.mjpg, source.key)
+    except ShardFormatError as error:  # a label without end, a panorama with a large shorter side
+        raise MediaError("too_large", f"the format of shards does not take it ({error})") from error
 
 
 def _check_file(path: str) -> None:

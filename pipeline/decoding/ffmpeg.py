@@ -20,7 +20,7 @@ from dataclasses import dataclass, fields, replace
 from functools import cache
 from itertools import pairwise
 
-from avcorr.shards.format.clip import JPEG_END, JPEG_START
+from avcorr.shards.format.jpeg import END, START
 
 from ..errors import DecoderError, MediaError
 from ..settings import ShardSettings
@@ -46,7 +46,7 @@ from .pictures import jpeg_size
 _STDERR_BYTES = 65536
 _PIPE_BYTES = 1 << 20
 """Size of the pipes: fewer switches between ffmpeg and this process. The kernel may grant less."""
-_BETWEEN_FRAMES = JPEG_END + JPEG_START
+_BETWEEN_FRAMES = END + START
 _PLANS = 12
 """Most runs for one clip: what a header, an empty stream or a change in mid-file asks for is known one by one."""
 _running: set[subprocess.Popen[bytes]] = set()
@@ -332,5 +332,5 @@ def split_jpegs(data: bytes) -> list[bytes]:
     if not data:
         return []
     first, *rest = data.split(_BETWEEN_FRAMES)
-    parts = [first, *(JPEG_START + part for part in rest)]
-    return [part + JPEG_END for part in parts[:-1]] + parts[-1:]
+    parts = [first, *(START + part for part in rest)]
+    return [part + END for part in parts[:-1]] + parts[-1:]

@@ -127,10 +127,10 @@ class _Worker:
                 self.kill()
                 message = f"took longer than shard.timeout_seconds = {timeout_seconds:g} and was killed"
                 raise MediaError("timeout", message, exit_code=-signal.SIGKILL)
-            head = json.loads(self._pipe.recv_bytes())
+            head = json.loads(answer := self._pipe.recv_bytes())
             if "code" in head:
                 return MediaError(head["code"], head["message"], exit_code=head["exit_code"], stderr=head["stderr"])
-            metadata = ClipMetadata.from_mapping(head)
+            metadata = ClipMetadata.from_json(answer)
             return Clip(metadata, self._pipe.recv_bytes(), self._pipe.recv_bytes())
         except (EOFError, OSError) as error:
             self._process.join(_GRACE_SECONDS)

@@ -197,7 +197,9 @@ class Gallery:
         catalogue = self._catalogue
         starts, centre = catalogue.centred(clips, frames), np.full((len(clips), 2), 0.5)
         with no_bad_shards():
-            return self._reader.read([Request.of_pairs(clips, frames, centre, clips, starts, catalogue.window)])[0]
+            (read,) = self._reader.read([Request.of_pairs(clips, frames, centre, clips, starts, catalogue.window)])
+            self._reader.look(read)
+        return read
 
     def _wav(self, samples: NDArray[np.int16]) -> bytes:
         sound = io.BytesIO()

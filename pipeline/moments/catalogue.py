@@ -24,10 +24,12 @@ logger = logging.getLogger(__name__)
 
 Ints = NDArray[np.int64]
 _NEEDED = (
-    "video", "sample_rate", "sample_count", "channels", "frame_times", "frame_offsets", "mjpg_offset",
+    "video", "width", "height", "sample_rate", "sample_count", "channels", "frame_times", "frame_offsets",
+    "mjpg_offset",
     f"{sound_codec.SUFFIX}_offset",
 )  # fmt: skip
-_OF_CLIPS, _OF_FRAMES = ("video", "frames", "sound", "samples", "mjpg"), ("start", "stop", "time")
+_OF_CLIPS = "video", "width", "height", "frames", "sound", "samples", "mjpg"
+_OF_FRAMES = "start", "stop", "time"
 
 
 class Catalogue:
@@ -42,6 +44,7 @@ class Catalogue:
         shards: the shards of the split.
         shard: (n,) each clip's shard, as a position in `shards`; ascending.
         video: (n,) a 63-bit number for its source video, equal for clips of one video.
+        width, height: (n,) of its frames, pixels.
         frames: (n,) how many frames it has to choose from.
         window: samples in a window.
         sample_rate: of all clips, Hz.
@@ -82,7 +85,8 @@ class Catalogue:
         self.shard = np.repeat(np.arange(len(kept)), kept)
         self.keys, self.labels = tuple(keys), tuple(labels)
         filled = [array[: ends[name]] for name, array in arrays.items()]
-        self.video, self.frames, self._sound, self._samples, self._mjpg, self._start, self._stop, self._time = filled
+        self.video, self.width, self.height, self.frames, self._sound, self._samples, self._mjpg = filled[:7]
+        self._start, self._stop, self._time = filled[7:]
         self._first = np.cumsum(self.frames) - self.frames
         if not len(self):
             raise PairError(
@@ -172,6 +176,7 @@ class _Part:
         videos = table.texts("video")
         self.video = np.array([video_number(videos[row]) for row in kept.tolist()], np.int64)
         self.frames = frames[kept].astype(np.int64)
+        self.width, self.height = (table[name][kept] for name in ("width", "height"))
         self.sound, self.mjpg = (table[f"{suffix}_offset"][kept] for suffix in (sound_codec.SUFFIX, "mjpg"))
         self.samples = samples[kept]
         self.start, self.stop = start[chosen].astype(np.uint32), stop[chosen].astype(np.uint32)

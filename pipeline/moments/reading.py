@@ -18,6 +18,7 @@ from avcorr.shards.errors import (
     ShardFormatError,
     ShardTruncatedError,
 )
+from avcorr.shards.format.jpeg import find_fault
 from avcorr.shards.reader import check_shard
 from avcorr.shards.store import ByteRange, Store
 
@@ -102,19 +103,33 @@ class Reader:
         sounds = [list(islice(data, len(request.starts))) for request in requests]
         return [Fetched(*row) for row in zip(requests, jpegs, sounds, strict=True)]
 
+    def look(self, fetched: Fetched) -> None:
+        """Look at the headers of a request's frames, before anything decodes them.
+
+        Raises:
+            BadShardError: where one is not as the format and the index say.
+        """
+        catalogue, clips = self.catalogue, fetched.request.frame_clips
+        rows = zip(fetched.jpegs, catalogue.width[clips].tolist(), catalogue.height[clips].tolist(), strict=True)
+        for number, row in enumerate(rows):
+            if fault := find_fault(*row):
+                raise self._bad(clips[number], f"a stored frame {fault[1]}")
+
     def decode(self, fetched: Fetched, frames: NDArray[np.uint8], audio: NDArray[np.int16]) -> None:
         """Decode a request into frames (f, S, S, 3) and audio (s, N).
 
         Raises:
-            BadShardError: where a stored frame is no JPEG.
+            BadShardError: where a stored frame cannot be decoded, or `look` refuses it.
             PairError: when a frame is smaller than the crop.
         """
+        self.look(fetched)
         with self._decoding(fetched.request):
             decode_frames(fetched.jpegs, fetched.request.crops, frames)
         decode_sounds(fetched.sounds, fetched.request.starts, fetched.request.lengths, audio)
 
     def place(self, fetched: Fetched, frame_size: int, audio: NDArray[np.int16]) -> JpegFrames:
         """Place the crops in the JPEGs of a request, and put its sounds into audio (s, N); raises as `decode`."""
+        self.look(fetched)
         with self._decoding(fetched.request):
             placed = place_crops(fetched.jpegs, fetched.request.crops, frame_size)
         decode_sounds(fetched.sounds, fetched.request.starts, fetched.request.lengths, audio)
@@ -127,13 +142,15 @@ class Reader:
                 check_shard(self._store, self.catalogue.shards[shard])
             self._sound.add(shard)
 
+    def _bad(self, clip: int, what: str) -> BadShardError:
+        shard = int(self.catalogue.shard[clip])
+        text = f"{self.catalogue.shards[shard].path}: {what}; avcorr verify --full says where"
+        return BadShardError(shard, ShardFormatError(text))
+
     @contextmanager
     def _decoding(self, request: Request) -> Iterator[None]:
         """Blame a shard for a frame that cannot be decoded."""
         try:
             yield
         except BadFrameError as error:
-            shard = int(self.catalogue.shard[request.frame_clips[error.number]])
-            path = self.catalogue.shards[shard].path
-            message = f"{path}: a stored frame is no JPEG ({error}); avcorr verify --full says where"
-            raise BadShardError(shard, ShardFormatError(message)) from error
+            raise self._bad(request.frame_clips[error.number], f"a stored frame cannot be decoded ({error})") from error

@@ -1,15 +1,18 @@
 """One clip as the format stores it: its metadata, its sound as WAV and its frames as JPEGs back to back."""
 
 import json
+import math
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import pairwise
+from typing import Annotated
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from ..errors import ShardFormatError
-from . import sound_codec
+from . import jpeg, sound_codec
 
 FORMAT_VERSION = 1
 MEMBERS = ("json", sound_codec.SUFFIX, "mjpg")
@@ -22,10 +25,18 @@ CLIPPED_SHARE = 0.001
 """A larger share of samples at full scale makes the flag `clipped`."""
 UNEVEN_SECONDS = 0.5
 """A larger difference between the lengths of picture and sound makes the flag `uneven`."""
-JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
-
+MOST_METADATA_BYTES = 1 << 24
+"""Of `<key>.json`."""
 
 _MOST = 2**30
+_MOST_SECONDS = 4200.0
+"""An hour, which is the longest clip, and something; in microseconds below 2^32."""
+
+
+def _known_format(version: int) -> int:
+    if version != FORMAT_VERSION:
+        raise ValueError(f"this program reads format {FORMAT_VERSION}")
+    return version
 
 
 def _not_int(value: object) -> object:
@@ -37,45 +48,49 @@ def _not_int(value: object) -> object:
 
 Real = Annotated[float, BeforeValidator(_not_int), Field(allow_inf_nan=False)]
 Natural = Annotated[int, Field(ge=0, le=_MOST)]
-Positive = Annotated[int, Field(ge=1, le=_MOST)]
+Side = Annotated[int, Field(ge=1, le=65500)]
+"""As libjpeg takes it; both together make at most `jpeg.MOST_PIXELS`."""
+Seconds = Annotated[Real, Field(ge=-_MOST_SECONDS, le=_MOST_SECONDS)]
+Text = Annotated[str, Field(max_length=4096)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipMetadata:
     """What `<key>.json` holds: every field in every clip, with one type, never null and never an empty list.
 
-    `verify` holds clips against the types; to read a clip checks none.
+    `from_json` is the one gate for them: who reads a clip and `verify` hold it against the types alike.
     Times are seconds from the clip's own time 0, which is also where its audio sample 0 lies.
     """
 
-    format: int
-    key: str
-    video: str
+    format: Annotated[int, AfterValidator(_known_format)]
+    key: Text
+    video: Text
     """Identity of the source video; clips of one video share it. Splits never share a video."""
-    source: str
+    source: Text
     """The path as it was given, relative to the source folder."""
-    label: str
+    label: Text
     """Class name, the first of `labels`; "" where unknown."""
-    labels: Annotated[list[str], Field(min_length=1)]
+    labels: Annotated[list[Text], Field(min_length=1)]
     """All class names; [""] where none is known."""
-    caption: str
+    caption: Annotated[str, Field(max_length=65536)]
     """What the clip shows in words; "" where unknown."""
-    split: str
+    split: Text
     start: Annotated[Real, Field(ge=0, le=_MOST)]
     """Where the clip begins in its source video, in seconds."""
-    duration: Real
+    duration: Annotated[Seconds, Field(gt=0)]
     """Length of the stored sound in seconds."""
-    frame_times: Annotated[list[Real], Field(min_length=1)]
+    frame_times: Annotated[list[Seconds], Field(min_length=1)]
     """Presentation time of each frame in seconds, strictly increasing, rounded to a microsecond."""
-    frame_offsets: Annotated[list[int], Field(min_length=1)]
+    frame_offsets: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)]
     """Frame i is the bytes [frame_offsets[i], frame_offsets[i + 1]) of `<key>.mjpg`: one more than frames."""
-    width: Positive
-    height: Positive
-    sample_rate: Positive
+    width: Side
+    height: Side
+    sample_rate: Annotated[int, Field(ge=1, le=655350)]
+    """As high as FLAC takes it."""
     channels: Annotated[int, Field(ge=1, le=2)]
     """1 or 2; the samples of two channels alternate, left first."""
-    sample_count: Positive
-    """Samples of each channel."""
+    sample_count: Annotated[int, Field(ge=1, le=(2**32 - 37) // 4)]
+    """Samples of each channel; a WAV of two holds no more."""
     source_width: Natural
     """Coded width of the source in pixels; 0 where ffmpeg did not say."""
     source_height: Natural
@@ -97,13 +112,13 @@ class ClipMetadata:
     """Largest absolute sample in [0, 1]."""
     damaged: bool
     """Whether the decoder reported errors."""
-    frames_decoded: int
+    frames_decoded: Natural
     """Number of frames that the decoder gave in the span; the stored ones were chosen of them."""
-    largest_gap: Real
+    largest_gap: Seconds
     """Longest time between successive stored frames in seconds; 0.0 with one frame."""
-    video_duration: Real
+    video_duration: Seconds
     """Where the picture ends: time of the last decoded frame and one interval, at most the wanted span, seconds."""
-    length_difference: Real
+    length_difference: Seconds
     """`video_duration - duration` in seconds: below 0 where the picture ends before the sound."""
     motion: Real
     """Largest difference between stored frames about a second apart, in grey levels of 255."""
@@ -117,11 +132,11 @@ class ClipMetadata:
     """Share of samples at full scale, in [0, 1]."""
     short: bool
     """Whether sound or picture cover less than 0.9 of the wanted span."""
-    decoder: str
+    decoder: Text
     """`ffmpeg` or `pyav`."""
     skip_nonref: bool
     """Whether only reference frames were decoded."""
-    ffmpeg: str
+    ffmpeg: Text
     """Version of the ffmpeg, or of PyAV and its libavcodec, that decoded the clip."""
 
     @property
@@ -147,27 +162,34 @@ class ClipMetadata:
         """Decode `<key>.json`; fields of later minor revisions are ignored.
 
         Raises:
-            ShardFormatError: on invalid JSON, another format version, or a missing field.
+            ShardFormatError: on what `find_metadata_faults` finds; it tells the first.
         """
-        try:
-            values = json.loads(data)
-        except ValueError as error:
-            raise ShardFormatError(f"clip metadata is not JSON ({error})") from error
-        return cls.from_mapping(values)
-
-    @classmethod
-    def from_mapping(cls, values: Mapping[str, Any]) -> "ClipMetadata":
-        """Make the record from decoded JSON. Raises ShardFormatError as `from_json` does."""
-        version = values.get("format") if isinstance(values, Mapping) else None
-        if version != FORMAT_VERSION:
-            raise ShardFormatError(f"clip metadata has format {version!r}; this program reads format {FORMAT_VERSION}")
-        try:
-            return cls(**{name: values[name] for name in _FIELD_NAMES})
-        except KeyError as error:
-            raise ShardFormatError(f"clip metadata lacks the field {error}") from error
+        for fault in find_metadata_faults(data):
+            raise ShardFormatError(fault)
+        return _schema().validate_json(data, strict=True)
 
 
-_FIELD_NAMES = tuple(field.name for field in fields(ClipMetadata))
+def find_metadata_faults(data: bytes) -> Iterator[str]:
+    """Yield what is wrong with `<key>.json`: no JSON, another format, a field that lacks or is of another range."""
+    if len(data) > MOST_METADATA_BYTES:
+        yield f"its metadata have {len(data)} bytes; they have at most {MOST_METADATA_BYTES}"
+        return
+    try:
+        _schema().validate_json(data, strict=True)
+    except ValidationError as error:
+        for fault in error.errors(include_url=False):
+            where, found = ".".join(map(str, fault["loc"])), json.dumps(fault["input"], default=str)
+            if fault["type"] == "missing":
+                yield f"its metadata lack the field {where!r}"
+            elif fault["loc"]:
+                yield f"its field {where!r} is {found if len(found) <= 60 else f'{found[:60]}...'}: {fault['msg']}"
+            else:
+                yield f"its metadata are no JSON object ({fault['msg']})"
+
+
+@cache
+def _schema() -> TypeAdapter[ClipMetadata]:
+    return TypeAdapter(ClipMetadata)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -179,6 +201,29 @@ class Clip:
     """As `sound_codec` encodes it."""
     mjpg: bytes
     """Baseline JPEGs back to back; also a valid MJPEG stream."""
+
+    @classmethod
+    def read(cls, metadata: bytes, wav: bytes, mjpg: bytes, key: str) -> "Clip":
+        """Return the clip that three members hold; its frames may be decoded.
+
+        Args:
+            key: the clip's as the members' names have it.
+
+        Raises:
+            ShardFormatError: naming the clip, where it is another or not as the format says.
+        """
+        try:
+            known = ClipMetadata.from_json(metadata)
+            for _, fault in find_clip_faults(known, wav[: sound_codec.HEADER_BYTES], len(wav), len(mjpg)):
+                raise ShardFormatError(fault)
+            for number, (start, stop) in enumerate(pairwise(known.frame_offsets)):
+                if found := jpeg.find_fault(mjpg[start:stop], known.width, known.height):
+                    raise ShardFormatError(f"its frame {number} {found[1]}")
+        except ShardFormatError as error:
+            raise ShardFormatError(f"clip {key}: {error}") from error
+        if known.key != key:
+            raise ShardFormatError(f"holds {known.key!r} where {key} should be")
+        return cls(known, wav, mjpg)
 
     @property
     def key(self) -> str:
@@ -199,3 +244,32 @@ class Clip:
         """Return samples [start, stop) of all channels as little-endian int16."""
         channels = self.metadata.channels
         return sound_codec.decode_member(self.wav)[channels * start : channels * stop].tobytes()
+
+
+def find_clip_faults(
+    metadata: ClipMetadata, wav_head: bytes, wav_size: int, mjpg_size: int, longest: float | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield the code of `verify` and words of what the members do not have as the metadata say.
+
+    Args:
+        wav_head: the first `sound_codec.HEADER_BYTES` of the sound.
+        wav_size, mjpg_size: bytes of sound and frames.
+        longest: the longest that a clip may be, seconds; None where it is not known.
+    """
+    count, rate = metadata.sample_count, metadata.sample_rate
+    for fault in sound_codec.find_faults(wav_head, wav_size, rate, count, metadata.channels):
+        yield "sound", fault
+    if metadata.duration != count / rate:
+        yield "sound", f"its duration {metadata.duration} is not {count} samples at {rate} Hz"
+    times, offsets = metadata.frame_times, metadata.frame_offsets
+    for number, (earlier, later) in enumerate(pairwise(times), 1):
+        if later <= earlier:
+            yield "times", f"its frame {number} is at {later} s, the one before at {earlier} s"
+            break
+    last = max(longest or math.inf, metadata.duration)  # the picture may be longer than the sound
+    outside = [moment for moment in times if not 0 <= moment < last]
+    if outside:
+        yield "times", f"{len(outside)} of its frames lie outside the clip, at {outside[0]} s for one"
+    rising = all(earlier < later for earlier, later in pairwise(offsets))
+    if len(offsets) != len(times) + 1 or offsets[0] != 0 or offsets[-1] != mjpg_size or not rising:
+        yield "frames", f"its {len(offsets)} frame offsets do not span the {mjpg_size} bytes of {len(times)} frames"

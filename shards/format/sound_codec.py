@@ -15,7 +15,8 @@ SUFFIX = "wav"
 """Of the member."""
 WORDS = "16-bit mono PCM"
 """What it holds, for the dataset card."""
-_HEADER_BYTES = 44
+HEADER_BYTES = 44
+"""Before the samples."""
 _Place = TypeVar("_Place", int, NDArray[np.int64])
 
 
@@ -26,7 +27,7 @@ def encode(pcm: bytes, sample_rate: int, channels: int = 1) -> bytes:
 
 def locate(start: _Place, stop: _Place, channels: int = 1) -> tuple[_Place, _Place]:
     """Return which bytes [first, last) of the member hold the samples [start, stop) of all channels."""
-    return _HEADER_BYTES + 2 * channels * start, _HEADER_BYTES + 2 * channels * stop
+    return HEADER_BYTES + 2 * channels * start, HEADER_BYTES + 2 * channels * stop
 
 
 def decode(stored: bytes | memoryview, start: int, stop: int, channels: int = 1) -> NDArray[np.int16]:
@@ -36,16 +37,15 @@ def decode(stored: bytes | memoryview, start: int, stop: int, channels: int = 1)
 
 def decode_member(member: bytes) -> NDArray[np.int16]:
     """Return all samples, int16 (N * channels,), without a copy."""
-    return np.frombuffer(member, "<i2", offset=_HEADER_BYTES)
+    return np.frombuffer(member, "<i2", offset=HEADER_BYTES)
 
 
-def find_faults(member: bytes, sample_rate: int, sample_count: int, channels: int) -> Iterator[str]:
-    """Yield what is wrong with a whole member."""
-    header, size = _header(sample_rate, sample_count, channels), locate(0, sample_count, channels)[1]
-    if member[:_HEADER_BYTES] != header:
+def find_faults(head: bytes, size: int, sample_rate: int, sample_count: int, channels: int) -> Iterator[str]:
+    """Yield what is wrong with a member of `size` bytes, of which `head` are the first HEADER_BYTES."""
+    if head != _header(sample_rate, sample_count, channels):
         yield f"its WAV header is not the one of {sample_count} 16-bit samples at {sample_rate} Hz in {channels}"
-    if len(member) != size:
-        yield f"its WAV has {len(member)} bytes; {sample_count} samples need {size}"
+    if size != (wanted := locate(0, sample_count, channels)[1]):
+        yield f"its WAV has {size} bytes; {sample_count} samples need {wanted}"
 
 
 def _header(sample_rate: int, sample_count: int, channels: int) -> bytes:

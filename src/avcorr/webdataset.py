@@ -17,8 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from .shards.errors import ShardFormatError
-from .shards.format.clip import MEMBERS
-from .shards.format.sound_codec import SUFFIX
+from .shards.format.clip import MEMBERS, Clip
 
 Choose = Callable[[NDArray[np.float64]], Sequence[int]]
 """From the times of all frames, seconds, to the numbers of those that are wanted."""
@@ -54,17 +53,23 @@ def decode(
         if lacking:
             raise ShardFormatError(f"sample {key} lacks its member {lacking[0]!r}: is it of a shard of avcorr?")
         try:
-            clip = json.loads(sample["json"])
-            times, offsets = np.asarray(clip["frame_times"], np.float64), clip["frame_offsets"]
+            metadata, wav, mjpg = (bytes(sample[suffix]) for suffix in MEMBERS)
+            clip = Clip.read(metadata, wav, mjpg, key)
+            times = np.asarray(clip.metadata.frame_times, np.float64)
             numbers = range(len(times)) if choose is None else [int(number) for number in choose(times)]
-            jpegs = [bytes(sample["mjpg"][offsets[number] : offsets[number + 1]]) for number in numbers]
+            jpegs = [bytes(clip.frame(number)) for number in numbers]
             shown = np.stack([simplejpeg.decode_jpeg(jpeg) for jpeg in jpegs]) if frames == "rgb" else jpegs
-            audio, _ = soundfile.read(io.BytesIO(sample[SUFFIX]), dtype=dtype, always_2d=True)
-        except (ValueError, KeyError, IndexError, TypeError, soundfile.LibsndfileError) as error:
+            audio, _ = soundfile.read(io.BytesIO(wav), dtype=dtype, always_2d=True)
+        except (ValueError, IndexError, TypeError, ShardFormatError) as error:
             raise ShardFormatError(
                 f"sample {key} cannot be decoded ({error}); avcorr verify --full says why"
             ) from error
         kept = {name: value for name, value in sample.items() if name not in MEMBERS}
-        return kept | {"json": clip, "frames": shown, "times": times[list(numbers)], "audio": audio}
+        return kept | {
+            "json": json.loads(sample["json"]),
+            "frames": shown,
+            "times": times[list(numbers)],
+            "audio": audio,
+        }
 
     return decode_sample

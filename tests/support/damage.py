@@ -9,12 +9,14 @@ import sqlite3
 import tarfile
 from collections.abc import Callable
 from contextlib import closing as closing_database
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from avcorr.shards.checks.archive_check import scan_shard
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.tar import BLOCK, closing, encode_member, iter_members
 from avcorr.shards.index.layout import INDEX, LEDGER, MANIFEST, RECORDS, ShardName
@@ -79,6 +81,27 @@ def edit_bytes(number: int, edit: Callable[[bytearray], None]) -> Damage:
         members[number] = members[number][0], bytes(data)
 
     return rebuild(change)
+
+
+def edit_frames(change: Callable[[bytes], bytes], **fields: Any) -> Damage:
+    """Return a damage that changes every frame of a shard, and fields of the metadata, and lets the table agree."""
+
+    def edit(members: Members) -> None:
+        for number in range(0, len(members), 3):
+            values, frames = json.loads(members[number][1]) | fields, members[number + 2][1]
+            changed = [change(frames[start:stop]) for start, stop in pairwise(values["frame_offsets"])]
+            values["frame_offsets"] = [0, *accumulate(map(len, changed))]
+            members[number] = members[number][0], json.dumps(values).encode()
+            members[number + 2] = members[number + 2][0], b"".join(changed)
+
+    def damage(root: Path) -> None:
+        rebuild(edit)(root)
+        data, digest = scan_shard(root, NAME.path).table.encode()
+        (root / NAME.table).write_bytes(data)
+        edit_record(lambda record: record.update(clips_digest=digest))(root)
+        vouch(root)
+
+    return damage
 
 
 def edit_header(offset: int, value: bytes) -> Damage:

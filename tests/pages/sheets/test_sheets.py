@@ -123,7 +123,7 @@ def test_a_long_clip_is_drawn_in_a_dozen_lines(clips: list[Clip]) -> None:
 
 def test_a_frame_that_is_no_picture_is_named(clips: list[Clip]) -> None:
     clip = Clip(clips[0].metadata, clips[0].wav, b"x" * len(clips[0].mjpg))
-    with pytest.raises(SheetError, match=f"frame 0 of {clip.key} is no JPEG"):
+    with pytest.raises(SheetError, match=f"frame 0 of {clip.key} cannot be drawn"):
         clip_sheet(clip)
 
 

@@ -285,7 +285,7 @@ def damage(root: Path, how: str) -> str:
         data[start : start + 4] = b"none"
         start = data.find(b"\xff\xd8\xff")
     path.write_bytes(data)
-    return r"clips-train-000001\.tar: a stored frame is no JPEG"
+    return r"clips-train-000001\.tar: a stored frame does not begin with SOI"
 
 
 @pytest.mark.parametrize("workers", [0, 2])
