@@ -1,7 +1,7 @@
 """The command line: parse, call one command, turn errors into exit codes.
 
 Results go to stdout, the log and progress to stderr. Exit codes: 0 done, 1 a known error in one line, 2 usage, 130
-interrupted, 143 by SIGTERM. Nothing heavy is imported before a command needs it.
+interrupted, 143 by SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 or SIGUSR2. Nothing heavy is imported before a command needs it.
 """
 
 import logging
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from avcorr.errors import Error
+from avcorr.signals import Terminated, terminable
 
 from .parser import call, parse
 
@@ -19,13 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parse(argv)
     _show_log(logging.DEBUG if arguments.debug else logging.INFO)
     try:
-        return call(arguments)
+        with terminable():
+            return call(arguments)
     except KeyboardInterrupt as interrupt:
         words = ["avcorr", *(sys.argv[1:] if argv is None else argv)]
         if arguments.command == "train" and not arguments.resume:
             words.append("--resume")
         print(f"interrupted; to go on: {shlex.join(words)}", file=sys.stderr)
-        return 143 if type(interrupt).__name__ == "Terminated" else 130  # by SIGTERM, which only training outlives
+        return 143 if isinstance(interrupt, Terminated) else 130
     except BrokenPipeError:
         sys.stdout = None  # the reader has gone; there is nobody to tell
         return 0

@@ -8,7 +8,6 @@ import io
 import json
 import multiprocessing
 import os
-import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from avcorr.pipeline.decoding.ffmpeg import ffmpeg_version
 from avcorr.pipeline.errors import CorpusError
+from avcorr.signals import leave_signals_to_parent
 
 from .encode import encode
 from .rendered_clip import LABELS, Clip, Look
@@ -117,8 +117,8 @@ def _results(task: Callable[[int], int], indices: list[int], workers: int) -> It
 
 
 def _prepare_worker() -> None:
-    """Leave an interrupt from the terminal to the process that started this one: it lets the running clips finish."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Leave signals to the process that started this one: it lets the running clips finish."""
+    leave_signals_to_parent()
     _single_threaded()
 
 

@@ -42,8 +42,8 @@ def train(
 ) -> Summary:
     """Train a model on pairs and leave checkpoints, metrics and how it was made in a folder.
 
-    Under torchrun each process calls it alike, and the first one writes. Ctrl-C and SIGTERM end it after the step in
-    hand, which is saved, with a KeyboardInterrupt.
+    Under torchrun each process calls it alike, and the first one writes. Ctrl-C and signals that end programs (SIGTERM,
+    SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2) end it after the step in hand, which is saved, with a KeyboardInterrupt.
 
     Args:
         run: the folder; a new one unless `resume` is given.

@@ -1,7 +1,4 @@
-"""Ending a training between two steps: Ctrl-C and SIGTERM wait until a state is whole.
-
-SIGTERM is what schedulers send before they kill: Slurm at the end of the time, Kubernetes, torchrun.
-"""
+"""Ending a training between two steps: Ctrl-C and the signals that end a program wait until a state is whole."""
 
 import math
 import signal
@@ -9,38 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
-ENDING = (signal.SIGINT, signal.SIGTERM)
-OF_WORKERS = (signal.SIGCHLD,) if hasattr(signal, "SIGCHLD") else ()  # a DataLoader raises when a worker dies
+from avcorr import signals
+from avcorr.signals import Terminated
+
+ENDING = (signal.SIGINT, *signals.ENDING)
+OF_WORKERS = (signal.SIGCHLD,) if hasattr(signal, "SIGCHLD") else ()  # torch's DataLoader raises when a worker dies
 REPEAT_SECONDS = 3.0  # torchrun passes on a Ctrl-C that its processes have received already, so a second comes soon
 
 Handler = Callable[[int, Any], Any]
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, in the form in which Ctrl-C arrives."""
-
-
-def _terminate(*_: Any) -> NoReturn:
-    raise Terminated
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM raise Terminated inside the block, where it would end the process at once.
-
-    Only the main thread receives signals, so elsewhere this does nothing; nor does it where somebody else handles them.
-    """
-    before = signal.getsignal(signal.SIGTERM)
-    if threading.current_thread() is not threading.main_thread() or before is not signal.SIG_DFL:
-        yield
-        return
-    signal.signal(signal.SIGTERM, _terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class DeferredSignals:
@@ -91,7 +66,7 @@ class DeferredSignals:
 
     def error(self) -> KeyboardInterrupt:
         """Return what they would have raised, or Ctrl-C's where another process received one."""
-        return Terminated() if self.signals and self._next() == signal.SIGTERM else KeyboardInterrupt()
+        return Terminated() if self.signals and self._next() in signals.ENDING else KeyboardInterrupt()
 
     def __bool__(self) -> bool:
         """Tell whether one waits that ends the program."""

@@ -10,13 +10,15 @@ from typing import Any, NamedTuple
 
 import torch
 
+from avcorr.signals import terminable
+
 from ..errors import ModelError
 from ..networks.network import CorrespondenceModel
 from ..saving.checkpoint import Checkpoint, checkpoint_path
 from ..settings import TrainSettings
 from .distributed import ALONE, Processes
 from .flops import Cost, pair_cost
-from .interrupt import DeferredSignals, deferred_signals, terminable
+from .interrupt import DeferredSignals, deferred_signals
 from .run_log import Interval, Progress, Reporter
 from .samples import look
 from .step import Derange, Stepper
@@ -70,7 +72,7 @@ def fit(
     Raises:
         TrainingDiverged: if the loss is not finite.
         ModelError: if the batches end early.
-        KeyboardInterrupt: on Ctrl-C, or Terminated, which is one, on SIGTERM, when the last whole step is saved.
+        KeyboardInterrupt: on Ctrl-C, or Terminated, which is one, on signals.ENDING, when the last whole step is saved.
     """
     began = time.perf_counter()
     stepper = Stepper(model, settings, device, processes, derange=derange)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from avcorr.shards.format.clip import Clip, ClipMetadata
+from avcorr.signals import leave_signals_to_parent
 
 from ..errors import DecoderError, MediaError
 from ..settings import ShardSettings
@@ -159,7 +160,7 @@ def make_backend() -> Backend:
 def _serve(pipe: Connection, settings_json: str) -> None:
     """Answer until the other end of the pipe closes: the main function of a worker."""
     settings = ShardSettings.model_validate_json(settings_json)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
+    leave_signals_to_parent()
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _limit_memory()

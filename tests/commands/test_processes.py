@@ -13,6 +13,7 @@ import torch
 
 from avcorr.model.saving.checkpoint import latest_checkpoint
 from tests.support.commands import TINY, command
+from tests.support.processes import wait_for_group
 
 ROOT = Path(__file__).parents[2]
 EXACT = [*TINY, "train.augment=none", "train.batch_norm=synchronised", "train.log_every=1", "train.learning_rate=1e-4"]
@@ -82,9 +83,17 @@ def test_two_processes_save_at_sigterm_and_one_goes_on(tmp_path: Path, shards: P
     assert max(losses(run)) == saved + 2
 
 
-@pytest.mark.parametrize("workers", [0, 1])
-@pytest.mark.parametrize("whom", ["process", "group"])
-def test_one_process_saves_at_sigterm(tmp_path: Path, shards: Path, workers: int, whom: str) -> None:
+@pytest.mark.parametrize(
+    ("workers", "whom", "number"),
+    [
+        (0, "process", signal.SIGTERM), (1, "process", signal.SIGTERM), (0, "group", signal.SIGTERM),
+        (2, "group", signal.SIGTERM), (2, "group", signal.SIGHUP), (1, "process", signal.SIGUSR1),
+        (2, "group", signal.SIGQUIT),
+    ],
+)  # fmt: skip
+def test_one_process_saves_at_a_signal(
+    tmp_path: Path, shards: Path, workers: int, whom: str, number: signal.Signals
+) -> None:
     """Also where the signal goes to the processes that load, too, as when a scheduler ends a job."""
     run, log = tmp_path / "run", tmp_path / "log"
     with log.open("wb") as file:
@@ -95,9 +104,9 @@ def test_one_process_saves_at_sigterm(tmp_path: Path, shards: Path, workers: int
     wait_for_steps(run, process, 2, log)
     began = time.monotonic()
     if whom == "process":
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
     else:
-        os.killpg(process.pid, signal.SIGTERM)
+        os.killpg(process.pid, number)
     assert process.wait(60) == 143, log.read_text()
     assert log.read_text().splitlines()[-1].startswith("interrupted; to go on: avcorr train ")
     assert log.read_text().splitlines()[-1].endswith(" --resume")  # without it, the same command is refused
@@ -105,6 +114,7 @@ def test_one_process_saves_at_sigterm(tmp_path: Path, shards: Path, workers: int
     saved = latest_checkpoint(run)
     assert saved.step >= max(losses(run))
     assert "saving it" in log.read_text() and "Traceback" not in log.read_text()
+    wait_for_group(process.pid)
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path, shards: Path) -> None:

@@ -25,6 +25,7 @@ from avcorr.shards.index.layout import DATASET, LEDGER, TABLES, WORK
 from avcorr.shards.index.shard_list import read_manifest
 from avcorr.shards.reader import read_clips
 from tests.conftest import SMALL, MakeVideo
+from tests.support.processes import wait_for_group
 from tests.support.tables import keys_of
 
 ROOT = Path(__file__).parents[3]
@@ -149,20 +150,35 @@ def test_kills_leave_nothing_half_made(tmp_path: Path, videos: Path, shards: Pat
     assert sum(row["status"] == "packed" for row in Dataset(tmp_path).ledger()) == 12
 
 
-def test_ctrl_c_keeps_what_is_finished(tmp_path: Path, videos: Path, shards: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "decoder", "code"),
+    [
+        (signal.SIGINT, "ffmpeg", 130), (signal.SIGTERM, "ffmpeg", 143), (signal.SIGTERM, "pyav", 143),
+        (signal.SIGHUP, "ffmpeg", 143),
+    ],
+)  # fmt: skip
+def test_a_signal_keeps_what_is_finished(
+    tmp_path: Path, videos: Path, shards: Path, number: signal.Signals, decoder: str, code: int
+) -> None:
+    """Of the whole group, as a scheduler sends it: no clip is lost because its worker died of it."""
+    command = [*shard_command(videos, tmp_path), "--set", f"shard.decoder={decoder}"]
     process = subprocess.Popen(
-        shard_command(videos, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     journals = tmp_path / WORK
     while process.poll() is None and not any(path.stat().st_size for path in journals.glob("*.jsonl")):
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, number)
     _, messages = process.communicate(timeout=60)
-    if process.returncode == 130:  # else it was done before the signal
-        words = shlex.join(["avcorr", *shard_command(videos, tmp_path)[2:]])
+    if process.returncode:  # else it was done before the signal
+        assert process.returncode == code, messages
+        words = shlex.join(["avcorr", *command[2:]])
         assert f"interrupted; to go on: {words}" in messages and "Traceback" not in messages
-    subprocess.run(shard_command(videos, tmp_path), check=True, stdout=subprocess.DEVNULL)
-    assert digests(tmp_path) == digests(shards)
+    wait_for_group(process.pid)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert [row["status"] for row in Dataset(tmp_path).ledger()] == ["packed"] * 12
+    if decoder == "ffmpeg":
+        assert digests(tmp_path) == digests(shards)
 
 
 def test_each_row_of_the_ledger_says_how_it_went(shards: Path) -> None:
