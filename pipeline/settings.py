@@ -74,6 +74,9 @@ class StreamSettings(BaseModel):
     window_seconds: float = Field(1.0, gt=0, le=60, description="length of the sound, centred on the frame, seconds")
     max_bad_shards: int = Field(0, ge=0, description="shards that may be short, altered or gone before it is an error")
     workers: int = Field(2, ge=0, le=256, description="processes that read and decode; 0: the training process itself")
+    timeout_seconds: float = Field(
+        600.0, gt=0, description="how long workers may give nothing before they are killed and, once, replaced"
+    )
 
     @model_validator(mode="before")
     @classmethod

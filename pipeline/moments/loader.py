@@ -1,12 +1,11 @@
 """Put a MomentDataset behind worker processes, and its parts together to batches; go on from any step."""
 
+import itertools
 import logging
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict
-from itertools import count
 from types import TracebackType
 from typing import Any, Generic
 
@@ -14,15 +13,18 @@ import torch
 from torch.utils.data import DataLoader
 
 from avcorr.shards.errors import DatasetMismatchError, ShardError
+from avcorr.signals import leave_signals_to_parent
 
 from ..errors import PairError, PipelineError
 from .jpegs import JpegFrames
+from .reading import MADE
 from .sampler import Batch, MomentDataset, Part
 from .stages import Stages
+from .supervision import WorkerLost, Workers
 
 logger = logging.getLogger(__name__)
-_JOIN_SECONDS = 10.0
-"""How long a worker may take to end before it is killed."""
+_LOOK_SECONDS = 1
+"""How often torch looks whether a worker has died while nothing comes."""
 
 
 class MomentLoader(Generic[Batch]):
@@ -56,40 +58,58 @@ class MomentLoader(Generic[Batch]):
         self._stages, self._since = Stages(), time.perf_counter()
 
     def __iter__(self) -> Generator[Batch, None, None]:
-        """Yield batches from `step` on, without end.
+        """Yield batches from `step` on, without end. Workers of which one dies or hangs are replaced, once.
 
         Raises:
             PipelineError, ShardError: as the dataset does, with its own message and not the worker's traceback.
+            WorkerLost: when it happens again.
         """
-        dataset, workers = self._dataset, self._dataset.settings.workers
+        try:
+            yield from self._batches()
+        except WorkerLost as lost:
+            logger.warning("%s; all workers are replaced once, and go on at step %d", lost, self.step)
+            try:
+                yield from self._batches()
+            except WorkerLost as again:
+                raise WorkerLost(f"{again}; the workers were replaced once already") from again
+
+    def _batches(self) -> Generator[Batch, None, None]:
+        dataset, count = self._dataset, self._dataset.settings.workers
         dataset.start = self.step
-        dataset.made = made = torch.zeros(max(workers, 1), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+        if not count:
+            parts = iter(DataLoader(dataset, batch_size=None))
+            while True:
+                yield self._join([self._take(parts.__next__, 0)])
+        dataset.notes = notes = torch.zeros(count, 3, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         loader = DataLoader(
-            dataset, batch_size=None, num_workers=workers, prefetch_factor=_prefetch(workers) if workers else None,
-            multiprocessing_context=self._start_method if workers else None,
-            worker_init_fn=_silence_teardown if workers else None,
-            pin_memory=workers > 0 and self.parts == 1 and torch.cuda.is_available(),  # in a thread, a batch ahead
+            dataset, batch_size=None, num_workers=count, prefetch_factor=_prefetch(count),
+            multiprocessing_context=self._start_method, worker_init_fn=_begin_worker, timeout=_LOOK_SECONDS,
+            pin_memory=self.parts == 1 and torch.cuda.is_available(),  # in a thread, a batch ahead
         )  # fmt: skip
-        items, taken = iter(loader), count()
+        workers, taken = Workers(iter(loader), notes, dataset), itertools.count()
         try:
             while True:
-                waiting = [self._take(items, int(made.sum()) - next(taken)) for _ in range(self.parts)]
-                began = time.perf_counter()
-                columns = _join([part.columns for part in waiting])
-                self._stages.collate_seconds += time.perf_counter() - began
-                if dataset.settings.decode == "device":
-                    began, encoded = time.perf_counter(), len(JpegFrames._fields)
-                    columns[:encoded] = [JpegFrames(*columns[:encoded]).decode(self._device)]
-                    self._stages.device_seconds += time.perf_counter() - began
-                self.step += 1
-                yield dataset.task.collate(*columns)
+                made = [self._take(workers.take, int(notes[:, MADE].sum()) - next(taken)) for _ in range(self.parts)]
+                yield self._join(made)
         except (PipelineError, ShardError) as error:
             message = str(error)
             if message.startswith("Caught "):  # a worker's: its traceback, then "module.Class: message"
                 message = message.strip().rpartition("\n")[2].partition(": ")[2]
             raise type(error)(message) from error
         finally:
-            _stop(items)
+            workers.end()
+
+    def _join(self, parts: Sequence[Part]) -> Batch:
+        """Return the batch that parts are of."""
+        dataset, began = self._dataset, time.perf_counter()
+        columns = _join([part.columns for part in parts])
+        self._stages.collate_seconds += time.perf_counter() - began
+        if dataset.settings.decode == "device":
+            began, encoded = time.perf_counter(), len(JpegFrames._fields)
+            columns[:encoded] = [JpegFrames(*columns[:encoded]).decode(self._device)]
+            self._stages.device_seconds += time.perf_counter() - began
+        self.step += 1
+        return dataset.task.collate(*columns)
 
     def state_dict(self) -> dict[str, int]:
         """Return all that another loader needs to go on here, with any number of ranks and workers."""
@@ -139,10 +159,10 @@ class MomentLoader(Generic[Batch]):
                 found[f"data_{stage}_pairs_per_second"] = pairs / counts[f"{stage}_seconds"]
         return found | {"data_bad_shards": len(self.bad_shards)}
 
-    def _take(self, items: Iterator[Part], ready: int) -> Part:
+    def _take(self, take: Callable[[], Part], ready: int) -> Part:
         """Wait for the next part, and count what it tells."""
         began = time.perf_counter()
-        part = next(items)
+        part = take()
         self._stages.wait_seconds += time.perf_counter() - began
         self._stages.parts += 1
         self._stages.ready_parts += ready
@@ -157,8 +177,9 @@ class MomentLoader(Generic[Batch]):
         return part
 
 
-def _silence_teardown(_: int) -> None:
-    """Let a worker's thread say nothing when the training ends while it takes a batch, as at SIGTERM."""
+def _begin_worker(_: int) -> None:
+    """Leave signals to the trainer; say nothing when it ends while it takes a batch, as at SIGTERM."""
+    leave_signals_to_parent()
     show = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
@@ -166,24 +187,6 @@ def _silence_teardown(_: int) -> None:
             show(kind, error, trace)
 
     sys.excepthook = hook  # multiprocessing shows with it what it meets when it hands over tensors
-
-
-def _stop(items: Any) -> None:
-    """End the workers of a DataLoader's iterator and wait for them.
-
-    A worker that aborts while it ends, as C++ threads of its libraries make some do, makes the shutdown give up the
-    others; nothing is lost by then, so they are ended here.
-    """
-    shut_down = getattr(items, "_shutdown_workers", None)
-    if shut_down is None:
-        return
-    with suppress(RuntimeError):
-        shut_down()
-    for worker in items._workers:
-        worker.join(_JOIN_SECONDS)
-        if worker.is_alive():
-            worker.kill()
-            worker.join()
 
 
 def _prefetch(workers: int) -> int:

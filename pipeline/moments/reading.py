@@ -28,6 +28,9 @@ from .order import Ints
 from .task import Request
 from .views import BadFrameError, decode_frames, decode_sounds
 
+MADE, DOING, CLIP = range(3)
+"""What a worker notes, for whoever watches over it: the parts that it has made, what it does, and with which clip."""
+READING, DECODING = 1, 2
 OF_A_SHARD = (ShardFormatError, ShardTruncatedError, MissingObjectError, ObjectChangedError)
 """Errors that are of one shard, and not of the store."""
 
@@ -67,10 +70,15 @@ class Fetched(NamedTuple):
 
 
 class Reader:
-    """Reads and decodes moments of the clips of a catalogue; threads may share one, processes may not."""
+    """Reads and decodes moments of the clips of a catalogue; threads may share one, processes may not.
 
-    def __init__(self, store: Store, catalogue: Catalogue) -> None:
+    Args:
+        note: int64 (3,): where `DOING` and `CLIP` are noted.
+    """
+
+    def __init__(self, store: Store, catalogue: Catalogue, note: Ints | None = None) -> None:
         self._store, self.catalogue = store, catalogue
+        self._note = np.zeros(3, np.int64) if note is None else note
         self._sound: set[int] = set()
 
     def locate(self, requests: Sequence[Request]) -> tuple[list[ByteRange], Ints]:
@@ -90,6 +98,8 @@ class Reader:
             ShardError: when the store does not answer.
         """
         ranges, owners = rows or self.locate(requests)
+        if self._store.is_local:  # from another, threads read ahead
+            self._note[DOING], self._note[CLIP] = READING, requests[0].frame_clips[0]
         for shard in set(owners.tolist()) - self._sound:
             self.check(shard)
         try:
@@ -124,14 +134,14 @@ class Reader:
         """
         self.look(fetched)
         with self._decoding(fetched.request):
-            decode_frames(fetched.jpegs, fetched.request.crops, frames)
+            decode_frames(self._each(fetched), fetched.request.crops, frames)
         decode_sounds(fetched.sounds, fetched.request.starts, fetched.request.lengths, audio)
 
     def place(self, fetched: Fetched, frame_size: int, audio: NDArray[np.int16]) -> JpegFrames:
         """Place the crops in the JPEGs of a request, and put its sounds into audio (s, N); raises as `decode`."""
         self.look(fetched)
         with self._decoding(fetched.request):
-            placed = place_crops(fetched.jpegs, fetched.request.crops, frame_size)
+            placed = place_crops(list(self._each(fetched)), fetched.request.crops, frame_size)
         decode_sounds(fetched.sounds, fetched.request.starts, fetched.request.lengths, audio)
         return placed
 
@@ -146,6 +156,13 @@ class Reader:
         shard = int(self.catalogue.shard[clip])
         text = f"{self.catalogue.shards[shard].path}: {what}; avcorr verify --full says where"
         return BadShardError(shard, ShardFormatError(text))
+
+    def _each(self, fetched: Fetched) -> Iterator[bytes]:
+        """Yield the JPEGs and note whose each is."""
+        self._note[DOING] = DECODING
+        for clip, jpeg in zip(fetched.request.frame_clips.tolist(), fetched.jpegs, strict=True):
+            self._note[CLIP] = clip
+            yield jpeg
 
     @contextmanager
     def _decoding(self, request: Request) -> Iterator[None]:

@@ -31,8 +31,8 @@ from ..errors import PairError
 from ..settings import StreamSettings
 from .catalogue import Catalogue
 from .jpegs import JpegFrames
-from .order import Order, Samples
-from .reading import BadShardError, Fetched, Reader
+from .order import Ints, Order, Samples
+from .reading import DOING, MADE, BadShardError, Fetched, Reader
 from .stages import Meter, Stages
 from .task import Request, Task
 
@@ -90,7 +90,7 @@ class MomentDataset(IterableDataset[Part], Generic[Batch]):
 
     Attributes:
         start: the step that iteration begins with; may be set before it.
-        made: (W,) parts that each worker has made, in memory that all see, where somebody wants to know.
+        notes: int64 (W, 3): what each worker notes, as `reading` says, in memory that all see.
 
     Raises:
         DatasetMismatchError: when `root` lacks the split.
@@ -105,7 +105,7 @@ class MomentDataset(IterableDataset[Part], Generic[Batch]):
         if batch_size % ranks:
             raise PairError(f"a batch of {batch_size} pairs cannot be divided among {ranks} processes")
         self.settings, self.task, self.start = settings, task, start
-        self.made: Tensor | None = None
+        self.notes: Tensor | None = None
         self.store = open_store(root)
         self.catalogue = Catalogue(self.store, settings.split, settings.window_seconds)
         task.require(self.catalogue)
@@ -132,19 +132,19 @@ class MomentDataset(IterableDataset[Part], Generic[Batch]):
         parts = self.parts(workers)
         part, team, teams = worker % parts, worker // parts, workers // parts
         shares = self.shares[len(self.shares) * part // parts : len(self.shares) * (part + 1) // parts]
-        for item in _Worker(self).parts(shares, self.start + team, teams):
-            if self.made is not None:
-                self.made[worker] += 1
+        note = np.zeros(3, np.int64) if self.notes is None else self.notes[worker].numpy()
+        for item in _Worker(self, note).parts(shares, self.start + team, teams):
+            note[DOING], note[MADE] = 0, note[MADE] + 1
             yield item
 
 
 class _Worker:
     """What one process makes of the stream: it draws, reads and decodes; threads fetch from a remote store."""
 
-    def __init__(self, dataset: MomentDataset[Any]) -> None:
+    def __init__(self, dataset: MomentDataset[Any], note: Ints) -> None:
         self._settings, self._store, self._catalogue = dataset.settings, dataset.store, dataset.catalogue
         self._order, self._task, self._device = dataset.order, dataset.task, dataset.settings.decode == "device"
-        self._meter, self._reader = Meter(dataset.store), Reader(dataset.store, dataset.catalogue)
+        self._meter, self._reader = Meter(dataset.store), Reader(dataset.store, dataset.catalogue, note)
         self._threads = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
         self._lock = Lock()
         self._bad: dict[int, str] = {}

@@ -7,7 +7,7 @@
 Only frames whose window lies inside the sound can be chosen; nothing is padded or repeated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ class BadFrameError(ValueError):
         self.number = number
 
 
-def decode_frames(jpegs: Sequence[bytes], crops: NDArray[np.float64], out: NDArray[np.uint8]) -> None:
+def decode_frames(jpegs: Iterable[bytes], crops: NDArray[np.float64], out: NDArray[np.uint8]) -> None:
     """Decode JPEGs and crop them.
 
     Args:
