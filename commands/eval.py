@@ -1,7 +1,6 @@
 """Measure accuracy and retrieval on held-out clips."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,4 +30,4 @@ def run(protocol: str | None, gallery: Path | None, ontology: Path | None, setti
     given = {"eval.protocol": name, "eval.gallery": gallery, "eval.ontology": ontology}
     short = [f"{key}={json.dumps(str(value))}" for key, value in given.items() if value]
     found = avcorr.evaluate(settings=[*settings, *short], **opened(options))
-    print(table(found.metrics, colour=sys.stdout.isatty()))
+    print(table(found.metrics))

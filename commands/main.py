@@ -8,17 +8,21 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import TextIO, cast
 
 from avcorr.errors import Error
+from avcorr.printable import printable_lines
 from avcorr.signals import Terminated, terminable
 
 from .parser import call, parse
+from .terminal import EscapedStream, OneLineFormatter
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     arguments = parse(argv)
     _show_log(logging.DEBUG if arguments.debug else logging.INFO)
+    stdout, sys.stdout = sys.stdout, cast(TextIO, EscapedStream(sys.stdout))
     try:
         with terminable():
             return call(arguments)
@@ -29,16 +33,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"interrupted; to go on: {shlex.join(words)}", file=sys.stderr)
         return 143 if isinstance(interrupt, Terminated) else 130
     except BrokenPipeError:
-        sys.stdout = None  # the reader has gone; there is nobody to tell
+        stdout = None  # the reader has gone; there is nobody to tell
         return 0
     except Exception as error:
         if arguments.debug or not isinstance(error, Error | OSError):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(printable_lines(f"error: {error}"), file=sys.stderr)
         return 1
+    finally:
+        sys.stdout = stdout
 
 
 def _show_log(level: int) -> None:
     """Show what we log from this level on, and of others only warnings."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr, force=True)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, force=True)
+    logging.getLogger().handlers[0].setFormatter(OneLineFormatter("%(message)s"))
     logging.getLogger("avcorr").setLevel(level)

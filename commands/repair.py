@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import avcorr
+from avcorr.printable import printable
 
 from .options import Parser, add_workers, folder
 
@@ -23,9 +24,9 @@ def add_options(added: Parser) -> None:
 def run(root: Path, **options: Any) -> None:
     done = avcorr.repair(root, **options)
     for path, how in done.repaired.items():
-        print(f"repaired: {path}: {how}")
+        print(printable(f"repaired: {path}: {how}"))
     for path, why in done.failed.items():
-        print(f"not repaired: {path}: {why}")
+        print(printable(f"not repaired: {path}: {why}"))
     if done.failed:
         raise avcorr.Error(f"{len(done.failed)} things could not be repaired in {root}")
     print(f"all well: {len(done.repaired)} repaired")

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import avcorr
+from avcorr.printable import printable
 
 from .options import ROOT_HELP, Parser, add_json, add_workers
 
@@ -26,7 +27,7 @@ def run(root: str, full: bool, as_json: bool, workers: int) -> None:
             nonlocal problems
             problems += problem.is_failure
             with bar.external_write_mode(file=sys.stdout):
-                text = f"{problem.where}: {problem.code}: {problem.message}"
+                text = printable(f"{problem.where}: {problem.code}: {problem.message}")
                 print(json.dumps(problem.to_json()) if as_json else text)
 
         def advance(audit: Any) -> None:

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from avcorr.model.evaluation.table import aligned
+from avcorr.printable import printable
 
 from .errors import RetrievalError
 from .query import Query
@@ -33,7 +34,15 @@ class Answer:
         for rank, hit in enumerate(self.hits, 1):
             also = ", ".join(hit.also[:3]) + (f" and {len(hit.also) - 3} more" if len(hit.also) > 3 else "")
             rows.append(
-                (str(rank), f"{hit.cosine:.3f}", hit.label or "-", hit.split, f"{hit.time:.2f} s", hit.key, also)
+                (
+                    str(rank),
+                    f"{hit.cosine:.3f}",
+                    printable(hit.label, 60) or "-",
+                    hit.split,
+                    f"{hit.time:.2f} s",
+                    hit.key,
+                    also,
+                )
             )
         return "\n".join(aligned(rows, right=(0, 1, 4)))
 

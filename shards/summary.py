@@ -4,6 +4,8 @@ import itertools
 from collections import Counter
 from typing import Any
 
+from avcorr.printable import printable
+
 from .dataset import Dataset
 from .format.clip import FLAGS
 from .store import Root
@@ -91,7 +93,7 @@ def describe(facts: dict[str, Any]) -> str:
     if facts["sources"]:
         lines.append(f"sources: {', '.join(f'{kind} {count}' for kind, count in facts['sources'].items())}")
     labels = facts["labels"]
-    named = [f"{label or 'unlabelled'} {count}" for label, count in list(labels.items())[:20]]
+    named = [f"{printable(label, 100) or 'unlabelled'} {count}" for label, count in list(labels.items())[:20]]
     more = f", and {len(labels) - 20} more" if len(labels) > 20 else ""
     lines.append(f"{len(labels)} labels: {', '.join(named)}{more}")
     return "\n".join(lines)

@@ -5,12 +5,10 @@ from typing import Any
 
 from . import figures
 
-RED, PLAIN = "\x1b[31m", "\x1b[0m"
 
-
-def table(metrics: Mapping[str, Any], *, colour: bool = False) -> str:
-    """Return the metrics as plain text, failed checks above all; colour: write those in red."""
-    head = [*_failures(metrics, colour), *_header(metrics)]
+def table(metrics: Mapping[str, Any]) -> str:
+    """Return the metrics as plain text, failed checks above all."""
+    head = [*_failures(metrics), *_header(metrics)]
     return "\n".join([*head, "", *_correspondence(metrics), "", *_retrieval(metrics)])
 
 
@@ -27,11 +25,10 @@ def aligned(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
     return lines
 
 
-def _failures(metrics: Mapping[str, Any], colour: bool) -> Iterator[str]:
-    start, end = (RED, PLAIN) if colour else ("", "")
+def _failures(metrics: Mapping[str, Any]) -> Iterator[str]:
     for check in metrics.get("sanity", []):
         if check["passed"] is False:
-            yield f"{start}FAILED: {check['name']}: {check['detail']}; do not trust what follows{end}"
+            yield f"FAILED: {check['name']}: {check['detail']}; do not trust what follows"
 
 
 def _header(metrics: Mapping[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from avcorr.files import write_atomically
+from avcorr.printable import printable
 from avcorr.shards.format.clip import Clip
 
 from ..palette import INK, PAPER, SOFT
@@ -18,6 +19,8 @@ MARGIN, GAP, HEAD = 20, 14, 58
 CLIP = Style()
 ROW = Style(width=1200, columns=8, wave=36, spectrum=44)
 NAMES = 250
+LONGEST_TEXT = 300
+"""Characters of a line of text, before it is measured."""
 LONGEST_LINES = 12
 """Lines of a clip at most; frames that do not fit are left out evenly."""
 
@@ -58,8 +61,8 @@ def clip_sheet(clip: Clip) -> Image.Image:
     sheet = Image.new("RGB", (CLIP.width + 2 * MARGIN, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     title, facts = describe(clip)
-    draw.text((MARGIN, 10), title, font=font(20), fill=INK)
-    draw.text((MARGIN, 35), facts, font=font(13), fill=SOFT)
+    draw.text((MARGIN, 10), _fit(draw, title, 20, CLIP.width), font=font(20), fill=INK)
+    draw.text((MARGIN, 35), _fit(draw, facts, 13, CLIP.width), font=font(13), fill=SOFT)
     top = HEAD
     for line in lines:
         sheet.paste(line.picture, (MARGIN, top))
@@ -83,7 +86,7 @@ def rows_sheet(
     height = 48 + sum(strip.height + GAP for strip in strips) + MARGIN
     sheet = Image.new("RGB", (NAMES + ROW.width + 2 * MARGIN, height), PAPER)
     draw = ImageDraw.Draw(sheet)
-    draw.text((MARGIN, 12), title, font=font(18), fill=INK)
+    draw.text((MARGIN, 12), _fit(draw, title, 18, NAMES + ROW.width), font=font(18), fill=INK)
     top = 48
     for index, (clip, strip) in enumerate(zip(clips, strips, strict=True)):
         lines = [clip.metadata.label or "no label", clip.key, *row_facts(clip)]
@@ -91,7 +94,7 @@ def rows_sheet(
             lines.insert(1, notes[index])
         for number, text in enumerate(lines):
             size, colour = (15, INK) if number == 0 else (12, SOFT)
-            draw.text((MARGIN, top + 22 * bool(number) + 17 * max(0, number - 1)), _fit(draw, text, size),
+            draw.text((MARGIN, top + 22 * bool(number) + 17 * max(0, number - 1)), _fit(draw, text, size, NAMES - 10),
                       font=font(size), fill=colour)  # fmt: skip
         sheet.paste(strip, (MARGIN + NAMES, top))
         top += strip.height + GAP
@@ -101,9 +104,10 @@ def rows_sheet(
 def describe(clip: Clip) -> tuple[str, str]:
     """Return a clip's title and a line of facts."""
     known = clip.metadata
-    title = f"{known.label or 'no label'}   {clip.key}"
+    label, video = printable(known.label, LONGEST_TEXT), printable(known.video, LONGEST_TEXT)
+    title = f"{label or 'no label'}   {clip.key}"
     facts = [
-        f"split {known.split}", f"{known.duration:.2f} s from {known.start:.2f} s of {known.video}",
+        f"split {known.split}", f"{known.duration:.2f} s from {known.start:.2f} s of {video}",
         f"{known.frame_count} frames of {known.width} x {known.height}", f"{known.sample_rate} Hz",
         f"{known.loudness:.1f} dB", *known.flags,
     ]  # fmt: skip
@@ -124,8 +128,9 @@ def write_picture(sheet: Image.Image, path: Path) -> None:
     write_atomically(path, data.getvalue())
 
 
-def _fit(draw: ImageDraw.ImageDraw, text: str, size: int) -> str:
-    """Shorten a text that is wider than its column."""
-    while draw.textlength(text, font=font(size)) > NAMES - 10:
+def _fit(draw: ImageDraw.ImageDraw, text: str, size: int, width: int) -> str:
+    """Return a text as one line, shortened where it is wider than so many pixels."""
+    text = printable(text, LONGEST_TEXT)
+    while draw.textlength(text, font=font(size)) > width:
         text = text[:-2].rstrip("…") + "…"
     return text
