@@ -30,6 +30,8 @@ def add_options(added: Parser) -> None:
     )  # fmt: skip
     again = "try inputs that failed so again"
     added.add_argument("--retry", default=[], type=_codes, metavar="CODE[,CODE]", help=again)
+    changed = "go on where files have changed since they were packed; what is packed of them stays"
+    added.add_argument("--accept-changed", action="store_true", help=changed)
     added.add_argument("--dry-run", action="store_true", help="print the plan, write nothing")
     added.add_argument("--strict", action="store_true", help="exit with 1 if any input failed")
     added.add_argument("--energon", action="store_true", help="write .nv-meta and *.tar.idx for Megatron Energon, too")

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,17 @@ class ShardWriter:
         name: which shard.
         keys: the keys of all inputs planned for the shard, in order. Work that an interrupted run left behind for
             the same keys is taken up again: `done` says how many inputs need not be decoded any more.
+        again: whether an input is to be tried again, by its row; it is taken up as far as the first of these.
     """
 
-    def __init__(self, root: Path, name: ShardName, keys: Sequence[str]) -> None:
-        self._root, self._name, self._keys = root, name, tuple(keys)
+    def __init__(
+        self,
+        root: Path,
+        name: ShardName,
+        keys: Sequence[str],
+        again: Callable[[Mapping[str, Any]], bool] = lambda row: False,
+    ) -> None:
+        self._root, self._name, self._keys, self._again = root, name, tuple(keys), again
         (root / WORK).mkdir(parents=True, exist_ok=True)
         self._part, self._journal_path = _work(root, name, ".tar"), _work(root, name, ".jsonl")
         self._ledger: list[Mapping[str, Any]] = []
@@ -119,7 +126,7 @@ class ShardWriter:
         lines = self._journal_path.read_bytes().splitlines(keepends=True) if self._journal_path.exists() else []
         for key, line in zip(self._keys, lines, strict=False):
             entry = _parse_line(line)
-            if entry is None or entry["row"].get("key") != key:
+            if entry is None or entry["row"].get("key") != key or self._again(entry["row"]):
                 break
             data = self._tar.read(entry["size"])
             if entry["sha256"]:
@@ -241,6 +248,13 @@ def _publish_table(root: Path, name: ShardName, record: ShardRecord) -> None:
 def _work(root: Path, name: ShardName, suffix: str) -> Path:
     """Return the path of a file of a shard in the making."""
     return root / WORK / f"{name.stem}{suffix}"
+
+
+def journal_rows(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Yield the ledger's rows of a begun shard, of which the last may have been cut by a kill."""
+    for line in path.read_bytes().splitlines(keepends=True):
+        if (entry := _parse_line(line)) is not None:
+            yield entry["row"]
 
 
 def _parse_line(line: bytes) -> dict[str, Any] | None:

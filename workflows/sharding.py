@@ -38,6 +38,7 @@ def shard(
     retry: Collection[str] = (),
     energon: bool = False,
     dali: bool = False,
+    accept_changed: bool = False,
     workers: int | None = None,
 ) -> PackSummary:
     """Decode videos into shards; called again after an interruption, it goes on where it was.
@@ -48,6 +49,7 @@ def shard(
         videos: folder that the names of VGGSound's CSV are looked up in.
         work: folder in which shards for a bucket are made; None: one below the user's cache folder.
         retry: reason codes; inputs that failed so in an earlier call are tried again.
+        accept_changed: go on where files have changed since they were packed; what is packed of them stays as it is.
         energon, dali: write what Megatron Energon or NVIDIA DALI read beside the tars, too.
 
     Returns:
@@ -71,7 +73,7 @@ def shard(
     with locked(root, "sharded", "choose another --out", then="run the same command again to go on"), output:
         sources = _read(paths, root, chosen, given, threads)
         logger.info("%s", estimate_sources(sources, chosen).describe())
-        summary = pack(sources, output, chosen, workers=threads, retry=frozenset(retry))
+        summary = pack(sources, output, chosen, workers=threads, retry=frozenset(retry), accept_changed=accept_changed)
         remember_sources(root, paths, given)
         if "missing" not in retry and (late := _count_late(sources, root)):
             logger.info("%d inputs that were missing are there now; --retry missing packs them", late)

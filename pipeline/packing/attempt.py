@@ -28,6 +28,7 @@ from avcorr.shards.index.layout import WORK
 from ..decoding.decoder import Decoder, stopped_on_error
 from ..errors import MediaError
 from ..sources.archive import MemoryFile, load_member, read_members
+from ..sources.content import content_of
 from ..sources.source import Source
 
 logger = logging.getLogger(__name__)
@@ -51,13 +52,23 @@ def attempt(source: Source, decoder: Decoder, attempts: int = 1, file: MemoryFil
             raise MediaError(*source.problem)
         if source.member is not None:
             file = file or load_member(source.path, source.member)
+            row |= _content(file.path)
             clip = decoder.read(replace(source, path=file.path))
         else:
+            row |= _content(source.path, *filter(None, [source.audio]))
             clip = _read_file(source, decoder)
     except MediaError as error:
         row |= {"status": "failed", "code": error.code, "message": str(error)}
         row |= {"exit_code": error.exit_code, "stderr": error.stderr}
     return clip, row | {"seconds": round(time.monotonic() - began, 3)}
+
+
+def _content(*paths: str) -> Row:
+    """Return what tells the content of a source again; what cannot be read is the decoder's to tell."""
+    try:
+        return dict(zip(("bytes", "digest"), content_of(*paths), strict=True))
+    except OSError:
+        return {}
 
 
 def _read_file(source: Source, decoder: Decoder) -> Clip:
@@ -73,7 +84,8 @@ def _read_file(source: Source, decoder: Decoder) -> Clip:
 def ledger_row(source: Source, status: str, code: str = "", message: str = "", attempts: int = 1) -> Row:
     """Return a source's row of the ledger, as it is before ffmpeg has said anything."""
     return {"key": source.key, "source": source.name, "split": source.split, "status": status, "code": code,
-            "message": message, "exit_code": 0, "stderr": "", "attempts": attempts, "seconds": 0.0}  # fmt: skip
+            "message": message, "exit_code": 0, "stderr": "", "attempts": attempts, "seconds": 0.0,
+            "bytes": 0, "digest": ""}  # fmt: skip
 
 
 def is_streamed(source: Source) -> bool:

@@ -7,15 +7,17 @@ The order never depends on how many workers there are, which of them is first, o
 
 import hashlib
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from avcorr.shards.ahead import map_ahead
 from avcorr.shards.errors import ShardTruncatedError
@@ -34,11 +36,14 @@ from ..sources.source import Source, SourceList
 from .attempt import Attempt, Row, Spool, attempt, is_streamed, ledger_row, progress_bar
 from .output import Output
 from .plan import PlannedShard, plan_shards
+from .unchanged import require_unchanged
 
 logger = logging.getLogger(__name__)
 
 _AHEAD = 4
 """Clips decoded ahead of the writer, for each worker."""
+_OF_THE_MOMENT = {"timeout", "missing", "unreadable", "crashed"}
+"""Failures that another run may not have."""
 _LOGGED = 10
 """Failures of each reason that are logged one by one; the ledger has all."""
 
@@ -59,7 +64,13 @@ class PackSummary:
 
 
 def pack(
-    sources: SourceList, output: Output | Path, settings: ShardSettings, *, workers: int, retry: Collection[str] = ()
+    sources: SourceList,
+    output: Output | Path,
+    settings: ShardSettings,
+    *,
+    workers: int,
+    retry: Collection[str] = (),
+    accept_changed: bool = False,
 ) -> PackSummary:
     """Pack all inputs into shards; run again after an interruption, it goes on where it was.
 
@@ -69,15 +80,16 @@ def pack(
         settings: how clips are made.
         workers: how many clips are decoded at once.
         retry: reason codes; inputs that failed with one of them in an earlier run are tried again.
+        accept_changed: go on where files have changed since they were packed; what is packed of them stays.
 
     Raises:
-        DatasetMismatchError: when `output` holds something else.
+        DatasetMismatchError: when `output` holds something else, or files have changed.
         DecoderError: when the decoder is not there.
         OutputError: when it cannot be written to, or its disk is full.
     """
     began = time.monotonic()
     output = output if isinstance(output, Output) else Output(output)
-    make_shards(sources, output, settings, workers=workers, retry=retry)
+    make_shards(sources, output, settings, workers=workers, retry=retry, accept_changed=accept_changed)
     return _finish(output.root, sources, began)
 
 
@@ -90,11 +102,12 @@ def make_shards(
     retry: Collection[str] = (),
     again: Collection[ShardName] = (),
     accepts: Callable[[ShardRecord], bool] = lambda record: True,
+    accept_changed: bool = False,
 ) -> None:
     """Pack all inputs into shards, and leave what describes the dataset as a whole to the caller.
 
     Args:
-        sources, output, settings, workers, retry: as `pack` takes them.
+        sources, output, settings, workers, retry, accept_changed: as `pack` takes them.
         again: shards that are made again although they are there.
         accepts: asked of each shard before it gets its final name; what is refused is deleted.
 
@@ -104,6 +117,8 @@ def make_shards(
     decoder = open_decoder(settings)
     try:
         output.begin(sources, settings, decoder.version)
+        if not accept_changed:
+            require_unchanged(output.root, sources.sources)
         packer = _Packer(output, decoder, workers, accepts)
         plan = plan_shards(sources.sources, settings)
         packer.pack(plan, again)
@@ -141,7 +156,8 @@ class _Packer:
         def steps() -> Iterator[_Step]:
             for shard in pending:
                 keys = [source.key for source in shard.sources]
-                writers[shard.name] = writer = ShardWriter(self._root, shard.name, keys)
+                again = partial(may_go_well, {source.key: source.path for source in shard.sources})
+                writers[shard.name] = writer = ShardWriter(self._root, shard.name, keys, again)
                 progress.skip(writer.done)
                 if writer.done == len(keys):
                     self._publish(shard, writers.pop(shard.name))
@@ -246,6 +262,11 @@ class _Packer:
         self._spool.drop(source.key for source in shard.sources)
 
 
+def may_go_well(paths: Mapping[str, str], row: Mapping[str, Any]) -> bool:
+    """Return whether a failure in a begun shard was of the moment: another limit, a crash, a file that has come."""
+    return row["code"] in _OF_THE_MOMENT and (row["code"] != "missing" or os.path.lexists(paths[row["key"]]))
+
+
 def sha256_of(path: Path) -> str:
     """Return the checksum of a file."""
     with path.open("rb") as file:
@@ -300,7 +321,8 @@ def _finish(root: Path, sources: SourceList, began: float) -> PackSummary:
             sizes.extend([record.size] if record.clips else [])
             yield from map(counted, record.ledger)
         for source in sources.duplicates:
-            yield counted(ledger_row(source, "skipped", "duplicate", "an earlier row is the same", attempts=0))
+            _, why = source.problem or ("", "an earlier row is the same")
+            yield counted(ledger_row(source, "skipped", "duplicate", why, attempts=0))
 
     def counted(row: Mapping[str, str]) -> Mapping[str, str]:
         status[row["status"]] += 1

@@ -78,7 +78,15 @@ def repair(
     reason = _NO_SOURCES
     if sources is not None and (unfinished or damaged):
         try:
-            make_shards(sources, Output(root), settings, workers=workers, again=damaged, accepts=shards.accepts)
+            make_shards(
+                sources,
+                Output(root),
+                settings,
+                workers=workers,
+                again=damaged,
+                accepts=shards.accepts,
+                accept_changed=True,
+            )
         except DatasetMismatchError as error:
             reason = f"the sources, settings or ffmpeg given are not those that it was made with ({error})"
     for name in damaged:

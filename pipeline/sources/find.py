@@ -9,6 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath
 
 from ..errors import SourceError
 from .archive import MAX_MEMBER_BYTES, Member, MemoryFile, is_archive, list_archive
+from .content import one_of_each
 from .grouping import group_numbered, grouping, identity, label_by_folder
 from .keys import choose_split, text, with_keys
 from .list_columns import SPLIT_NAMES
@@ -79,7 +80,10 @@ def find_sources(
     found = _Found(cache, look)
     for path in given:
         _add(found, path, videos, _prefix(path, given), folder_labels, before_download)
-    sources = found.sources
+    sources, again = one_of_each(found.sources)
+    if again:
+        _, why = again[0].problem or ("", "")
+        found.notes.append(f"{len(again)} files are others by another name: {again[0].name} {why}")
     if found.left_out:
         parts = (f"{count} {suffix or 'without suffix'}" for suffix, count in found.left_out.most_common(12))
         found.notes.append(f"left out: {', '.join(parts)}")
@@ -109,7 +113,9 @@ def find_sources(
             f"all clips are in {only}, for the hash put none of so few source videos elsewhere; "
             "name folders train and test, or give a list with a column split"
         )
-    return replace(known, notes=tuple(found.notes))
+    repeated = with_keys(again, lambda video: choose_split(video, test_fraction, seed))
+    duplicates = (*known.duplicates, *repeated.sources, *repeated.duplicates)
+    return replace(known, duplicates=duplicates, notes=tuple(found.notes))
 
 
 def _prefix(path: Path, given: Sequence[Path]) -> str:

@@ -186,6 +186,7 @@ def test_each_row_of_the_ledger_says_how_it_went(shards: Path) -> None:
         rows = [json.loads(line) for line in file]
     assert [row["key"] for row in rows] == sorted(row["key"] for row in rows)
     fields = {"key", "source", "split", "status", "code", "message", "exit_code", "stderr", "attempts", "seconds"}
+    fields |= {"bytes", "digest"}
     assert all(set(row) == fields and row["seconds"] > 0 and row["attempts"] == 1 for row in rows)
 
 
