@@ -15,18 +15,25 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
+LONGEST_WINDOW = 16_384
+"""Samples; a spectrogram by a matrix, as exported programs have it, takes a GB of them."""
+
+
 class SpectrogramSettings(Settings):
     """How one window of sound becomes the audio tower's input."""
 
-    sample_rate: int = Field(16000, ge=1000, description="rate of the PCM audio, Hz")
-    window: int = Field(512, ge=16, description="length of the Hann window, samples")
+    sample_rate: int = Field(16000, ge=1000, le=192_000, description="rate of the PCM audio, Hz")
+    window: int = Field(512, ge=16, le=LONGEST_WINDOW, description="length of the Hann window, samples")
     transform: int = Field(
         0,
         ge=0,
+        le=LONGEST_WINDOW,
         description="length of the Fourier transform, samples: the window filled up with zeros; 0: the window's",
     )
     hop: int = Field(159, ge=1, description="distance of two successive windows, samples")
-    mel_bins: int = Field(0, ge=0, description="mel bands; 0 keeps the linear bins, half the transform and one more")
+    mel_bins: int = Field(
+        0, ge=0, le=1024, description="mel bands; 0 keeps the linear bins, half the transform and one more"
+    )
     epsilon: float = Field(1.0e-7, gt=0, description="added to the power before the logarithm")
 
     @property
@@ -61,9 +68,11 @@ class ModelSettings(Settings):
     )
     localise: bool = Field(False, description="say where in the frame the sound is (AVOL-Net); for avenet only")
     embedding_size: int = Field(
-        128, ge=2, description="length of the embedding of an image or a sound; l3net: of its hidden layer"
+        128, ge=2, le=65_536, description="length of the embedding of an image or a sound; l3net: of its hidden layer"
     )
-    width: int = Field(64, ge=8, multiple_of=8, description="channels of the first stage; all three papers have 64")
+    width: int = Field(
+        64, ge=8, le=4096, multiple_of=8, description="channels of the first stage; all three papers have 64"
+    )
     spectrogram: SpectrogramSettings = Field(default_factory=SpectrogramSettings, description="the audio tower's input")
 
     @property

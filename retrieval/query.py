@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
+from avcorr.model.json_file import explain
 from avcorr.pipeline.decoding.ffmpeg import Ffmpeg, find_ffmpeg
 from avcorr.pipeline.decoding.media import Media, read_media
 from avcorr.pipeline.moments.views import decode_frames
@@ -80,7 +82,13 @@ def decode_file(path: Path, embedder: Any) -> Media:
         "clip_seconds": FILE_SECONDS, "short_side": embedder.short_side, "sample_rate": embedder.sample_rate,
         "ffmpeg": "", "decoder": "ffmpeg", "skip_nonref": False, "timeout_seconds": FILE_SECONDS,
     }  # fmt: skip
-    return read_media(path, ShardSettings.model_validate(values), Ffmpeg(find_ffmpeg()))
+    try:
+        settings = ShardSettings.model_validate(values)
+    except ValidationError as error:
+        raise RetrievalError(
+            f"the model was trained on shards with settings that do not fit: {explain(error)}"
+        ) from error
+    return read_media(path, settings, Ffmpeg(find_ffmpeg()))
 
 
 def _frames(media: Media, size: int) -> NDArray[np.uint8]:

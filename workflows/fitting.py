@@ -16,6 +16,7 @@ from avcorr.files import write_atomically
 from avcorr.lock import locked
 from avcorr.model.correspondence import build_model
 from avcorr.model.device import resolve_device
+from avcorr.model.errors import CheckpointError
 from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
 from avcorr.model.training.distributed import Processes, joined, named
 from avcorr.model.training.trainer import Summary, fit
@@ -97,11 +98,14 @@ def _train(
     require_rate(dataset.catalogue.sample_rate, chosen)
     chosen = _with_settings_of(opened, chosen)
     loader = MomentLoader(dataset, device=device)
-    sequence = folder / "pairs.json"
-    if start and sequence.exists():
-        loader.load_state_dict(json.loads(sequence.read_bytes()) | {"step": start.step})
+    if start:
+        sequence = start.facts.get("sequence")
+        if not isinstance(sequence, dict):
+            raise CheckpointError(
+                f"the checkpoint of step {start.step} does not say which pairs it has seen; train in a new run folder"
+            )
+        loader.load_state_dict(sequence | {"step": start.step})
     if processes.is_first:
-        write_atomically(sequence, json.dumps(loader.state_dict()).encode())
         videos = sorted(set(opened.clips(splits=[chosen.pairs.split]).texts("video")))
         write_atomically(folder / "videos.json", json.dumps(videos).encode())
         write_atomically(folder / "config.yaml", dump_config(chosen).encode())
@@ -109,7 +113,8 @@ def _train(
     with session(folder if processes.is_first else None, facts | {"from_step": first_step}):
         return fit(
             build_model(chosen.model, chosen.train.seed), loader, chosen.train, folder,
-            config=chosen.model_dump(), start=start, device=device, processes=processes, derange=derange_batch
+            config=chosen.model_dump(), facts={"sequence": loader.state_dict()}, start=start, device=device,
+            processes=processes, derange=derange_batch
         )  # fmt: skip
 
 

@@ -64,7 +64,8 @@ class Spectrogram(nn.Module):
     def __init__(self, settings: SpectrogramSettings) -> None:
         super().__init__()
         self.settings = settings
-        filters = mel_filterbank(settings) if settings.mel_bins else None
+        with torch.device("cpu"):  # where the shapes of a network are asked for alone, the filters are computed
+            filters = mel_filterbank(settings) if settings.mel_bins else None
         # The window lies in the middle of the transform, and zeros to both sides of it.
         self.filling = (settings.points - settings.window) // 2, -(-(settings.points - settings.window) // 2)
         window = functional.pad(torch.hann_window(settings.window), self.filling)

@@ -8,25 +8,29 @@ newest are kept, and the best: the one before which the pairs' cross-entropy was
 import io
 import json
 import logging
+import math
 import re
-import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
-from pydantic import ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
+from torch import Tensor
+from typing_extensions import TypedDict
 
 from avcorr.files import remove_left, write_atomically
 
 from ..correspondence import make_model
 from ..errors import CheckpointError
+from ..json_file import read_json
 from ..networks.network import CorrespondenceModel
 from ..settings import ModelSettings
+from .checkpoint_gate import check_content, read_archive
 
 FORMAT = 1
 FOLDER = "checkpoints"
-NAME = re.compile(r"step-(\d{8,})\.pt")
+NAME = re.compile(r"step-(\d{8,13})\.pt")
 BEST = "best.json"
 
 logger = logging.getLogger(__name__)
@@ -39,7 +43,16 @@ class Checkpoint(NamedTuple):
     model: dict[str, Any]
     optimizer: dict[str, Any]
     config: dict[str, Any]  # the whole configuration of the run, JSON-able
-    facts: dict[str, Any] = {}  # what the training was like, JSON-able; "pair_loss" decides which is the best
+    facts: dict[str, Any] = {}
+    """What the training was like, JSON-able; "pair_loss" decides which is the best, "sequence" says of which pairs."""
+
+
+class _Best(TypedDict):
+    file: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+    pair_loss: Annotated[float, Field(allow_inf_nan=False)]
+
+
+_BEST = TypeAdapter(_Best)
 
 
 def checkpoint_path(run: Path, step: int) -> Path:
@@ -55,8 +68,8 @@ def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
     torch.save({"format": FORMAT, **checkpoint._asdict()}, data)
     write_atomically(path, data.getbuffer())
     loss, best = checkpoint.facts.get("pair_loss"), _read_best(run)
-    if loss is not None and (best is None or loss <= best["pair_loss"]):
-        best = {"file": path.name, "pair_loss": loss}
+    if loss is not None and math.isfinite(loss) and (best is None or loss <= best["pair_loss"]):
+        best = {"file": path.name, "pair_loss": float(loss)}
         write_atomically(path.with_name(BEST), json.dumps(best).encode() + b"\n")
     for old in list_checkpoints(run)[keep:]:
         if best is None or old.name != best["file"]:
@@ -78,14 +91,17 @@ def best_checkpoint(run: Path) -> Checkpoint:
     return latest_checkpoint(run)
 
 
-def _read_best(run: Path) -> dict[str, Any] | None:
+def _read_best(run: Path) -> _Best | None:
     """Return what best.json says, or None where it is missing, damaged, or names a checkpoint that has gone."""
-    try:
-        best: dict[str, Any] = json.loads((run / FOLDER / BEST).read_bytes())
-        sound = NAME.fullmatch(best["file"]) and isinstance(best["pair_loss"], float)
-    except (OSError, ValueError, KeyError, TypeError):
+    path = run / FOLDER / BEST
+    if not path.exists():
         return None
-    return best if sound and (run / FOLDER / best["file"]).is_file() else None
+    try:
+        best = read_json(path, _BEST, 4096)
+    except (OSError, ValueError) as error:
+        logger.warning("passing over %s, which is damaged (%s)", path, error)
+        return None
+    return best if (run / FOLDER / best["file"]).is_file() else None
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
@@ -93,19 +109,16 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if not path.is_file():
         raise CheckpointError(f"no checkpoint at {path}; give the path of a file RUN/{FOLDER}/step-*.pt")
     try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()  # torch itself does not compare the checksums
-        if broken is not None:
-            raise zipfile.BadZipFile(f"wrong checksum of {broken}")
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_archive(path)
+        if isinstance(content, dict) and content.get("format") == FORMAT:
+            content.setdefault("facts", {})  # absent in the first version of format 1
+            check_content(content)
+            return Checkpoint(*(content[field] for field in Checkpoint._fields))
     except Exception as error:  # torch raises many kinds on a damaged file
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0][:300] or type(error).__name__
         raise CheckpointError(f"{path} is damaged ({reason}); delete it and use an earlier one") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise CheckpointError(f"{path} is no checkpoint of format {FORMAT}: found {found}; train again")
-    content.setdefault("facts", {})  # absent in the first version of format 1
-    return Checkpoint(*(content[field] for field in Checkpoint._fields))
+    found = content.get("format") if isinstance(content, dict) else type(content).__name__
+    raise CheckpointError(f"{path} is no checkpoint of format {FORMAT}: found {found!r:.60}; train again")
 
 
 def list_checkpoints(run: Path) -> list[Path]:
@@ -151,16 +164,43 @@ def take_over(model: CorrespondenceModel, checkpoint: Checkpoint) -> None:
 
     The same configuration makes another network where the code has changed.
     """
-    shapes = (
-        {name: tuple(value.shape) for name, value in state.items()} for state in (checkpoint.model, model.state_dict())
-    )
+    require_same_network(model, checkpoint.model, f"the checkpoint of step {checkpoint.step}")
+    model.load_state_dict(checkpoint.model)
+
+
+def require_same_network(model: CorrespondenceModel, weights: Mapping[str, Tensor], what: str) -> None:
+    """Raise CheckpointError that names the weights whose shapes are not those of a model, which may be on `meta`."""
+    shapes = ({name: _shape(value) for name, value in state.items()} for state in (weights, model.state_dict()))
     if differing := _differences(*shapes):
         others = f" and {len(differing) - 3} more" if len(differing) > 3 else ""
         raise CheckpointError(
-            f"the checkpoint of step {checkpoint.step} is of another network than this version builds: "
+            f"{what} is of another network than this version builds: "
             f"{'; '.join(differing[:3])}{others}; use the version that wrote it, or train in a new run folder"
         )
-    model.load_state_dict(checkpoint.model)
+
+
+def _shape(value: Tensor) -> str:
+    shape = str(tuple(value.shape))
+    return shape if value.is_floating_point() or not value.ndim else f"{value.dtype} {shape}"
+
+
+def build_trained(settings: Mapping[str, Any], weights: Mapping[str, Tensor], what: str) -> CorrespondenceModel:
+    """Return the network of settings with weights, in evaluation mode on the CPU.
+
+    Its memory is asked for once the shapes fit. Raises CheckpointError, which begins with `what` the weights are of.
+    """
+    try:
+        chosen = ModelSettings.model_validate(settings)
+    except ValidationError as error:
+        names = ", ".join(f"model.{'.'.join(map(str, problem['loc']))}" for problem in error.errors()[:10])
+        raise CheckpointError(
+            f"{what} has settings that this version does not know: {names}; use the version that wrote it"
+        ) from error
+    with torch.device("meta"):
+        require_same_network(make_model(chosen), weights, what)
+    model = make_model(chosen)
+    model.load_state_dict(weights)
+    return model.eval()
 
 
 def load_model(
@@ -168,18 +208,9 @@ def load_model(
 ) -> tuple[CorrespondenceModel, dict[str, Any], int]:
     """Return a run's newest or best model in evaluation mode on the device, its configuration and its step."""
     checkpoint = best_checkpoint(run) if best else latest_checkpoint(run)
-    try:
-        settings = ModelSettings.model_validate(checkpoint.config["model"])
-    except ValidationError as error:
-        names = ", ".join(f"model.{'.'.join(map(str, problem['loc']))}" for problem in error.errors())
-        raise CheckpointError(
-            f"the checkpoint of step {checkpoint.step} has settings that this version does not know: {names}; use the "
-            "version that wrote it"
-        ) from error
-    model = make_model(settings)
-    take_over(model, checkpoint)
-    model.eval().to(device).to(memory_format=torch.channels_last)
-    return model, checkpoint.config, checkpoint.step
+    what = f"the checkpoint of step {checkpoint.step}"
+    model = build_trained(checkpoint.config["model"], checkpoint.model, what)
+    return model.to(device).to(memory_format=torch.channels_last), checkpoint.config, checkpoint.step
 
 
 def _differences(saved: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

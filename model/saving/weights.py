@@ -3,22 +3,35 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors
 import torch
+from pydantic import Field, TypeAdapter
 from safetensors.torch import load, save
+from typing_extensions import TypedDict
 
-from avcorr.files import replacing
+from avcorr.files import read_file, replacing
 
-from ..correspondence import make_model
 from ..errors import CheckpointError
+from ..json_file import read_json
 from ..networks.network import CorrespondenceModel
-from ..settings import ModelSettings
+from .checkpoint import build_trained
+from .checkpoint_gate import MOST_STEPS, RunConfig
 from .model_card import model_card
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+MOST_BYTES = 1 << 34
+
+
+class _Described(TypedDict):
+    format: int
+    step: Annotated[int, Field(ge=0, le=MOST_STEPS)] | None
+    config: RunConfig
+
+
+_DESCRIBED = TypeAdapter(_Described)
 
 
 def write_weights(
@@ -49,12 +62,12 @@ def read_weights(folder: Path) -> tuple[CorrespondenceModel, dict[str, Any], int
     Raises CheckpointError if files are missing or damaged, or of another format or network.
     """
     try:
-        described = json.loads((folder / CONFIG).read_bytes())
-        if described["format"] != FORMAT:
-            raise CheckpointError(f"{folder / CONFIG} has format {described['format']}; this version reads {FORMAT}")
-        model = make_model(ModelSettings.model_validate(described["config"]["model"]))
-        model.load_state_dict(load((folder / WEIGHTS).read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{folder} holds no readable weights ({error}); write them: avcorr export") from error
-    model.eval().to(memory_format=torch.channels_last)
-    return model, described["config"], int(described["step"] or 0)
+        described = read_json(folder / CONFIG, _DESCRIBED)
+        weights = load(read_file(folder / WEIGHTS, MOST_BYTES))
+    except (OSError, ValueError, RuntimeError, safetensors.SafetensorError) as error:
+        reason = str(error).partition("\n")[0][:300]
+        raise CheckpointError(f"{folder} holds no readable weights ({reason}); write them: avcorr export") from error
+    if described["format"] != FORMAT:
+        raise CheckpointError(f"{folder / CONFIG} has format {described['format']}; this version reads {FORMAT}")
+    model = build_trained(described["config"]["model"], weights, str(folder / WEIGHTS))
+    return model.to(memory_format=torch.channels_last), dict(described["config"]), described["step"] or 0

@@ -1,9 +1,12 @@
 """Adam with decay on weights only, and the learning rate as a pure function of the step."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
+from ..errors import CheckpointError
 from ..networks.network import CorrespondenceModel
 from ..settings import TrainSettings
 
@@ -24,6 +27,23 @@ def build_optimizer(model: CorrespondenceModel, settings: TrainSettings) -> torc
     ]
     kind = torch.optim.AdamW if settings.decay == "decoupled" else torch.optim.Adam
     return kind(groups, lr=settings.learning_rate, fused=True)
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, saved: Mapping[str, Any]) -> None:
+    """Take over what Adam keeps of each weight from a checkpoint; rates and decays stay those of the settings.
+
+    Raises CheckpointError when it is of other weights.
+    """
+    groups = optimizer.state_dict()["param_groups"]
+    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+    same = [group.get("params") for group in saved["param_groups"]] == [group["params"] for group in groups]
+    for number, values in saved["state"].items():
+        shapes = {name: tuple(value.shape) for name, value in values.items()}
+        whole = tuple(weights[number].shape) if number in range(len(weights)) else None
+        same = same and shapes == {"step": (), "exp_avg": whole, "exp_avg_sq": whole}
+    if not same:
+        raise CheckpointError("the checkpoint's optimizer is of other weights than its model; use an earlier one")
+    optimizer.load_state_dict({"state": saved["state"], "param_groups": groups})
 
 
 def learning_rate(step: int, settings: TrainSettings) -> float:

@@ -2,7 +2,7 @@
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from ..settings import TrainSettings
 from .augment import augment_audio, augment_frames, mask_spectrogram, step_generator
 from .batchnorm import synchronise
 from .distributed import ALONE, Processes
-from .optimizer import build_optimizer, learning_rate, set_learning_rate
+from .optimizer import build_optimizer, learning_rate, restore_optimizer, set_learning_rate
 from .transfer import Batch, Transfer
 
 logger = logging.getLogger(__name__)
@@ -126,14 +126,15 @@ class Stepper:
             if before != now:
                 logger.warning("this run began with %s %s and goes on with %s; losses may differ", name, before, now)
         take_over(self.model, checkpoint)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
+        restore_optimizer(self.optimizer, checkpoint.optimizer)
         self.done = checkpoint.step
 
-    def save(self, run: Path, config: dict[str, Any]) -> Path:
+    def save(self, run: Path, config: dict[str, Any], facts: Mapping[str, Any] = {}) -> Path:
         """Write a checkpoint; raise TrainingDiverged, and write nothing, if a weight is not finite."""
         if not all(bool(weight.isfinite().all()) for weight in self.model.parameters()):
             raise self.diverged("weights")
-        checkpoint = Checkpoint(self.done, self.model.state_dict(), self.optimizer.state_dict(), config, self._facts())
+        facts = {**self._facts(), **facts}
+        checkpoint = Checkpoint(self.done, self.model.state_dict(), self.optimizer.state_dict(), config, facts)
         self._pair_losses, self._steps = torch.zeros_like(self._pair_losses), 0
         return save_checkpoint(run, checkpoint, self.settings.keep_checkpoints)
 

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +49,7 @@ def fit(
     run: Path,
     *,
     config: dict[str, Any],
+    facts: Mapping[str, Any] = {},
     start: Checkpoint | None = None,
     device: torch.device,
     processes: Processes = ALONE,
@@ -64,7 +65,7 @@ def fit(
         batches: this process's part of each batch, from step `start.step` on (0 without start). Where they are a
             Reporter, each line of metrics has its figures, too.
         run: folder of the run.
-        config: stored in each checkpoint, JSON-able.
+        config, facts: stored in each checkpoint, JSON-able.
         start: the checkpoint to go on from.
         processes: those that train together.
         derange: chooses the mismatching sounds inside a batch.
@@ -83,7 +84,7 @@ def fit(
     with terminable(), deferred_signals() as deferred, tuned_convolutions(device), ExitStack() as stack:
         progress = stack.enter_context(closing(_progress(stepper, run, config))) if processes.is_first else None
         reporter = batches if isinstance(batches, Reporter) else None
-        loop = _Loop(stepper, progress, run, config, deferred, reporter, Watch(settings, stepper.done))
+        loop = _Loop(stepper, progress, run, config, facts, deferred, reporter, Watch(settings, stepper.done))
         try:
             metrics = loop.run(iter(batches))
         except KeyboardInterrupt:
@@ -107,6 +108,7 @@ class _Loop:
     progress: Progress | None
     folder: Path
     config: dict[str, Any]
+    facts: Mapping[str, Any]
     deferred: DeferredSignals
     reporter: Reporter | None
     watch: Watch
@@ -152,7 +154,7 @@ class _Loop:
         """Write a checkpoint, in the first process, and return its path."""
         if self.progress is None:
             return checkpoint_path(self.folder, self.stepper.done)
-        return self.stepper.save(self.folder, self.config)
+        return self.stepper.save(self.folder, self.config, self.facts)
 
     def _next(self, batches: Iterator[Batch]) -> tuple[Batch | None, Exception | None]:
         """Return the next batch, or why there is none: workers that load die of the signal that ends all processes."""

@@ -12,6 +12,7 @@ import avcorr
 from avcorr.configs.load import load_config
 from avcorr.workflows.run_folder import session, trained_videos
 from tests.conftest import SMALL
+from tests.support.checkpoints import forge
 from tests.support.commands import TINY
 
 
@@ -33,6 +34,18 @@ def test_each_call_leaves_a_line(tmp_path: Path, shards: Path) -> None:
     assert isinstance(versions, dict) and versions["avcorr"] == avcorr.__version__
     assert versions["torch"] == torch.__version__.partition("+")[0] or versions["torch"] == torch.__version__
     assert str(first["began"]) <= str(first["ended"]) <= str(second["began"])
+
+
+def test_the_checkpoint_itself_knows_its_sequence(tmp_path: Path, shards: Path) -> None:
+    run = tmp_path / "run"
+    path = avcorr.train(shards, run, settings=[*TINY, "train.steps=1"]).checkpoint
+    assert not (run / "pairs.json").exists()
+    forge(path, lambda content: content["facts"]["sequence"].update(fingerprint=7))
+    with pytest.raises(avcorr.Error, match="of another sequence of pairs: its fingerprint is not that of this loader"):
+        avcorr.train(shards, run, settings={"train.steps": 2}, resume=True)
+    forge(path, lambda content: content["facts"].pop("sequence"))
+    with pytest.raises(avcorr.Error, match="step 1 does not say which pairs it has seen; train in a new run folder"):
+        avcorr.train(shards, run, settings={"train.steps": 2}, resume=True)
 
 
 def test_a_killed_session_has_its_line_without_an_end(tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def config(kind: str = "resnet18") -> dict[str, Any]:
 
 def make_run(folder: Path, kind: str = "resnet18") -> Path:
     state = build_model(settings(kind), seed=3).state_dict()
-    save_checkpoint(folder, Checkpoint(7, state, {}, config(kind)), keep=1)
+    optimizer = {"state": {}, "param_groups": []}
+    save_checkpoint(folder, Checkpoint(7, state, optimizer, config(kind)), keep=1)
     return folder
 
 
@@ -207,19 +208,48 @@ def test_the_card_tells_what_was_measured(tmp_path: Path) -> None:
     assert "image to audio recall at 1 | 50.0 % | 10.0 % |" in card
 
 
-@pytest.mark.parametrize("damage", ["cut", "absent", "format", "network"])
+@pytest.mark.parametrize(
+    ("name", "before", "after", "words"),
+    [
+        ("config.json", '"format": 1', '"format": 9', "has format 9; this version reads 1"),
+        (
+            "config.json",
+            '"embedding_size": 16',
+            '"embedding_size": 8',
+            "is of another network than",
+        ),
+        ("config.json", '"width": 8', '"width": 800000', "does not know: model.width"),
+        (
+            "config.json",
+            '"step": 1',
+            '"step": "1"',
+            r"no readable weights \(step",
+        ),
+        ("config.json", '"step": 1', '"step": NaN', r"no readable weights \(expected value"),
+        ("config.json", '"pairs"', '"pear"', r"no readable weights \(config.pairs is not there\)"),
+        ("config.json", "{", "[" * 9999, r"no readable weights \(recursion limit"),
+        ("model.safetensors", '"F32"', '"I32"', r"another network.*audio_tower.\S+ \(checkpoint: torch.int32 \("),
+        ("model.safetensors", "{", "[", "no readable weights"),
+    ],
+)
+def test_forged_weights_are_refused(tmp_path: Path, name: str, before: str, after: str, words: str) -> None:
+    write_weights(tmp_path, build_model(settings("resnet18"), 0), config(), {"step": 1})
+    data = (tmp_path / name).read_bytes()
+    assert before.encode() in data
+    (tmp_path / name).write_bytes(data.replace(before.encode(), after.encode(), 1))
+    with pytest.raises(CheckpointError, match=words):
+        product.load(tmp_path)
+
+
+@pytest.mark.parametrize("damage", ["cut", "absent"])
 def test_damaged_weights_are_refused(tmp_path: Path, damage: str) -> None:
     write_weights(tmp_path, build_model(settings("resnet18"), 0), config(), {"step": 1})
-    weights, described = tmp_path / "model.safetensors", tmp_path / "config.json"
+    weights = tmp_path / "model.safetensors"
     if damage == "cut":
         weights.write_bytes(weights.read_bytes()[:-100])
-    elif damage == "absent":
-        described.unlink()
-    elif damage == "format":
-        described.write_text(described.read_text().replace('"format": 1', '"format": 9'))
     else:
-        described.write_text(described.read_text().replace('"embedding_size": 16', '"embedding_size": 8'))
-    with pytest.raises(CheckpointError, match="format 9" if damage == "format" else "no readable weights"):
+        (tmp_path / "config.json").unlink()
+    with pytest.raises(CheckpointError, match="no readable weights"):
         product.load(tmp_path)
 
 

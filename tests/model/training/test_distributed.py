@@ -30,6 +30,7 @@ from avcorr.model.training.step import Stepper
 from avcorr.model.training.trainer import fit
 from avcorr.pipeline.correspondence.negatives import derange_batch
 from tests.model.training.test_trainer import MODEL, PairBatch, batch, losses, read_metrics, settings
+from tests.support.checkpoints import run_config
 
 ROOT = Path(__file__).parents[3]
 CPU = torch.device("cpu")
@@ -62,7 +63,7 @@ def be_a_process(folder: Path) -> None:
             model = build_model(MODEL, 0)
             fit(
                 model, source(name, processes.rank, processes.ranks), chosen(name), folder / name,
-                config={"model": MODEL.model_dump()}, device=CPU, processes=processes, derange=derange_batch
+                config=run_config(MODEL), device=CPU, processes=processes, derange=derange_batch
             )  # fmt: skip
             sums = {key: value.double().sum().item() for key, value in model.state_dict().items()}
             (folder / f"{name}-{processes.rank}.json").write_text(json.dumps(sums))

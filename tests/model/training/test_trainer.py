@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from avcorr.model.correspondence import build_model
-from avcorr.model.errors import ModelError, TrainingDiverged
+from avcorr.model.errors import CheckpointError, ModelError, TrainingDiverged
 from avcorr.model.networks.network import CorrespondenceModel
 from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints
 from avcorr.model.settings import ModelSettings, SpectrogramSettings, TrainSettings
@@ -21,6 +21,7 @@ from avcorr.model.training.interrupt import deferred_signals
 from avcorr.model.training.metrics_file import metrics_line
 from avcorr.model.training.trainer import Summary, fit
 from avcorr.pipeline.correspondence.negatives import derange_batch
+from tests.support.checkpoints import forge, run_config
 from tests.support.reports import FORGED_LINES
 
 CPU = torch.device("cpu")
@@ -79,7 +80,7 @@ def settings(**changes: Any) -> TrainSettings:
 
 def train(run: Path, chosen: TrainSettings, source: Iterator[PairBatch] | None = None, **options: Any) -> Summary:
     model = options.pop("model", None) or build_model(MODEL, chosen.seed)
-    config = {"model": MODEL.model_dump(mode="json"), "train": chosen.model_dump(mode="json")}
+    config = run_config(MODEL, chosen)
     source = source or batches(matching_only=chosen.objective != "pair")
     return fit(model, source, chosen, run, config=config, **({"device": CPU} | options), derange=derange_batch)
 
@@ -186,6 +187,26 @@ def test_a_log_without_an_end_is_refused(tmp_path: Path, kind: str) -> None:
         log.symlink_to("/dev/zero")
     with pytest.raises(ModelError, match=r"metrics.jsonl cannot be read \(is no regular file\); move it away"):
         train(tmp_path, settings(steps=1))
+
+
+@pytest.mark.parametrize("part", ["shape", "name", "weight", "groups"])
+def test_what_an_optimizer_of_other_weights_left_is_refused(tmp_path: Path, part: str) -> None:
+    path = train(tmp_path, settings(steps=3)).checkpoint
+
+    def change(content: dict[str, Any]) -> None:
+        state = content["optimizer"]["state"]
+        if part == "shape":
+            state[0]["exp_avg"] = torch.zeros(3)
+        elif part == "name":
+            del state[0]["exp_avg_sq"]
+        elif part == "weight":
+            state[10_000] = state.pop(0)
+        else:
+            content["optimizer"]["param_groups"] = []
+
+    forge(path, change)
+    with pytest.raises(CheckpointError, match="optimizer is of other weights than its model; use an earlier one"):
+        train(tmp_path, settings(steps=4), batches(3), start=latest_checkpoint(tmp_path))
 
 
 def test_training_stops_when_the_loss_is_not_finite(tmp_path: Path) -> None:
