@@ -25,9 +25,9 @@ from avcorr.files import write_atomically
 from avcorr.pipeline.moments.catalogue import Catalogue
 from avcorr.shards.dataset import Dataset
 from avcorr.shards.format.clip import ClipMetadata
-from avcorr.shards.format.tar import BLOCK, Member
+from avcorr.shards.format.tar import BLOCK, Member, closing
 from avcorr.shards.index.clip_table import TableWriter
-from avcorr.shards.index.layout import ShardName
+from avcorr.shards.index.layout import DATASET, ShardName, write_json
 from avcorr.shards.index.record import ShardEntry
 from avcorr.shards.index.shard_list import write_manifest
 
@@ -39,7 +39,7 @@ def write(root: Path, clips: int, frames: int, per_shard: int) -> None:
     """Write the tables of all shards and the manifest."""
     entries: list[ShardEntry] = []
     common = {name: BY_TYPE[kind] for name, kind in get_type_hints(ClipMetadata).items()}
-    common |= {"sample_rate": RATE, "sample_count": RATE * SECONDS, "duration": float(SECONDS)}
+    common |= {"split": "train", "sample_rate": RATE, "sample_count": RATE * SECONDS, "duration": float(SECONDS)}
     chance = random.Random(0)
     for number, first in enumerate(range(0, clips, per_shard)):
         writer, end = TableWriter(), 0
@@ -63,11 +63,12 @@ def write(root: Path, clips: int, frames: int, per_shard: int) -> None:
         path, count = root / shard.table, min(per_shard, clips - first)
         write_atomically(path, data)
         entries.append(
-            ShardEntry(path=shard.path, split="train", size=end, sha256="0" * 64, md5="0" * 32, clips=count,
-                       frames=count * frames, seconds=count * SECONDS, table_sha256=hashlib.sha256(data).hexdigest(),
-                       clips_digest=digest)
+            ShardEntry(path=shard.path, split="train", size=end + len(closing(end)), sha256="0" * 64, md5="0" * 32,
+                       clips=count, frames=count * frames, seconds=count * SECONDS,
+                       table_sha256=hashlib.sha256(data).hexdigest(), clips_digest=digest)
         )  # fmt: skip
     write_manifest(root, entries)
+    write_json(root / DATASET, {"format": 1})
 
 
 def catalogue(root: Path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from .format import sound_codec
 from .format.clip import MEMBERS, Clip
-from .index.clip_table import Table, most_bytes
+from .index.clip_table import Table, read_tables
 from .index.facts import require_dataset
 from .index.layout import ShardName
 from .index.ledger import iter_ledger
@@ -166,19 +166,10 @@ class Dataset:
             columns: the names of those that are needed; none: all.
 
         Raises:
-            ShardFormatError: where one is missing, damaged, or of another number of clips.
+            ShardFormatError: where one is missing, damaged, or not that of its shard.
             StoreError: when the store cannot be read.
         """
-        shards = tuple(shards)
-        try:
-            files = self.store.read_all((shard.table for shard in shards), most_bytes(*shards))
-            for shard, data in zip(shards, files, strict=True):
-                table = Table(f"{self.store.url}/{shard.table}", shard.table_sha256, data, columns or None)
-                if table.clips != shard.clips:
-                    raise ShardFormatError(f"{shard.table} has {table.clips} clips; the index says {shard.clips}")
-                yield table
-        except MissingObjectError as error:
-            raise ShardFormatError(f"a table is missing ({error}); make it again with: avcorr repair") from error
+        return read_tables(self.store, tuple(shards), *columns)
 
     def read(self, clips: Iterable[ClipEntry]) -> list[Clip]:
         """Read whole clips, many in flight.

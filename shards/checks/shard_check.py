@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import MissingBucketError, ShardFormatError, StoreAccessError, StoreError
 from ..format.tar import BLOCK
-from ..index.clip_table import Table, find_table_problems, most_bytes
+from ..index.clip_table import Table, find_table_problems, read_tables
 from ..index.layout import STEM
 from ..index.record import MOST_RECORD, ShardEntry, ShardRecord, parse_record
 from ..reader import find_end_faults
@@ -100,14 +100,10 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
 def _read_table(store: Store, record: ShardRecord) -> tuple[Table | None, list[Problem]]:
     """Return a shard's table, or why it cannot be read."""
     try:
-        return Table(
-            f"{store.url}/{record.table}", record.table_sha256, store.read(record.table, most_bytes(record))
-        ), []
+        return next(read_tables(store, [record])), []
     except (StoreAccessError, MissingBucketError):
         raise
-    except (StoreError, OSError) as error:
-        return None, [Problem(record.table, "table", f"cannot be read ({error})")]
-    except ShardFormatError as error:
+    except (StoreError, ShardFormatError) as error:
         return None, [Problem(record.table, "table", str(error))]
 
 

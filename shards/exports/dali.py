@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 from avcorr.files import write_atomically
 
 from ..format.clip import MEMBERS
-from ..index.clip_table import Table
+from ..index.clip_table import Table, read_tables
 from ..index.layout import INDEX
 from ..index.shard_list import read_manifest
+from ..stores.local import LocalStore
 
 VERSION = "v1.2"
 FOLDER = "dali"
@@ -23,8 +24,8 @@ def write_dali(root: Path) -> None:
         DatasetMismatchError: when the sharding of `root` is not finished.
         ShardFormatError: when the index is damaged.
     """
-    for entry in read_manifest(root).shards:
-        table = Table(root / entry.table, entry.table_sha256)
+    entries = read_manifest(root).shards
+    for entry, table in zip(entries, read_tables(LocalStore(root), entries), strict=True):
         write_atomically(root / dali_path(entry.path), encode_dali(table))
 
 

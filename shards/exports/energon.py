@@ -18,11 +18,12 @@ from avcorr.files import write_atomically
 
 from ..format.clip import MEMBERS
 from ..format.tar import BLOCK, Member
-from ..index.clip_table import Table, most_bytes
+from ..index.clip_table import Table, read_tables
 from ..index.layout import is_json_of, write_json
 from ..index.record import ShardEntry
 from ..index.shard_list import read_manifest
 from ..store import Store
+from ..stores.local import LocalStore
 
 FOLDER = ".nv-meta"
 LAYOUT_VERSION = "7.4.1"
@@ -95,9 +96,7 @@ def _database_is_right(data: bytes, store: Store, entries: Sequence[ShardEntry])
             parts = database.execute(
                 "SELECT * FROM sample_parts ORDER BY tar_file_id, sample_index, content_byte_offset"
             )
-            files = store.read_all((entry.table for entry in entries), most_bytes(*entries))
-            for number, (entry, file) in enumerate(zip(entries, files, strict=True)):
-                table = Table(entry.table, entry.table_sha256, file)
+            for number, table in enumerate(read_tables(store, entries)):
                 for rows, found in ((_sample_rows(number, table), samples), (_part_rows(number, table), parts)):
                     if any(row != next(found, None) for row in rows):
                         return False
@@ -114,8 +113,7 @@ def _write_samples(root: Path, entries: Sequence[ShardEntry]) -> None:
     """Write `<shard>.tar.idx` for each shard, and the database of all samples."""
     with closing(sqlite3.connect(":memory:")) as database:
         database.executescript(_TABLES)
-        for number, entry in enumerate(entries):
-            table = Table(root / entry.table, entry.table_sha256)
+        for number, (entry, table) in enumerate(zip(entries, read_tables(LocalStore(root), entries), strict=True)):
             write_atomically(root / f"{entry.path}.idx", encode_edges(table))
             database.executemany("INSERT INTO samples VALUES (?, ?, ?, ?, ?)", _sample_rows(number, table))
             database.executemany("INSERT INTO sample_parts VALUES (?, ?, ?, ?, ?)", _part_rows(number, table))

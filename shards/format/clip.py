@@ -27,6 +27,7 @@ UNEVEN_SECONDS = 0.5
 """A larger difference between the lengths of picture and sound makes the flag `uneven`."""
 MOST_METADATA_BYTES = 1 << 24
 """Of `<key>.json`."""
+MOST_LABELS = 4096
 
 _MOST = 2**30
 _MOST_SECONDS = 4200.0
@@ -70,7 +71,7 @@ class ClipMetadata:
     """The path as it was given, relative to the source folder."""
     label: Text
     """Class name, the first of `labels`; "" where unknown."""
-    labels: Annotated[list[Text], Field(min_length=1)]
+    labels: Annotated[list[Text], Field(min_length=1, max_length=MOST_LABELS)]
     """All class names; [""] where none is known."""
     caption: Annotated[str, Field(max_length=65536)]
     """What the clip shows in words; "" where unknown."""

@@ -25,7 +25,7 @@ def encode(pcm: bytes, sample_rate: int, channels: int = 1) -> bytes:
     return _header(sample_rate, len(pcm) // (2 * channels), channels) + pcm
 
 
-def locate(start: _Place, stop: _Place, channels: int = 1) -> tuple[_Place, _Place]:
+def locate(start: _Place, stop: _Place, channels: "int | _Place" = 1) -> tuple[_Place, _Place]:
     """Return which bytes [first, last) of the member hold the samples [start, stop) of all channels."""
     return HEADER_BYTES + 2 * channels * start, HEADER_BYTES + 2 * channels * stop
 

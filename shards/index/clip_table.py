@@ -10,17 +10,17 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import cache, cached_property
-from itertools import pairwise
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import ShardFormatError
-from ..format.clip import MEMBERS, ClipMetadata
-from ..format.tar import BLOCK, Member
+from ..errors import MissingObjectError, ShardFormatError
+from ..format.clip import FLAGS, MEMBERS, MOST_LABELS, ClipMetadata
+from ..format.tar import Member
+from ..store import Store
 from .record import ShardEntry, ShardRecord
+from .table_check import check_table, with_companions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +31,7 @@ _KINDS: dict[str, Any] = get_type_hints(ClipMetadata) | {
 }  # fmt: skip
 COLUMNS: tuple[str, ...] = tuple(_KINDS)
 """Every column of a table, in its order."""
+LISTS = {name for name, kind in _KINDS.items() if get_origin(kind) is list}
 _BINARY = {int: "<i8", float: "<f8", bool: "u1"}
 """How values enter the digest of a table's content."""
 
@@ -92,12 +93,13 @@ def _encoding(kind: Any) -> str:
 
 
 @cache
-def _schema() -> "pa.Schema":
+def _schema(*names: str) -> "pa.Schema":
+    """Return the types of some columns, of all by default."""
     import pyarrow as pa
 
     kinds: dict[Any, Any] = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_()}
     lists = {list[kind]: pa.list_(pa.field("element", there, nullable=False)) for kind, there in kinds.items()}  # type: ignore[valid-type]
-    return pa.schema([pa.field(name, (kinds | lists)[kind], nullable=False) for name, kind in _KINDS.items()])
+    return pa.schema([pa.field(name, (kinds | lists)[_KINDS[name]], nullable=False) for name in names or COLUMNS])
 
 
 def digest_of(table: "pa.Table") -> str:
@@ -128,54 +130,57 @@ def _numbers(column: Any) -> NDArray[Any]:
 
 def most_bytes(*shards: ShardEntry) -> int:
     """Return how large the tables of shards may be at most, bytes."""
-    return max((min(2**30, 2**20 + 2**16 * shard.clips + 32 * shard.frames) for shard in shards), default=0)
+    return max((min(2**30, 2**20 + 4 * shard.size) for shard in shards), default=0)  # the shard has it all in JSON
 
 
 class Table:
     """The table of one shard.
 
     Args:
-        path: the Parquet file; only its name where `data` is given.
-        sha256: its checksum as record and manifest have it.
-        data: the bytes of the file, where they are read already.
-        columns: the names of those that are needed; None for all.
+        path: the file's name, for messages.
+        shard: what the index says of the shard, against which the table is held.
+        data: the bytes of the file.
+        columns: the names of those that are needed; None for all. Those that these are checked with are read, too.
 
     Raises:
-        ShardFormatError: when the file is missing, damaged, or of another shard.
+        ShardFormatError: naming the column, when the file is damaged, or is not the table of such a shard.
     """
 
-    def __init__(
-        self, path: Path | str, sha256: str, data: bytes | None = None, columns: Sequence[str] | None = None
-    ) -> None:
+    def __init__(self, path: str, shard: ShardEntry, data: bytes, columns: Sequence[str] | None = None) -> None:
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         self.path = path
-        try:
-            data = Path(path).read_bytes() if data is None else data
-            digest = hashlib.sha256(data).hexdigest()
-            if digest != sha256:
-                raise ShardFormatError(_damaged(path, f"sha256 {digest[:12]}..., its record says {sha256[:12]}..."))
-            names = list(COLUMNS if columns is None else columns)
-            found = pq.ParquetFile(pa.BufferReader(data)).read(names, use_threads=False)
-            self.arrow = found.select(names).cast(pa.schema([_schema().field(name) for name in names]))
-        except (OSError, ValueError, KeyError, NotImplementedError) as error:  # those of pyarrow are of these
-            raise ShardFormatError(_damaged(path, str(error))) from error
-        self.clips: int = self.arrow.num_rows
-        """Number of rows."""
         self._values: dict[str, NDArray[Any]] = {}
+        try:
+            digest = hashlib.sha256(data).hexdigest()
+            if digest != shard.table_sha256:
+                raise ValueError(f"sha256 {digest[:12]}..., its record says {shard.table_sha256[:12]}...")
+            wanted = COLUMNS if columns is None else with_companions(columns)
+            self.arrow = _unpack(data, shard, tuple(name for name in COLUMNS if name in wanted))
+            self.clips: int = self.arrow.num_rows
+            """Number of rows."""
+            check_table(self, shard)
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+            raise ShardFormatError(_damaged(path, " ".join(str(error).split())[:300])) from error
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Return a column (n,), or the values of all rows of a column of lists one after another."""
         if name not in self._values:
-            column = self.arrow[name].combine_chunks()
-            column = column.flatten() if hasattr(column, "flatten") and hasattr(column, "offsets") else column
-            self._values[name] = _numbers(column)
+            column = self._column(name)
+            self._values[name] = _numbers(column.flatten() if name in LISTS else column)
         return self._values[name]
 
-    def texts(self, name: str) -> list[str]:
-        """Return a column of texts."""
-        values: list[str] = self.arrow[name].to_pylist()
+    def _column(self, name: str) -> Any:
+        column = self.arrow[name]
+        return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+    def lengths(self, name: str) -> NDArray[np.int64]:
+        """Return how many values each row of a column of lists has (n,)."""
+        return np.diff(_numbers(self._column(name).offsets)).astype(np.int64)
+
+    def texts(self, name: str) -> list[Any]:
+        """Return a column of texts, or of lists of them."""
+        values: list[Any] = self.arrow[name].to_pylist()
         return values
 
     def text(self, name: str, row: int) -> str:
@@ -185,7 +190,7 @@ class Table:
     @cached_property
     def frame_rows(self) -> NDArray[np.int64]:
         """Where the frames of each clip begin among those of all clips, and the end: (n + 1,)."""
-        offsets = _numbers(self.arrow["frame_times"].combine_chunks().offsets).astype(np.int64)
+        offsets = _numbers(self._column("frame_times").offsets).astype(np.int64)
         return np.asarray(offsets - offsets[0])
 
     @cached_property
@@ -206,28 +211,113 @@ class Table:
         return start, start + int(self[f"{suffix}_size"][row])
 
 
+def _unpack(data: bytes, shard: ShardEntry, names: Sequence[str]) -> "pa.Table":
+    """Return some columns of a Parquet file, typed as the format has them, after its sizes were added up.
+
+    Raises:
+        ValueError, OSError, pa.ArrowException: when it is none, or has other columns, rows or sizes than such a table.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(pa.BufferReader(data))
+    facts, there, wanted = file.metadata, file.schema_arrow, _schema(*names)
+    if facts.num_rows != shard.clips:
+        raise ValueError(f"{facts.num_rows} rows; the index says {shard.clips} clips")
+    groups = [facts.row_group(number) for number in range(facts.num_row_groups)]
+    size, most = sum(max(0, group.total_byte_size) for group in groups), most_bytes(shard)
+    if size > most:
+        raise ValueError(f"{size} bytes when it is unpacked; that of such a shard has at most {most}")
+    ours = there.equals(_schema())
+    for field in () if ours else wanted:
+        if len(there.get_all_field_indices(field.name)) != 1:
+            raise ValueError(f"{field.name}: is missing, or there twice")
+        if not _fits(there.field(field.name).type, field.type):
+            raise ValueError(f"{field.name}: is {there.field(field.name).type}, not {field.type}")
+    leaves = COLUMNS if ours else [facts.schema.column(place).path.split(".")[0] for place in range(facts.num_columns)]
+    for name, most in _most_values(shard).items():
+        if name in names and sum(group.column(leaves.index(name)).num_values for group in groups) > most:
+            raise ValueError(f"{name}: has more than {most} values")
+    found = file.read(list(names), use_threads=False).select(names)
+    for name in names:
+        try:
+            if _KINDS[name] in (str, list[str]):
+                found[name].validate(full=True)  # UTF-8
+            if not ours:
+                found = found.set_column(
+                    names.index(name), wanted.field(name), _as(found[name], wanted.field(name).type)
+                )
+        except pa.ArrowException as error:
+            raise ValueError(f"{name}: {error}") from error
+    return found
+
+
+def _as(column: Any, kind: Any) -> Any:
+    """Return a column without nulls in the type of the format. Raises ArrowException."""
+    import pyarrow as pa
+
+    found = column.combine_chunks().cast(kind)
+    if found.null_count or hasattr(found, "offsets") and found.flatten().null_count:
+        raise pa.ArrowInvalid("has nulls")
+    return found
+
+
+def _fits(there: Any, wanted: Any) -> bool:
+    """Return whether a column's type holds the values of the format's, integers and texts of any width."""
+    import pyarrow as pa
+
+    types = pa.types
+    if types.is_list(wanted):
+        return bool(types.is_list(there) or types.is_large_list(there)) and _fits(there.value_type, wanted.value_type)
+    if types.is_integer(wanted):
+        return bool(types.is_integer(there))
+    if types.is_string(wanted):
+        return bool(types.is_string(there) or types.is_large_string(there) or types.is_string_view(there)) or (
+            types.is_dictionary(there) and _fits(there.value_type, wanted)
+        )
+    return bool(there == wanted)
+
+
+def _most_values(shard: ShardEntry) -> dict[str, int]:
+    """Return how many values the lists of all rows may have: a page of equal ones is small however many they are."""
+    return {
+        "frame_times": shard.frames, "frame_offsets": shard.frames + shard.clips,
+        "labels": MOST_LABELS * shard.clips, "flags": len(FLAGS) * shard.clips,
+    }  # fmt: skip
+
+
+def read_tables(store: Store, shards: Sequence[ShardEntry], *columns: str) -> Iterator[Table]:
+    """Yield the tables of shards, many in flight.
+
+    Args:
+        columns: the names of those that are needed; none: all.
+
+    Raises:
+        ShardFormatError: where one is missing, damaged, or not that of its shard.
+        StoreError: when the store cannot be read.
+    """
+    try:
+        files = store.read_all((shard.table for shard in shards), most_bytes(*shards))
+        for shard, data in zip(shards, files, strict=True):
+            yield Table(f"{store.url}/{shard.table}", shard, data, columns or None)
+    except MissingObjectError as error:
+        raise ShardFormatError(f"a table is missing ({error}); make it again with: avcorr repair") from error
+
+
 def find_table_problems(table: Table, record: ShardRecord, expected: "pa.Table | None" = None) -> Iterator[str]:
     """Yield what is wrong with a shard's table, by its record and, where they are known, by the rows of the shard."""
-    try:
-        packed = [row["key"] for row in record.ledger if row["status"] == "packed"]
-        if table.texts("key") != packed or table.clips != record.clips:
-            yield _damaged(table.path, "its clips are not those of the record")
-            return
-        starts = [*table["json_offset"].tolist(), record.size]
-        if starts[0] != BLOCK or any(later <= earlier or earlier % BLOCK for earlier, later in pairwise(starts)):
-            text = "its offsets do not rise from the first block to the shard's size in blocks of 512"
-            yield _damaged(table.path, text)
-            return
-        digest = digest_of(table.arrow)
-        if digest != record.clips_digest:
-            text = f"its content has the digest {digest[:12]}..., the record {record.clips_digest[:12]}"
-            yield _damaged(table.path, text)
-        if expected is not None and digest != digest_of(expected):
-            different = [name for name in COLUMNS if table.arrow[name].to_pylist() != expected[name].to_pylist()]
-            yield _damaged(table.path, f"it does not say what the shard holds: {', '.join(different[:5]) or 'types'}")
-    except (ValueError, KeyError, IndexError, TypeError, OverflowError) as error:  # a checksum may vouch for nonsense
-        yield _damaged(table.path, str(error))
+    packed = [row["key"] for row in record.ledger if row["status"] == "packed"]
+    if table.texts("key") != packed:
+        yield _damaged(table.path, "its clips are not those of the record")
+        return
+    digest = digest_of(table.arrow)
+    if digest != record.clips_digest:
+        text = f"its content has the digest {digest[:12]}..., the record {record.clips_digest[:12]}"
+        yield _damaged(table.path, text)
+    if expected is not None and digest != digest_of(expected):
+        different = [name for name in COLUMNS if table.arrow[name].to_pylist() != expected[name].to_pylist()]
+        yield _damaged(table.path, f"it does not say what the shard holds: {', '.join(different[:5]) or 'types'}")
 
 
-def _damaged(path: Path | str, what: str) -> str:
-    return f"the table {path} is missing or damaged ({what}); make it again from its shard with: avcorr repair"
+def _damaged(path: str, what: str) -> str:
+    return f"the table {path} is damaged ({what}); make it again with: avcorr repair"

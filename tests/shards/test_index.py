@@ -18,7 +18,7 @@ from avcorr.shards.dataset import ClipEntry, Dataset
 from avcorr.shards.errors import DatasetMismatchError, ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.clip import MEMBERS, Clip
-from avcorr.shards.format.tar import encode_member, iter_members, locate_members
+from avcorr.shards.format.tar import closing, encode_member, iter_members, locate_members
 from avcorr.shards.index.clip_table import (
     COLUMNS,
     Table,
@@ -26,6 +26,7 @@ from avcorr.shards.index.clip_table import (
     digest_of,
 )
 from avcorr.shards.index.layout import MANIFEST, TABLES, ShardName
+from avcorr.shards.index.record import ShardEntry
 from avcorr.shards.index.shard_list import iter_entries, read_manifest
 from avcorr.shards.reader import read_clips
 from avcorr.shards.store import ByteRange
@@ -114,23 +115,27 @@ def test_a_table_is_its_content_whoever_wrote_the_file(shards: Path, tmp_path: P
     at = shuffled.schema.get_field_index("sample_count")
     shuffled = shuffled.set_column(at, "sample_count", shuffled["sample_count"].cast("uint32"))
     pq.write_table(shuffled, tmp_path / "a.parquet", compression="gzip", use_dictionary=True, row_group_size=1)
-    found = Table(tmp_path / "a.parquet", sha256((tmp_path / "a.parquet").read_bytes()).hexdigest())
+    data = (tmp_path / "a.parquet").read_bytes()
+    found = Table("a.parquet", replace(record, table_sha256=sha256(data).hexdigest()), data)
     assert digest_of(found.arrow) == record.clips_digest == digest_of(table)
     assert ClipEntry(record, found, 3).frame(2) == ClipEntry(record, table_of(shards, record), 3).frame(2)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 300)), min_size=1, max_size=5))
-def test_any_clips_give_ranges_of_their_own_bytes(tmp_path_factory: pytest.TempPathFactory, shapes: list) -> None:
+def test_any_clips_give_ranges_of_their_own_bytes(shapes: list) -> None:
     clips: list[Clip] = [make_clip(f"v{n}" + "x" * n, *shape) for n, shape in enumerate(shapes)]
     data, writer = b"", TableWriter()
     for clip in clips:
         encoded = b"".join(encode_member(name, content) for name, content in clip.members())
         writer.add(clip.metadata, locate_members(encoded, len(data)))
         data += encoded
-    path = tmp_path_factory.mktemp("table") / "a.parquet"
-    path.write_bytes(writer.encode()[0])
-    table = Table(path, sha256(path.read_bytes()).hexdigest())
+    file, (count, frames, seconds) = writer.encode()[0], writer.counts()
+    entry = ShardEntry(
+        path=TRAIN.path, split="train", size=len(data + closing(len(data))), sha256="0" * 64, md5="0" * 32,
+        clips=count, frames=frames, seconds=seconds, table_sha256=sha256(file).hexdigest(), clips_digest="0" * 64,
+    )  # fmt: skip
+    table = Table("a.parquet", entry, file)
     for row, clip in enumerate(clips):
         assert [data[slice(*table.member(row, suffix))] for suffix in MEMBERS] == [c for _, c in clip.members()]
         entry, count = ClipEntry(SimpleNamespace(path="x"), table, row), clip.metadata.sample_count

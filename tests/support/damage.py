@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from avcorr.shards.checks.archive_check import scan_shard
+from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.tar import BLOCK, closing, encode_member, iter_members
 from avcorr.shards.index.layout import INDEX, LEDGER, MANIFEST, RECORDS, ShardName
@@ -42,7 +43,10 @@ def seal(root: Path, name: ShardName = NAME) -> None:
     record = json.loads(path.read_text())
     record |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "md5": hashlib.md5(data).hexdigest()}
     path.write_text(json.dumps(record))
-    finish_dataset(root)
+    try:
+        finish_dataset(root)
+    except ShardFormatError:  # no table says so of such a shard
+        write_manifest(root, iter_entries(root))
 
 
 def rebuild(change: Callable[[Members], Members | None], name: ShardName = NAME) -> Damage:

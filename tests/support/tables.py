@@ -4,13 +4,14 @@ from pathlib import Path
 
 from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.format.tar import BLOCK
-from avcorr.shards.index.clip_table import Table, find_table_problems
+from avcorr.shards.index.clip_table import Table, find_table_problems, read_tables
 from avcorr.shards.index.record import ShardEntry, ShardRecord
+from avcorr.shards.stores.local import LocalStore
 
 
 def table_of(root: Path, record: ShardEntry) -> Table:
     """Return the table of a shard."""
-    return Table(root / record.table, record.table_sha256)
+    return next(read_tables(LocalStore(root), [record]))
 
 
 def table_problems(root: Path, record: ShardRecord) -> list[str]:
