@@ -5,11 +5,11 @@ from pathlib import Path
 
 import avcorr
 
-from .options import Parser, add_json
+from .options import Parser, add_json, folder
 
 
 def add_options(added: Parser) -> None:
-    added.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders of evaluated runs")
+    added.add_argument("runs", type=folder, nargs="+", metavar="RUN", help="folders of evaluated runs")
     add_json(added)
 
 

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from .options import Parser, add_workers, natural, positive
+from .options import Parser, add_workers, folder, natural, positive
 
 
 def add_options(added: Parser) -> None:
-    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the videos and corpus.csv")
+    added.add_argument("--out", type=folder, required=True, metavar="DIR", help="folder for the videos and corpus.csv")
     added.add_argument("--clips", type=positive, required=True, metavar="N", help="number of ten-second clips")
     added.add_argument("--seed", type=natural, default=0, metavar="S", help="decides every clip (default 0)")
     added.add_argument("--ffmpeg", default="", metavar="PATH", help="ffmpeg to encode with; default: imageio-ffmpeg's")

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from avcorr.errors import Error
 
-from .options import Parser, add_overrides, add_workers, natural, positive
+from .options import Parser, add_overrides, add_workers, folder, natural, positive
 
 
 def add_options(added: Parser) -> None:
-    added.add_argument("--out", type=Path, default=Path("data/demo"), metavar="DIR", help="default: data/demo")
+    added.add_argument("--out", type=folder, default=Path("data/demo"), metavar="DIR", help="default: data/demo")
     added.add_argument("--clips", type=positive, default=800, metavar="N", help="clips to render (default 800)")
     added.add_argument("--seed", type=natural, default=0, metavar="S", help="seed of the corpus (default 0)")
     add_overrides(added)

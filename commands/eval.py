@@ -6,20 +6,20 @@ from typing import Any
 
 import avcorr
 
-from .options import ROOT_HELP, Parser, add_best, add_cache, add_overrides, opened
+from .options import ROOT_HELP, Parser, add_best, add_cache, add_overrides, folder, opened
 
 
 def add_options(added: Parser) -> None:
-    added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a trained run")
+    added.add_argument("--run", type=folder, required=True, metavar="RUN", help="folder of a trained run")
     added.add_argument("--shards", required=True, metavar="ROOT", help=ROOT_HELP)
     add_cache(added)
     add_best(added)
     protocol = "full, avenet, cavmae-1545, vggsounder or list, with /center or /mean10; short for eval.protocol"
     added.add_argument("--protocol", metavar="NAME", help=protocol)
     gallery = "evaluate the clips of a list, one id a line; short for eval.gallery, and alone for protocol list"
-    added.add_argument("--gallery", type=Path, metavar="FILE", help=gallery)
+    added.add_argument("--gallery", type=folder, metavar="FILE", help=gallery)
     ontology = "AudioSet's ontology.json, for nDCG with AVE-Net's gain; short for eval.ontology"
-    added.add_argument("--ontology", type=Path, metavar="FILE", help=ontology)
+    added.add_argument("--ontology", type=folder, metavar="FILE", help=ontology)
     add_overrides(added)
 
 

@@ -1,19 +1,18 @@
 """Write a model for others: safetensors with a card, ONNX, torch.export."""
 
-from pathlib import Path
 from typing import Any
 
 import avcorr
 
-from .options import Parser, add_best, add_cache, opened
+from .options import Parser, add_best, add_cache, folder, opened
 
 
 def add_options(added: Parser) -> None:
-    added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a trained run")
-    added.add_argument("--out", type=Path, metavar="DIR", help="folder for safetensors and card; default: RUN/model")
-    added.add_argument("--onnx", type=Path, metavar="DIR", help="folder for image.onnx, audio.onnx and pair.onnx")
+    added.add_argument("--run", type=folder, required=True, metavar="RUN", help="folder of a trained run")
+    added.add_argument("--out", type=folder, metavar="DIR", help="folder for safetensors and card; default: RUN/model")
+    added.add_argument("--onnx", type=folder, metavar="DIR", help="folder for image.onnx, audio.onnx and pair.onnx")
     programs = "folder for the same as torch.export programs"
-    added.add_argument("--torch", dest="programs", type=Path, metavar="DIR", help=programs)
+    added.add_argument("--torch", dest="programs", type=folder, metavar="DIR", help=programs)
     added.add_argument("--shards", metavar="ROOT", help="dataset on whose clips the exports are compared")
     add_cache(added)
     add_best(added)

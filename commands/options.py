@@ -1,17 +1,20 @@
 """Options that several commands have, and what turns their words into values."""
 
 import argparse
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from avcorr.errors import Error
+from avcorr.files import local_path
+from avcorr.limits import cpu_count
 
 Parser = argparse.ArgumentParser
 ROOT_HELP = "where the dataset lies: a folder, s3://, gs://, az:// or https:// (docs/streaming.md)"
 
 
 def add_model(added: Parser, *, required: bool = True) -> None:
-    added.add_argument("--run", type=Path, required=required, metavar="RUN", help="folder of a run or exported model")
+    added.add_argument("--run", type=folder, required=required, metavar="RUN", help="folder of a run or exported model")
     add_best(added)
 
 
@@ -56,7 +59,7 @@ def add_only(added: Parser, *names: str) -> None:
 
 
 def add_workers(added: Parser, what: str) -> None:
-    added.add_argument("--workers", type=positive, default=os.cpu_count() or 1, metavar="W", help=what)
+    added.add_argument("--workers", type=positive, default=cpu_count(), metavar="W", help=what)
 
 
 def setting(name: str) -> Callable[[str], str]:
@@ -70,9 +73,10 @@ def setting(name: str) -> Callable[[str], str]:
 
 
 def folder(text: str) -> Path:
-    if "://" in text:
-        raise argparse.ArgumentTypeError(f"must be a folder, not {text}; copy the dataset to a disk first")
-    return Path(text)
+    try:
+        return local_path(text)
+    except Error as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -5,14 +5,14 @@ from typing import Any
 
 import avcorr
 
-from .options import ROOT_HELP, Parser, add_best, add_cache, add_overrides, opened
+from .options import ROOT_HELP, Parser, add_best, add_cache, add_overrides, folder, opened
 
 
 def add_options(added: Parser) -> None:
-    added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder of a trained run")
+    added.add_argument("--run", type=folder, required=True, metavar="RUN", help="folder of a trained run")
     what = added.add_mutually_exclusive_group(required=True)
     what.add_argument("--shards", metavar="ROOT", help="classify the clips of its splits; " + ROOT_HELP)
-    what.add_argument("--esc50", type=Path, metavar="DIR", help="classify ESC-50's sounds, in its five folds")
+    what.add_argument("--esc50", type=folder, metavar="DIR", help="classify ESC-50's sounds, in its five folds")
     pooling = "an item's views: the one in its middle, or the mean of ten (default: center; mean10 with --esc50)"
     added.add_argument("--pooling", choices=["center", "mean10"], help=pooling)
     add_cache(added)

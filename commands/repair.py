@@ -13,9 +13,9 @@ def add_options(added: Parser) -> None:
     added.add_argument("root", type=folder, metavar="ROOT", help="folder of the dataset")
     sources = "the sources, where they lie elsewhere now"
     added.add_argument(
-        "--source", type=Path, action="extend", nargs="+", default=[], metavar="DIR_OR_CSV_OR_TAR", help=sources
+        "--source", type=folder, action="extend", nargs="+", default=[], metavar="DIR_OR_CSV_OR_TAR", help=sources
     )
-    added.add_argument("--videos", type=Path, metavar="DIR", help="as for shard")
+    added.add_argument("--videos", type=folder, metavar="DIR", help="as for shard")
     added.add_argument("--ffmpeg", default="", metavar="PATH", help="an ffmpeg of the recorded version")
     added.add_argument("--delete-extra", action="store_true", help="delete tars that are not of the dataset")
     add_workers(added, "shards checked and videos decoded at once (default: one a core)")

@@ -1,6 +1,5 @@
 """Decode videos into shards."""
 
-from pathlib import Path
 from typing import Any
 
 import avcorr
@@ -12,7 +11,7 @@ def add_options(added: Parser) -> None:
     sources = "videos, folders, archives, lists (CSV, TSV, JSON lines, Parquet, paths), one or more of any kind"
     videos = "folder that the names and ids of a list are looked up in, loose or in archives"
     added.add_argument("--source", action="extend", required=True, nargs="+", metavar="PATH", help=sources)
-    added.add_argument("--videos", type=Path, metavar="DIR", help=videos)
+    added.add_argument("--videos", type=folder, metavar="DIR", help=videos)
     added.add_argument("--out", required=True, metavar="ROOT", help="folder of the dataset, or s3://, gs://, az://")
     work = "folder in which shards for a bucket are made (default: one below the user's cache folder)"
     added.add_argument("--work", type=folder, metavar="DIR", help=work)

@@ -1,18 +1,17 @@
 """Train the correspondence model on a stream of pairs."""
 
 import logging
-from pathlib import Path
 from typing import Any
 
 import avcorr
 
-from .options import ROOT_HELP, Parser, add_cache, add_config, opened
+from .options import ROOT_HELP, Parser, add_cache, add_config, folder, opened
 
 
 def add_options(added: Parser) -> None:
     added.add_argument("--shards", required=True, metavar="ROOT", help=ROOT_HELP)
     add_cache(added)
-    added.add_argument("--run", type=Path, required=True, metavar="RUN", help="folder for checkpoints and metrics")
+    added.add_argument("--run", type=folder, required=True, metavar="RUN", help="folder for checkpoints and metrics")
     added.add_argument("--resume", action="store_true", help="go on from the newest checkpoint, if there is one")
     add_config(added)
 

@@ -6,6 +6,8 @@ from typing import Literal
 
 import torch
 
+from avcorr.limits import cpu_count
+
 from .errors import ModelError
 
 
@@ -18,6 +20,8 @@ def resolve_device(name: Literal["auto", "cpu", "cuda"], number: int = 0) -> tor
         raise ModelError("device is 'cuda', but torch finds no CUDA GPU; set train.device to 'auto' or 'cpu'")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.get_num_threads() > cpu_count():  # torch knows affinity, but not a container's share of time
+        torch.set_num_threads(cpu_count())
     return torch.device(name, number) if name == "cuda" else torch.device(name)
 
 

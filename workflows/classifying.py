@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from avcorr.configs.load import Overrides, load_config
 from avcorr.errors import Error
+from avcorr.files import local_path
 from avcorr.model.device import resolve_device
 from avcorr.model.embedding.embed import embed
 from avcorr.model.embedding.embedder import Embedder
@@ -42,9 +43,9 @@ def probe(
         >>> avcorr.probe("runs/a", "data/labelled")["protocol"]
         'shards/center'
     """
-    config = load_config(saved_config(Path(run)), settings)
+    config = load_config(saved_config(local_path(run)), settings)
     device = resolve_device(config.train.device)
-    model, _, step = load_model(Path(run), device, best=best)
+    model, _, step = load_model(local_path(run), device, best=best)
     store, chosen = open_store(shards), config.eval
     judged, learnt = (
         Gallery(
@@ -55,7 +56,7 @@ def probe(
         for split in (chosen.split, config.pairs.split)
     )  # fmt: skip
     require_rate(judged.sample_rate, config)
-    refuse_trained(judged, trained_videos(Path(run)), chosen.split, store.url)
+    refuse_trained(judged, trained_videos(local_path(run)), chosen.split, store.url)
     shared = {clip.video for clip in judged.clips} & {clip.video for clip in learnt.clips}
     if shared:
         raise Error(
@@ -75,7 +76,7 @@ def probe(
         "gallery_sha256": gallery_hash(judged.clips),
         "decoders": decoders(require_dataset(store)),
     }
-    return _written(Path(run), "shards", step, pooling, chosen.seed, found)
+    return _written(local_path(run), "shards", step, pooling, chosen.seed, found)
 
 
 def probe_esc50(
@@ -89,10 +90,11 @@ def probe_esc50(
         >>> avcorr.probe_esc50("runs/a", "esc50")["protocol"]
         'esc50/mean10'
     """
-    config = load_config(saved_config(Path(run)), settings)
+    place = local_path(folder)
+    config = load_config(saved_config(local_path(run)), settings)
     device = resolve_device(config.train.device)
-    model, saved, step = load_model(Path(run), device, best=best)
-    sounds = read_folder(Path(folder))
+    model, saved, step = load_model(local_path(run), device, best=best)
+    sounds = read_folder(place)
     embedder = Embedder(model, saved, step, device)
     embedder.precision = torch.float32
     hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: where stderr is no terminal
@@ -102,7 +104,7 @@ def probe_esc50(
         **cross_validate(sounds, vectors, config.eval.bootstrap, config.eval.seed),
         "decoders": {"soundfile": version_of("soundfile"), "scipy": version_of("scipy")},
     }
-    return _written(Path(run), "esc50", step, pooling, config.eval.seed, found)
+    return _written(local_path(run), "esc50", step, pooling, config.eval.seed, found)
 
 
 def _written(run: Path, kind: str, step: int, pooling: Pooling, seed: int, found: Mapping[str, Any]) -> dict[str, Any]:

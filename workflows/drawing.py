@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from avcorr.errors import Error
-from avcorr.files import require_writable, writing_to
+from avcorr.files import local_path, require_writable, writing_to
 from avcorr.pages.sheets.clip_choice import choose_clips
 from avcorr.pages.sheets.contact_sheet import clip_sheet, rows_sheet, write_picture
 from avcorr.pages.sheets.sheet_page import write_page
@@ -38,7 +38,7 @@ def inspect(
         >>> avcorr.inspect("data/shards", "clips.html", clips=2).name
         'clips.html'
     """
-    out = Path(out)
+    out = local_path(out)
     require_writable(out.parent)
     dataset = Dataset(root)
     if keys:

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 from tqdm import tqdm
 
 from avcorr.errors import Error
+from avcorr.files import local_path
 from avcorr.lock import locked
 from avcorr.model.embedding.embedder import Embedder, load_embedder
 from avcorr.retrieval.embed_dataset import digest_of, embed_dataset
@@ -57,7 +58,7 @@ def embed(
         >>> done.clips, done.views
         (12, 24)
     """
-    folder = Path(out)
+    folder = local_path(out)
     hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: where stderr is no terminal
     with locked(folder, "embedded into", "give another --out"), tqdm(unit="view", disable=hidden, desc="embed") as bar:
         embedder = run if isinstance(run, Embedder) else load_embedder(run, best=best)

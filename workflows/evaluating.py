@@ -7,6 +7,7 @@ import numpy as np
 
 from avcorr.configs.load import Overrides, load_config
 from avcorr.configs.schema import Config
+from avcorr.files import local_path
 from avcorr.lock import locked
 from avcorr.model.device import resolve_device
 from avcorr.model.embedding.embed import embed
@@ -44,7 +45,7 @@ def evaluate(run: str | Path, shards: Root, *, settings: Overrides = (), best: b
         >>> found.metrics["split"], found.metrics["clips"], 0 <= found.metrics["avc"]["accuracy"] <= 1
         ('test', 4, True)
     """
-    folder = Path(run)
+    folder = local_path(run)
     config = load_config(saved_config(folder), settings)
     with locked(folder / "eval", "written by an evaluation", "evaluate a copy of the run"):
         return _evaluate(folder, shards, config, best)

@@ -9,7 +9,7 @@ import torch
 
 from avcorr.configs.load import load_config
 from avcorr.configs.schema import Config
-from avcorr.files import write_atomically
+from avcorr.files import local_path, write_atomically
 from avcorr.lock import locked
 from avcorr.model.saving.checkpoint import load_model
 from avcorr.model.saving.export import export_onnx, export_programs
@@ -56,13 +56,13 @@ def export(
         >>> avcorr.load("exported").step
         6
     """
-    folder = Path(run)
+    folder = local_path(run)
+    places = {local_path(place).absolute() for place in (out or folder / "model", onnx, programs) if place}
     config = load_config(saved_config(folder))
-    places = {Path(place).absolute() for place in (out or folder / "model", onnx, programs) if place}
     with ExitStack() as stack:
         for place in sorted(places):
             stack.enter_context(locked(place, "exported into", "name another folder"))
-        return _export(folder, Path(out or folder / "model"), config, onnx, programs, shards, best)
+        return _export(folder, local_path(out or folder / "model"), config, onnx, programs, shards, best)
 
 
 def _export(
@@ -91,9 +91,9 @@ def _export(
         audio = torch.randint(-9000, 9000, (4, samples), generator=generator, dtype=torch.int16)
         what = "noise; --shards compares on clips"
     differences = {
-        Path(place) / name: difference
+        local_path(place) / name: difference
         for place, write in ((onnx, export_onnx), (programs, export_programs)) if place
-        for name, difference in write(model, Path(place), frames, audio).items()
+        for name, difference in write(model, local_path(place), frames, audio).items()
     }  # fmt: skip
     for place in {path.parent for path in differences}:  # the card says how to scale, crop and resample
         write_atomically(place / CARD, (weights / CARD).read_bytes())

@@ -12,7 +12,7 @@ import torch
 from avcorr.configs.load import ConfigError, Overrides, Recipe, check_config, dump_config, load_config
 from avcorr.configs.schema import Config
 from avcorr.errors import Error
-from avcorr.files import write_atomically
+from avcorr.files import local_path, write_atomically
 from avcorr.lock import locked
 from avcorr.model.correspondence import build_model
 from avcorr.model.device import resolve_device
@@ -62,7 +62,7 @@ def train(
         >>> done.step, done.checkpoint.name
         (2, 'step-00000002.pt')
     """
-    folder, processes = Path(run), named()
+    folder, processes = local_path(run), named()
     saved = folder / "config.yaml"
     chosen = load_config(saved if resume and config is None and saved.exists() else config, settings)
     device = resolve_device(chosen.train.device, processes.local_rank)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from avcorr.files import local_path
 from avcorr.shards.dataset import Dataset
 from avcorr.shards.store import Root, Store
 from avcorr.shards.stores.cache import Cache
@@ -10,7 +11,7 @@ from avcorr.shards.stores.open import open_store
 
 def open_cached(root: Root, cache: str | Path | None = None, cache_gb: int = 50) -> Store:
     """Return the store of a dataset; what comes from a remote one is kept in the folder `cache`, if one is given."""
-    return open_store(root, cache=Cache(Path(cache), cache_gb * 10**9) if cache else None)
+    return open_store(root, cache=Cache(local_path(cache), cache_gb * 10**9) if cache else None)
 
 
 def open_dataset(root: Root, *, cache: str | Path | None = None, cache_gb: int = 50) -> Dataset:

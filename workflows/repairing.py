@@ -1,10 +1,11 @@
 """A damaged dataset, as it was recorded."""
 
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from avcorr.files import local_path
+from avcorr.limits import workers_for
 from avcorr.lock import locked
 from avcorr.pipeline.packing.prepare import read_sources
 from avcorr.pipeline.packing.repair import Repair, recall_sources, repair_settings
@@ -35,13 +36,14 @@ def repair(
         >>> avcorr.repair("data/shards").failed
         {}
     """
-    root, threads = Path(root), workers or os.cpu_count() or 1
-    given, lookup = ([Path(path) for path in source], videos) if source else recall_sources(root)
+    root, threads = local_path(root), workers_for(workers)
+    given, lookup = ([local_path(path) for path in source], videos) if source else recall_sources(root)
     settings = repair_settings(root, ffmpeg)
     with locked(root, "repaired", "repair a copy"):
         sources = None
         if given and all(path.exists() for path in given):
-            sources = read_sources(given, root, settings, videos=Path(lookup) if lookup else None, workers=threads)
+            place = local_path(lookup) if lookup else None
+            sources = read_sources(given, root, settings, videos=place, workers=threads)
         elif given:
             logger.warning("the source %s is not there; only what needs no source is repaired", given[0])
         return mend(root, sources, settings, workers=threads, delete_extra=delete_extra)

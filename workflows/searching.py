@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from avcorr.errors import Error
+from avcorr.files import local_path
 from avcorr.model import load
 from avcorr.retrieval.answer import Answer, ask
 from avcorr.retrieval.embeddings import EmbeddingFolder
@@ -55,11 +56,12 @@ def search(
         >>> answer.by, answer.to, len(answer.hits) <= 3
         ('image', 'audio', True)
     """
-    searcher = index if isinstance(index, Searcher) else Searcher(EmbeddingFolder(Path(index)))
-    asked = _file_query(Path(query), searcher, run, best) if Path(query).exists() else clip_query(searcher, str(query))
+    searcher = index if isinstance(index, Searcher) else Searcher(EmbeddingFolder(local_path(index)))
+    file = local_path(query)
+    asked = _file_query(file, searcher, run, best) if file.exists() else clip_query(searcher, str(query))
     answer = ask(searcher, asked, by=by, to=to, top=top, labels=labels, splits=splits, duplicates=duplicates)
     if sheet:
-        _draw(answer, searcher, Dataset(shards or searcher.embeddings.shards), Path(sheet))
+        _draw(answer, searcher, Dataset(shards or searcher.embeddings.shards), local_path(sheet))
     return answer
 
 
@@ -71,7 +73,7 @@ def _file_query(path: Path, searcher: Searcher, run: str | Path | None, best: bo
 
     embedder = load(run, best=best)
     folder = searcher.embeddings.folder
-    require_own(embedder, searcher, folder, Path(run), "embed again into another folder,")
+    require_own(embedder, searcher, folder, local_path(run), "embed again into another folder,")
     return file_query(path, embedder)
 
 

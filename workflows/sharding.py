@@ -8,6 +8,8 @@ from pathlib import Path
 
 from avcorr.configs.load import Overrides, Recipe, load_config
 from avcorr.errors import Error
+from avcorr.files import local_path
+from avcorr.limits import workers_for
 from avcorr.lock import locked
 from avcorr.pipeline.errors import REASONS
 from avcorr.pipeline.packing.output import open_output
@@ -67,7 +69,7 @@ def shard(
     chosen = load_config(config, settings).shard
     for code in sorted(set(retry) - set(REASONS)):
         raise Error(f"--retry {code}: there is no such reason code; the codes are {', '.join(REASONS)}")
-    given, paths, threads = Path(videos) if videos else None, _paths(source), workers or os.cpu_count() or 1
+    given, paths, threads = local_path(videos) if videos else None, _paths(source), workers_for(workers)
     output = open_output(out, work)
     root = output.root
     with locked(root, "sharded", "choose another --out", then="run the same command again to go on"), output:
@@ -105,8 +107,8 @@ def estimate(
         (12, 3)
     """
     chosen = load_config(config, settings).shard
-    threads = workers or os.cpu_count() or 1
-    sources = _read(_paths(source), None, chosen, Path(videos) if videos else None, threads)
+    threads = workers_for(workers)
+    sources = _read(_paths(source), None, chosen, local_path(videos) if videos else None, threads)
     return estimate_sources(sources, chosen, _free_bytes(out) if out is not None else None)
 
 
@@ -114,7 +116,7 @@ def _free_bytes(out: str | Path) -> int | None:
     """Return how much a folder's disk, or that of the first folder above that is there, has free; None of a bucket."""
     if "://" in str(out):
         return None
-    place = Path(out).absolute()
+    place = local_path(out).absolute()
     return shutil.disk_usage(next(path for path in (place, *place.parents) if path.exists())).free
 
 

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avcorr.files import local_path
+
 from ..device import resolve_device, resolve_precision, tower_autocast
 from ..errors import ModelError
 from ..networks.network import CorrespondenceModel
@@ -187,7 +189,7 @@ def load_embedder(source: str | Path, *, best: bool = False, device: str = "auto
 
     Raises CheckpointError if there is none that can be read.
     """
-    folder = Path(source)
+    folder = local_path(source)
     chosen = resolve_device(device)  # type: ignore[arg-type]
     if (folder / WEIGHTS).is_file():
         model, config, step = read_weights(folder)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from avcorr.files import local_path
+
 from ..errors import EvaluationError
 from .evaluate import FORMAT_VERSION
 from .figures import bounded, versions
@@ -63,7 +65,7 @@ def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
         >>> avcorr.compare(["runs/a"])["runs"][0]["accuracy"] == metrics["avc"]["accuracy"]
         True
     """
-    rows = [_row(Path(run), read_evaluation(Path(run))) for run in runs]
+    rows = [_row(run, read_evaluation(run)) for run in map(local_path, runs)]
     notes = [PAPER_NOTE]
     kinds = {"protocol": "protocols", "gallery_sha256": "galleries", "seeds": "seeds", "decoders": "decoders"}
     for key, name in kinds.items():

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from avcorr.files import read_file, require_writable, write_atomically, writing_to
+from avcorr.files import local_path, read_file, require_writable, write_atomically, writing_to
 from avcorr.model.errors import EvaluationError
 from avcorr.model.evaluation import figures
 from avcorr.model.evaluation.compare import PAPER_TABLE, read_evaluation
@@ -37,7 +37,7 @@ def write_report(run: str | Path) -> Path:
         >>> avcorr.report("runs/a").name
         'report.html'
     """
-    run = Path(run)
+    run = local_path(run)
     require_writable(run)
     history = read_history(run / "metrics.jsonl")
     # metrics.json is written last: without it, the other files are of an evaluation that did not finish.

@@ -47,6 +47,8 @@ _STDERR_BYTES = 65536
 _PIPE_BYTES = 1 << 20
 """Size of the pipes: fewer switches between ffmpeg and this process. The kernel may grant less."""
 _BETWEEN_FRAMES = END + START
+OLDEST = (5, 1)
+"""Version of the oldest ffmpeg that has all options used here."""
 _PLANS = 12
 """Most runs for one clip: what a header, an empty stream or a change in mid-file asks for is known one by one."""
 _running: set[subprocess.Popen[bytes]] = set()
@@ -119,7 +121,7 @@ def find_ffmpeg(path: str = "") -> str:
     """Return the ffmpeg to use: the one named, or the one that the package imageio-ffmpeg ships.
 
     Raises:
-        DecoderError: when there is none that can be run.
+        DecoderError: when there is none that can be run, or it is older than OLDEST.
     """
     if not path:
         import imageio_ffmpeg
@@ -128,7 +130,14 @@ def find_ffmpeg(path: str = "") -> str:
             path = imageio_ffmpeg.get_ffmpeg_exe()
         except RuntimeError as error:
             raise DecoderError("no ffmpeg: imageio-ffmpeg has none here; --set shard.ffmpeg=PATH names one") from error
-    ffmpeg_version(path)
+    version = ffmpeg_version(path)
+    match = re.match(r"n?(\d+)\.(\d+)", version)  # a build of a day is named otherwise
+    if match and (int(match[1]), int(match[2])) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise DecoderError(
+            f"ffmpeg {path!r} is {version}, which is too old: set shard.ffmpeg to {oldest} or newer, or leave it empty "
+            "for the one of imageio-ffmpeg"
+        )
     return path
 
 
@@ -249,7 +258,7 @@ def _jumps_back(times: Sequence[float]) -> bool:
 
 def limit_memory(pid: int) -> None:
     """Let an allocation fail before the machine's memory is full; only Linux can do it to a process that runs."""
-    if sys.platform == "linux":
+    if sys.platform == "linux" and hasattr(resource, "prlimit"):
         with suppress(OSError):  # it has ended, or may have less already
             resource.prlimit(pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
@@ -275,7 +284,7 @@ def _drain(
     with selectors.DefaultSelector() as selector:
         for descriptor in (*buffers, process.stderr.fileno()):
             selector.register(descriptor, selectors.EVENT_READ)
-            with suppress(OSError):  # more than a user may have
+            with suppress(OSError, AttributeError):  # more than a user may have; only Linux knows it
                 fcntl.fcntl(descriptor, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         while selector.get_map():
             remaining = deadline - time.monotonic()

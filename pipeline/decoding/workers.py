@@ -187,7 +187,8 @@ def _limit_memory() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     wanted = _mapped_bytes() + MEMORY_BYTES
     limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    with suppress(OSError, ValueError):  # macOS has the limit and takes none
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
 def _mapped_bytes() -> int:

@@ -1,6 +1,5 @@
 """How fast pairs come from where a dataset lies, where the time goes, and what to do about it."""
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -9,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+from avcorr.limits import cpu_count
 
 from .catalogue import Catalogue
 from .loader import MomentLoader
@@ -146,7 +147,7 @@ def measure_speed(
         root=dataset.store.url, remote=not dataset.store.is_local, split=settings.split, clips=len(catalogue),
         shards=len(catalogue.shards), per_clip=settings.per_clip, block_clips=settings.block_clips,
         frame_size=settings.frame_size, batch_size=size, workers=settings.workers,
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=cpu_count(),
         ahead=loader.ahead, parts=loader.parts, start_seconds=start, seconds=elapsed, pairs=count * size,
         cpu_seconds=cpu, needed_bytes=_needed_bytes(catalogue), rate=rate,
         bad_shards=len(loader.bad_shards), stages=stages,

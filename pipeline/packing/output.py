@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from avcorr.files import remove_left, require_writable
+from avcorr.files import local_path, remove_left, require_writable
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.format.clip import FORMAT_VERSION
 from avcorr.shards.index.facts import read_dataset
@@ -149,7 +149,7 @@ def open_output(place: str | Path, work: str | Path | None = None) -> Output:
     if work is None:
         base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         work = Path(base, "avcorr", hashlib.sha256(str(place).rstrip("/").encode()).hexdigest()[:16])
-    return BucketOutput(str(place), Path(work))
+    return BucketOutput(str(place), local_path(work))
 
 
 class BucketOutput(Output):

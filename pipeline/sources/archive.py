@@ -3,7 +3,8 @@
 A plain tar is listed by its headers alone and its members are read by offset, those of a zip by its directory. A
 compressed tar is a stream: it is read from its beginning once to list it, and once more to decode its members in the
 order in which they lie there.
-ffmpeg wants a file that it can seek in, so a member is handed on as a file in memory. Needs Linux.
+ffmpeg wants a file that it can seek in, so a member is handed on as a file in memory; where the system has none, as on
+macOS, as a temporary one.
 """
 
 import bz2
@@ -12,6 +13,7 @@ import json
 import lzma
 import os
 import tarfile
+import tempfile
 import weakref
 import zipfile
 import zlib
@@ -62,10 +64,15 @@ class MemoryFile:
     """A file that has a path but lies in memory; it is gone with its last reference."""
 
     def __init__(self) -> None:
-        self.descriptor = os.memfd_create("avcorr", os.MFD_CLOEXEC)
-        self.path = f"/proc/{os.getpid()}/fd/{self.descriptor}"
+        self.path = ""
         """Can be opened, also by child processes, any number of times."""
         self.size = 0
+        if hasattr(os, "memfd_create") and os.path.isdir("/proc/self/fd"):
+            self.descriptor = os.memfd_create("avcorr", os.MFD_CLOEXEC)
+            self.path = f"/proc/{os.getpid()}/fd/{self.descriptor}"
+        else:
+            self.descriptor, self.path = tempfile.mkstemp(prefix="avcorr-")
+            weakref.finalize(self, os.unlink, self.path)
         weakref.finalize(self, os.close, self.descriptor)
 
     def write(self, data: bytes) -> None:

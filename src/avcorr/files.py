@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import OutputError
+from .errors import Error, OutputError
 
 _DISK = {
     errno.ENOSPC: ("no space is left on the disk of {}", "free some space, then {}"),
@@ -27,6 +27,14 @@ _DISK = {
 """What a disk says that does not take what is written, in words, and the way out."""
 _NO_SYNC = {errno.EINVAL, errno.EACCES, errno.EBADF, errno.ENOTSUP}
 """What file systems say that cannot sync a folder: CIFS, some of FUSE."""
+
+
+def local_path(place: str | Path) -> Path:
+    """Return a path of this machine. Raises Error for an address, of which `Path` alone would make a folder `s3:`."""
+    scheme, separator, _ = str(place).partition(":/")
+    if separator and len(scheme) > 1 and scheme.isalnum():
+        raise Error(f"{place}: wants a folder or file of this machine")
+    return Path(place)
 
 
 def open_file(path: str | Path) -> BinaryIO:

@@ -1,9 +1,12 @@
 """What the command line makes of its words."""
 
+import argparse
 import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,8 @@ import pytest
 import avcorr
 from avcorr import __version__
 from avcorr.commands import main as program
-from avcorr.commands.parser import call, parse
+from avcorr.commands.options import folder
+from avcorr.commands.parser import COMMANDS, call, parse
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -53,6 +57,58 @@ def test_folders_given_one_by_one_are_one_source(tmp_path: Path, capsys: pytest.
     words = ["shard", "--source", str(tmp_path / "x"), "--source", str(tmp_path / "y"), "--out", str(tmp_path / "o")]
     assert program.main([*words, "--dry-run"]) == 0
     assert "plan: 2 inputs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_where_a_folder_is_wanted_an_address_is_refused(command: str) -> None:
+    """Each option whose value becomes a path; a Path of s3://x would be a local folder s3:."""
+    added = argparse.ArgumentParser()
+    import_module(f"avcorr.commands.{command.replace('-', '_')}").add_options(added)
+    for action in added._actions:
+        assert action.type is not Path, f"{action.dest}: give it the type `folder`"
+        if action.type is folder:
+            with pytest.raises(argparse.ArgumentTypeError, match=r"^s3://b/x: wants a folder or file of this machine$"):
+                folder("s3://b/x")
+
+
+def test_an_address_in_place_of_a_run_is_told_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        program.main(["train", "--shards", "a", "--run", "s3://b/x"])
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.endswith("error: argument --run: s3://b/x: wants a folder or file of this machine")
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda: avcorr.train("data/shards", "s3://b/run"),
+        lambda: avcorr.evaluate("s3://b/run", "data/shards"),
+        lambda: avcorr.probe("s3://b/run", "data/shards"),
+        lambda: avcorr.probe_esc50("s3://b/run", "esc50"),
+        lambda: avcorr.probe_esc50("runs/a", "s3://b/esc50"),
+        lambda: avcorr.export("s3://b/run"),
+        lambda: avcorr.export("runs/a", "gs://b/model"),
+        lambda: avcorr.embed("runs/a", "data/shards", "az://b/embedded"),
+        lambda: avcorr.search("s3://b/embedded", "x.jpg"),
+        lambda: avcorr.explore("s3://b/run"),
+        lambda: avcorr.inspect("data/shards", "s3://b/x.png"),
+        lambda: avcorr.report("s3://b/run"),
+        lambda: avcorr.compare(["s3://b/run"]),
+        lambda: avcorr.load("s3://b/run"),
+        lambda: avcorr.load(Path("s3://b/run")),
+        lambda: avcorr.repair("s3://b/root"),
+        lambda: avcorr.shard("videos", "data/new", videos="s3://b/videos"),
+        lambda: avcorr.shard("videos", "s3://b/root", work="s3://b/work"),
+        lambda: avcorr.open("s3://b/root", cache="s3://b/cache"),
+    ],
+)
+def test_a_function_that_wants_a_folder_refuses_an_address(
+    ask: Callable[[], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(avcorr.Error, match="://?b/.*: wants a folder or file of this machine"):
+        ask()
+    assert not list(tmp_path.iterdir())
 
 
 class ReachedError(Exception):
