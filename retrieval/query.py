@@ -63,12 +63,13 @@ def clip_query(searcher: Searcher, key: str) -> Query:
     return Query(key, "clip", image, audio, int(searcher.embeddings.video[clip]))
 
 
-def file_query(path: Path, embedder: Any) -> Query:
+def file_query(path: Path, embedder: Any, backend: Ffmpeg | None = None) -> Query:
     """Return the query of a picture, a sound or a video: the mean over at most VIEWS moments, spread evenly.
 
-    embedder: the model.Embedder that made the embeddings. Raises MediaError when the file cannot be decoded.
+    embedder: the model.Embedder that made the embeddings. backend: what decodes the file, where it has limits of its
+    own. Raises MediaError when the file cannot be decoded.
     """
-    media = decode_file(path, embedder)
+    media = decode_file(path, embedder, backend)
     frames, sounds = _frames(media, embedder.frame_size), _sounds(media, embedder.samples)
     image = _mean(embedder.embed_images(frames).numpy()) if len(frames) else None
     audio = _mean(embedder.embed_audio(sounds).numpy()) if len(sounds) else None
@@ -76,7 +77,7 @@ def file_query(path: Path, embedder: Any) -> Query:
     return Query(str(path), media.kind, image, audio, filled=round(lacking / embedder.sample_rate, 3))
 
 
-def decode_file(path: Path, embedder: Any) -> Media:
+def decode_file(path: Path, embedder: Any, backend: Ffmpeg | None = None) -> Media:
     """Return what a file holds, at most FILE_SECONDS of it, as the model wants it. Raises MediaError."""
     values = embedder.config["shard"] | {
         "clip_seconds": FILE_SECONDS, "short_side": embedder.short_side, "sample_rate": embedder.sample_rate,
@@ -88,7 +89,7 @@ def decode_file(path: Path, embedder: Any) -> Media:
         raise RetrievalError(
             f"the model was trained on shards with settings that do not fit: {explain(error)}"
         ) from error
-    return read_media(path, settings, Ffmpeg(find_ffmpeg()))
+    return read_media(path, settings, backend or Ffmpeg(find_ffmpeg()))
 
 
 def _frames(media: Media, size: int) -> NDArray[np.uint8]:

@@ -6,10 +6,9 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
-from waitress import create_server
-
 from avcorr.pipeline.decoding.ffmpeg import stop_all
 
+from .connection import Limits, make_server
 from .errors import ExploreError
 
 THREADS = 16
@@ -36,13 +35,10 @@ def serve(application: Any, host: str, port: int, limit: int, ready: Callable[[s
             f"cannot listen on port {port} of {host} ({error.strerror}); give another --port or --host"
         ) from error
     with listening:
-        server: Any = create_server(
-            application, sockets=[listening], threads=THREADS, max_request_body_size=limit + 1, connection_limit=200,
-            channel_timeout=60, ident="avcorr", clear_untrusted_proxy_headers=True,
-        )  # fmt: skip
+        server = make_server(application, listening, limit, Limits(), THREADS)
         try:
             ready(address(host, listening.getsockname()[1]))
-            server.run()  # ends with Ctrl-C, which it keeps to itself
+            server.run()
         finally:
             server.close()
             stop_all()

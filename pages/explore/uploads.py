@@ -10,6 +10,7 @@ from threading import BoundedSemaphore, Lock
 from typing import BinaryIO
 
 from avcorr.model.embedding.embedder import Embedder
+from avcorr.pipeline.decoding.ffmpeg import Ffmpeg, find_ffmpeg
 from avcorr.pipeline.errors import MediaError
 from avcorr.pipeline.sources.archive import MemoryFile
 from avcorr.retrieval.errors import RetrievalError
@@ -25,17 +26,23 @@ AT_ONCE = 2
 WAITING = 4
 """Uploads that wait for their turn; others are turned away."""
 PIECE = 1 << 16
+MEMORY_BYTES = 1 << 30
+"""For all that is decoded at once."""
+MOST_PIXELS = 2**26
+"""Of a picture; a larger one is refused by its header."""
 
 
 class Uploads:
     """The files that were dropped; threads may share it.
 
-    A file never gets a name on a disk: it lies in memory as long as it is decoded, in ffmpeg's own process with limits
-    on its memory and its time, and of it remain the vectors. limit: bytes that a file may have.
+    A file never gets a name on a disk: while it arrives, the server keeps what is more than 512 KiB in an unnamed file
+    in the temporary folder; while it is decoded it lies in memory, in ffmpeg's own process with limits on its memory
+    and its time; and of it remain the vectors. limit: bytes that a file may have.
     """
 
     def __init__(self, embedder: Embedder, limit: int) -> None:
         self._embedder, self.limit = embedder, limit
+        self._backend = Ffmpeg(find_ffmpeg(), max_pixels=MOST_PIXELS, memory_bytes=MEMORY_BYTES // AT_ONCE)
         self._places, self._turns = BoundedSemaphore(AT_ONCE + WAITING), BoundedSemaphore(AT_ONCE)
         self._queries: OrderedDict[str, Query] = OrderedDict()
         self._lock = Lock()
@@ -48,7 +55,7 @@ class Uploads:
         with self._turn():
             file, digest = self._receive(body)
             try:
-                query = replace(file_query(Path(file.path), self._embedder), name=name)
+                query = replace(file_query(Path(file.path), self._embedder, self._backend), name=name)
             except (MediaError, RetrievalError) as error:
                 raise ExploreError(str(error).replace(file.path, name)) from error
         known = MARK + digest[:24]

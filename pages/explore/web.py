@@ -190,7 +190,10 @@ def _error(status: int, message: str) -> Response:
 def _media(request: Request, data: bytes, kind: str) -> Response:
     """Answer with a file, or with the part of it that is asked for: players seek so."""
     response = Response(data, mimetype=kind, headers={"Cache-Control": "private, max-age=3600"})
-    return response.make_conditional(request, accept_ranges=True, complete_length=len(data))
+    asked = request.environ
+    if not asked.get("HTTP_RANGE", "").lower().startswith("bytes="):  # a unit that is not known is ignored (RFC 9110)
+        asked = {name: value for name, value in asked.items() if name != "HTTP_RANGE"}
+    return response.make_conditional(asked, accept_ranges=True, complete_length=len(data))
 
 
 def _text(request: Request, name: str) -> str:

@@ -8,7 +8,7 @@ import ffmpeg
 from avcorr.files import open_file
 
 from ..settings import ShardSettings
-from .decoded import BESIDE_EARLY, FORMATS, MAX_PIXELS, SOUND_AROUND, SoundFile
+from .decoded import BESIDE_EARLY, FORMATS, SOUND_AROUND, SoundFile
 from .gamut import Gamut, table_filter
 
 Only = Literal["", "picture", "sound"]
@@ -75,6 +75,7 @@ def decode_command(
     duration: float,
     pipes: Pipes,
     time_base: str,
+    max_pixels: int,
     plan: Plan,
     only: Only = "",
     container: str = "",
@@ -93,6 +94,7 @@ def decode_command(
         duration: its length in seconds.
         pipes: where the results go.
         time_base: what this ffmpeg calls "as the source" for -enc_time_base.
+        max_pixels: of the largest coded picture.
         plan: what this file needs.
         only: one of the streams, where the file has or needs no other.
         container: what the file is, where that is known; it need not be one of FORMATS then.
@@ -106,7 +108,7 @@ def decode_command(
         span["reinit_filter:v"] = 0
     source = ffmpeg.input(
         _INPUT, **span, t=duration + seek - begin, threads=1, copyts=None, start_at_zero=None,
-        max_pixels=MAX_PIXELS, protocol_whitelist="file", format_whitelist=container or FORMATS,
+        max_pixels=max_pixels, protocol_whitelist="file", format_whitelist=container or FORMATS,
     )  # fmt: skip
     filters = ",".join(_picture(settings, seek, begin, pipes, plan))
     picture, graph = source["V:0" if plan.picture is None else str(plan.picture)], {"vf": filters}

@@ -25,7 +25,7 @@ from avcorr.shards.format.jpeg import END, START
 from ..errors import DecoderError, MediaError
 from ..settings import ShardSettings
 from .command import Only, Pipes, Plan, decode_command
-from .decoded import JUMP_SECONDS, MEMORY_BYTES, Decoded, SoundFile
+from .decoded import JUMP_SECONDS, MAX_PIXELS, MEMORY_BYTES, Decoded, SoundFile
 from .messages import (
     Changes,
     changes,
@@ -59,6 +59,10 @@ class Ffmpeg:
     """The backend that runs an ffmpeg for each video."""
 
     binary: str
+    max_pixels: int = MAX_PIXELS
+    """Of the largest coded picture; a larger one is refused by its header."""
+    memory_bytes: int = MEMORY_BYTES
+    """Address space that the process may fill."""
 
     @property
     def version(self) -> str:
@@ -92,7 +96,7 @@ class Ffmpeg:
         plan, span = Plan(), (path, settings, seek, duration, only, container, beside)
         for _ in range(_PLANS):
             try:
-                result = _run(self.binary, plan, *span)
+                result = _run(self, plan, *span)
             except _OtherPlanError as other:
                 plan = other.plan
                 continue
@@ -192,7 +196,7 @@ class _Result:
 
 
 def _run(
-    binary: str,
+    backend: Ffmpeg,
     plan: Plan,
     path: str,
     settings: ShardSettings,
@@ -207,18 +211,21 @@ def _run(
     reads, writes = [read for read, _ in pipes], [write for _, write in pipes]
     try:
         command = decode_command(
-            binary, path, settings, seek=seek, duration=duration, pipes=Pipes(*writes),
-            time_base=_time_base_option(binary), plan=plan, only=only, container=container, beside=beside,
+            backend.binary, path, settings, seek=seek, duration=duration, pipes=Pipes(*writes),
+            time_base=_time_base_option(backend.binary), max_pixels=backend.max_pixels, plan=plan, only=only,
+            container=container, beside=beside,
         )  # fmt: skip
+        # With little address space, none goes to heaps of single threads, which are 64 MiB each.
+        heaps = {} if backend.memory_bytes >= MEMORY_BYTES else {"MALLOC_ARENA_MAX": "1"}
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=writes,
-            process_group=0,
+            process_group=0, env={**os.environ, **heaps},
         )  # fmt: skip
     except BaseException:
         _close([*reads, *writes])
         raise
     _running.add(process)
-    limit_memory(process.pid)
+    limit_memory(process.pid, backend.memory_bytes)
     _close(writes)
     assert process.stdout is not None and process.stderr is not None
     buffers = {descriptor: bytearray() for descriptor in (process.stdout.fileno(), *reads)}
@@ -256,11 +263,11 @@ def _jumps_back(times: Sequence[float]) -> bool:
     return any(after < before - JUMP_SECONDS for before, after in pairwise(times))
 
 
-def limit_memory(pid: int) -> None:
+def limit_memory(pid: int, most: int = MEMORY_BYTES) -> None:
     """Let an allocation fail before the machine's memory is full; only Linux can do it to a process that runs."""
     if sys.platform == "linux" and hasattr(resource, "prlimit"):
         with suppress(OSError):  # it has ended, or may have less already
-            resource.prlimit(pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+            resource.prlimit(pid, resource.RLIMIT_AS, (most, most))
 
 
 def _close(descriptors: Iterable[int]) -> None:

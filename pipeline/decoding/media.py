@@ -12,7 +12,7 @@ from avcorr.files import open_file
 
 from ..errors import MediaError
 from ..settings import ShardSettings
-from .decoded import MAX_PIXELS, Decoded
+from .decoded import Decoded
 from .ffmpeg import Ffmpeg
 
 PICTURES: Mapping[bytes, str] = {
@@ -83,7 +83,7 @@ def _read(path: str, settings: ShardSettings, backend: Ffmpeg) -> Media:
                 raise
             raise MediaError(
                 "undecodable", f"the picture is damaged, of a kind that is not read (save it as JPEG or PNG), or has "
-                f"more than {MAX_PIXELS} pixels",
+                f"more than {backend.max_pixels} pixels",
                 exit_code=error.exit_code, stderr=error.stderr,
             ) from error  # fmt: skip
         return _media("picture", decoded, 1)

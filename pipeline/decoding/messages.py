@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import MediaError
 from ..settings import ShardSettings
 from .command import Plan
-from .decoded import MEMORY_BYTES, SoundFile, mono_mix, named_sound
+from .decoded import SoundFile, mono_mix, named_sound
 from .gamut import HD_LINES, Gamut, gamut_of
 
 _ENCRYPTED = re.compile(r"Stream #.*\((?:encv|enca) / ")
@@ -253,7 +253,7 @@ def failure(exit_code: int, messages: str, beside: SoundFile | None) -> MediaErr
     elif beside and _BESIDE not in messages:
         code, what = "not_media", f"ffmpeg finds no container it knows in the sound's file {beside.path}"
     elif _NO_MEMORY in messages:
-        code, what = "crashed", f"ffmpeg asked for more memory than the {MEMORY_BYTES >> 30} GiB that it may have"
+        code, what = "crashed", "ffmpeg asked for more memory than it may have"
     elif not parse_header(messages).of_kind("Video"):
         code, what = "no_video", "there is no video stream"
     elif not parse_header(messages).of_kind("Audio"):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from avcorr.pipeline.decoding import ffmpeg as ffmpeg_module
 from avcorr.pipeline.decoding.ffmpeg import Ffmpeg, ffmpeg_version, find_ffmpeg, split_jpegs
 from avcorr.pipeline.errors import DecoderError, MediaError
 from avcorr.pipeline.settings import ShardSettings
@@ -84,15 +83,15 @@ def test_an_ffmpeg_that_dies_is_no_fault_of_the_file(tmp_path: Path) -> None:
     assert reason(tmp_path / "a.mp4", fake(tmp_path, "kill -SEGV $$")) == "crashed"
 
 
-def test_an_ffmpeg_that_needs_too_much_memory_is_stopped(
-    tmp_path: Path, make_video: MakeVideo, ffmpeg: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_ffmpeg_that_needs_too_much_memory_is_stopped(tmp_path: Path, make_video: MakeVideo, ffmpeg: str) -> None:
     """Pictures of 4096 x 4096 in a file of 30 kB decode; with a bound that is lower than elsewhere they do not."""
     path = make_video(tmp_path / "a.mp4", seconds=1)
     path.write_bytes(widen(path.read_bytes(), 4096, 4096))
     assert clip_of(path, Ffmpeg(ffmpeg)).metadata.source_width == 4096
-    monkeypatch.setattr(ffmpeg_module, "MEMORY_BYTES", 300 << 20)
-    assert reason(path, ffmpeg) in ("crashed", "undecodable")  # codecs do not always say that it was the memory
+    for less in (Ffmpeg(ffmpeg, memory_bytes=300 << 20), Ffmpeg(ffmpeg, max_pixels=2**24 - 1)):
+        with pytest.raises(MediaError) as caught:
+            clip_of(path, less)
+        assert caught.value.code in ("crashed", "undecodable")  # codecs do not always say that it was the memory
 
 
 def test_no_pipe_or_process_is_left_open(tmp_path: Path, make_video: MakeVideo, ffmpeg: str) -> None:
