@@ -98,8 +98,9 @@ class Reader:
             ShardError: when the store does not answer.
         """
         ranges, owners = rows or self.locate(requests)
-        if self._store.is_local:  # from another, threads read ahead
-            self._note[DOING], self._note[CLIP] = READING, requests[0].frame_clips[0]
+        if self._store.is_local and ranges:  # from another, threads read ahead
+            asked = (clips for request in requests for clips in (request.frame_clips, request.sound_clips))
+            self._note[DOING], self._note[CLIP] = READING, next(clips for clips in asked if len(clips))[0]
         for shard in set(owners.tolist()) - self._sound:
             self.check(shard)
         try:
