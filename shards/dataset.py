@@ -1,6 +1,6 @@
 """A dataset, read from its index."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import PurePath
@@ -79,7 +79,7 @@ class Dataset:
     """A dataset, as its index describes it.
 
         dataset = Dataset("ROOT")
-        dataset.facts["settings"], dataset.splits, dataset.shards
+        dataset.facts.settings, dataset.splits, dataset.shards
         clips = dataset.clips(splits=["train"])
         len(clips), clips[5].key, clips[5].frame(3)  # by number, in the order of the shards
         first, second = clips.find(["vaQ9-x_000030", "vb72k_000010"])  # by key
@@ -92,6 +92,7 @@ class Dataset:
 
     Attributes:
         store: the open store.
+        facts: what `dataset.json` says: settings, version, number of inputs.
         shards: the shards that hold clips, by split and number.
 
     Raises:
@@ -102,24 +103,19 @@ class Dataset:
 
     def __init__(self, root: Root, *, unfinished: bool = False) -> None:
         self.store = open_store(root)
+        self.facts = require_dataset(self.store)
         self.shards: tuple[ShardEntry, ...]
         if unfinished:
-            require_dataset(self.store)
             self.shards = tuple(record for record in self.records if record.clips)
         else:
             self.shards = read_manifest(self.store).shards
-
-    @cached_property
-    def facts(self) -> dict[str, Any]:
-        """What `dataset.json` says: settings, versions, number of inputs. Raises as the class does."""
-        return require_dataset(self.store)
 
     @cached_property
     def records(self) -> tuple[ShardRecord, ...]:
         """What the index says of every complete shard, also of those whose inputs all failed. Raises as the class."""
         return tuple(iter_records(self.store))
 
-    def ledger(self) -> Iterator[dict[str, Any]]:
+    def ledger(self) -> Iterator[Mapping[str, Any]]:
         """Yield what became of each input, one in memory; nothing before the sharding has come to its end."""
         try:
             yield from iter_ledger(self.store)

@@ -36,14 +36,14 @@ def summarise(root: Root) -> dict[str, Any]:
     ledger = Counter(row["status"] for record in dataset.records for row in record.ledger)
     reasons = Counter(row["code"] for record in dataset.records for row in record.ledger if row["code"])
     splits = {split: _count_split(dataset, split, len(videos[split])) for split in dataset.splits}
-    inputs = dataset.facts.get("inputs", ledger.total())
+    inputs = ledger.total() if dataset.facts.inputs is None else dataset.facts.inputs
     pairs = itertools.combinations(splits, 2)
     shared = sum(len(videos[first] & videos[second]) for first, second in pairs)
     return {
         "root": dataset.store.url,
-        "format": dataset.facts["format"],
-        "ffmpeg": dataset.facts.get("ffmpeg", "unknown"),
-        "settings": dataset.facts["settings"],
+        "format": dataset.facts.format,
+        "ffmpeg": dataset.facts.ffmpeg,
+        "settings": dataset.facts.settings,
         "inputs": inputs,
         "packed": ledger["packed"],
         "failed": ledger["failed"],

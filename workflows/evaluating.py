@@ -73,7 +73,7 @@ def _evaluate(folder: Path, shards: Root, config: Config, best: bool) -> Evaluat
         logger.warning("%d clips are too short for a window and were left out", gallery.too_short)
     facts = {
         "step": step,
-        "dataset": dataset["settings"]["name"],
+        "dataset": dataset.settings.get("name", "unknown"),
         "train_videos": len(trained),
         "left_out_too_short": gallery.too_short,
         "decoders": decoders(dataset),

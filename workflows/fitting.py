@@ -120,7 +120,7 @@ def _train(
 
 def _with_settings_of(dataset: Dataset, config: Config) -> Config:
     """Return the configuration with the settings that a dataset was made with, where it knows them and they fit."""
-    recorded = dataset.facts.get("settings", {})
+    recorded = dataset.facts.settings
     try:
         return load_config(config, {f"shard.{name}": value for name, value in recorded.items()})
     except ConfigError as error:

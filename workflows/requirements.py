@@ -1,13 +1,13 @@
 """What must hold between a dataset and a model."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 from avcorr.configs.schema import Config
 from avcorr.errors import Error
 from avcorr.pipeline.galleries.gallery import Gallery
 from avcorr.pipeline.moments.catalogue import video_number
+from avcorr.shards.index.facts import DatasetFacts
 
 
 def require_rate(stored: int, config: Config) -> None:
@@ -31,13 +31,10 @@ def refuse_trained(gallery: Gallery, trained: Collection[str], split: str, where
         )
 
 
-def decoders(dataset: Mapping[str, Any]) -> dict[str, str]:
+def decoders(dataset: DatasetFacts) -> dict[str, str]:
     """Return what decoded the videos when they were sharded, and what decodes the frames now."""
-    sharded = dataset["settings"].get("decoder", "ffmpeg")
-    return {
-        sharded: str(dataset.get(sharded, dataset.get("ffmpeg", "unknown"))),
-        "simplejpeg": version_of("simplejpeg"),
-    }
+    sharded = dataset.settings.get("decoder", "ffmpeg")
+    return {sharded: dataset.ffmpeg, "simplejpeg": version_of("simplejpeg")}
 
 
 def version_of(package: str) -> str:

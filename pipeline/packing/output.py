@@ -14,13 +14,13 @@ import shutil
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from avcorr.files import local_path, remove_left, require_writable
 from avcorr.shards.errors import DatasetMismatchError
-from avcorr.shards.format.clip import FORMAT_VERSION
-from avcorr.shards.index.facts import read_dataset
+from avcorr.shards.index.facts import DatasetFacts, read_dataset
 from avcorr.shards.index.layout import DATASET, HIDDEN, INDEX, MANIFEST, RECORDS, TABLES, WORK, ShardName, write_json
 from avcorr.shards.index.record import read_record
 from avcorr.shards.index.shard_list import iter_records
@@ -72,23 +72,20 @@ class Output:
         self.check()
         for part in (INDEX, RECORDS, TABLES, WORK):
             remove_left(self.root / part)
-        identity = {
-            "format": FORMAT_VERSION,
-            "settings": settings.model_dump(exclude=_SPEED_ONLY),
-            "ffmpeg": version,
-            "inputs": len(sources.sources),
-            "sources": sources.fingerprint(),
-        }
+        identity = DatasetFacts(
+            settings=settings.model_dump(exclude=_SPEED_ONLY), ffmpeg=version, inputs=len(sources.sources),
+            sources=sources.fingerprint(),
+        )  # fmt: skip
         present = read_dataset(self.root)
         if present is not None and present != identity:
             if any(record.clips for record in iter_records(LocalStore(self.root))) or self._has_clips_in_work():
-                raise _mismatch(self.root, present, identity)
+                raise _mismatch(self.root, asdict(present), asdict(identity))
             logger.info("%s holds no clip yet: it begins anew with these settings and sources", self.root)
             for folder in (RECORDS, TABLES, WORK):
                 shutil.rmtree(self.root / folder, ignore_errors=True)
             present = None
         if present is None:
-            write_json(self.root / DATASET, identity)
+            write_json(self.root / DATASET, asdict(identity))
 
     def _has_clips_in_work(self) -> bool:
         """Return whether a shard that was not finished holds a clip."""

@@ -16,16 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avcorr.files import read_file
 from avcorr.shards.checks.archive_check import scan_shard
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.checks.problem import Problem
 from avcorr.shards.errors import DatasetMismatchError, ShardError, ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index.facts import read_dataset
+from avcorr.shards.index.facts import read_dataset, require_dataset
 from avcorr.shards.index.layout import DATASET, INDEX, LEDGER, RECORDS, ShardName, write_json
-from avcorr.shards.index.ledger import write_ledger
-from avcorr.shards.index.record import ShardRecord, read_record
+from avcorr.shards.index.ledger import iter_ledger, write_ledger
+from avcorr.shards.index.record import MOST_RECORD, ShardRecord, read_record, recorded_sha256
 from avcorr.shards.index.shard_list import iter_records, read_manifest
+from avcorr.shards.stores.local import LocalStore
 from avcorr.shards.writer import discard_work, publish_record, remake_table
 
 from ..settings import ShardSettings
@@ -36,6 +38,8 @@ from .pack import make_shards, sha256_of
 Row = Mapping[str, Any]
 _SHARD = re.compile(r"(?:.*-)?([a-z][a-z0-9]{0,20})-(\d{6})\.(?:tar|json|parquet)")
 _SOURCES = "sources.json"
+_MOST_SOURCES = 1 << 24
+"""Bytes of it."""
 _NO_SOURCES = "cannot be made again without the sources: give --source, and --videos where they were given"
 
 
@@ -68,7 +72,7 @@ def repair(
         DecoderError: when there is no ffmpeg.
         OutputError: when `root` cannot be written to, or its disk is full.
     """
-    problems = [problem for problem in verify(root, full=True, workers=workers) if problem.is_failure]
+    problems = [problem for problem in verify(root, full=True, workers=workers) if _is_damage(problem)]
     result = Repair(extra=[problem.path for problem in problems if problem.code == "extra_shard"])
     if not problems:
         return result
@@ -103,10 +107,14 @@ def repair(
             result.repaired[path] = "made again from the shard"
     _finish(root, problems, result)
     for problem in verify(root, workers=workers):
-        if problem.is_failure:
+        if _is_damage(problem):
             result.repaired.pop(problem.path, None)
             result.failed.setdefault(problem.path, f"{problem.code}: {problem.message}")
     return result
+
+
+def _is_damage(problem: Problem) -> bool:
+    return problem.is_failure and problem.code != "no_clip"
 
 
 def _shard_of(path: str, dataset: str) -> ShardName | None:
@@ -162,9 +170,9 @@ class _DamagedShards:
     def _rows(self, name: ShardName, keys: tuple[str, ...]) -> list[Row] | None:
         """Return the ledger's rows of a shard, None where the ledger does not tell them for sure."""
         try:
-            lines = (self._root / LEDGER).read_text(encoding="utf-8").splitlines()
-            rows = {row["key"]: row for row in map(json.loads, lines) if row["code"] != "duplicate"}
-        except (OSError, ValueError, TypeError, KeyError):
+            ledger = iter_ledger(LocalStore(self._root))
+            rows = {row["key"]: row for row in ledger if row["code"] != "duplicate"}
+        except ShardError:
             return None
         other: set[str] = set()
         for path in (self._root / RECORDS).glob("*.json"):
@@ -199,13 +207,12 @@ def _recorded_checksums(root: Path) -> dict[str, set[str]]:
     """Return the checksums of each shard that its record or the manifest names: one of the two may be damaged."""
     found: dict[str, set[str]] = {}
     for path in (root / RECORDS).glob("*.json"):
-        with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            values = json.loads(path.read_bytes())
-            if values["path"].endswith(f"-{path.stem}.tar"):
-                found[path.stem] = {str(values["sha256"])}
-    with suppress(ShardError, ValueError):
+        with suppress(OSError):
+            if known := recorded_sha256(read_file(path, MOST_RECORD), path.stem):
+                found[path.stem] = {known}
+    with suppress(ShardError):
         for entry in read_manifest(root).shards:
-            found.setdefault(ShardName.parse(entry.path).stem, set()).add(entry.sha256)
+            found.setdefault(entry.stem, set()).add(entry.sha256)
     return found
 
 
@@ -216,9 +223,9 @@ def _finish(root: Path, problems: Sequence[Problem], result: Repair) -> None:
     except ShardFormatError:
         return  # the last look tells it
     path = root / LEDGER
-    whole = len(rows) == (read_dataset(root) or {}).get("inputs", len(rows))
+    whole = len(rows) == (len(rows) if (wanted := require_dataset(root).inputs) is None else wanted)
     if whole or path.exists():
-        write_ledger(root, [*rows, *_duplicate_rows(path)])
+        write_ledger(root, [*rows, *_duplicate_rows(root)])
     if whole:
         finish_dataset(root)
         for problem in problems:
@@ -226,11 +233,10 @@ def _finish(root: Path, problems: Sequence[Problem], result: Repair) -> None:
                 result.repaired[problem.path] = "written again from the records"
 
 
-def _duplicate_rows(path: Path) -> list[Row]:
+def _duplicate_rows(root: Path) -> list[Row]:
     try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        return [row for row in rows if row["code"] == "duplicate"]
-    except (OSError, ValueError, TypeError, KeyError):
+        return [row for row in iter_ledger(LocalStore(root)) if row["code"] == "duplicate"]
+    except ShardError:
         return []
 
 
@@ -244,7 +250,7 @@ def repair_settings(root: Path, ffmpeg: str = "") -> ShardSettings:
     if dataset is None:
         raise DatasetMismatchError(f"{root} holds no shards (no {DATASET}), so there is nothing to repair")
     try:
-        return ShardSettings(**dataset["settings"], ffmpeg=ffmpeg)
+        return ShardSettings(**dataset.settings, ffmpeg=ffmpeg)
     except (KeyError, TypeError, ValueError) as error:
         raise ShardFormatError(f"{root / DATASET} has no settings that can be used ({error})") from error
 
@@ -258,7 +264,7 @@ def remember_sources(root: Path, sources: Sequence[Path], videos: Path | None) -
 def recall_sources(root: Path) -> tuple[list[Path], Path | None]:
     """Return where the sources lay, relative to the folder that the program ran in; none where it is not known."""
     try:
-        values = json.loads((root / INDEX / _SOURCES).read_bytes())
+        values = json.loads(read_file(root / INDEX / _SOURCES, _MOST_SOURCES))
         return [Path(path) for path in values["sources"]], Path(values["videos"]) if values["videos"] else None
-    except (OSError, ValueError, TypeError, KeyError):
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return [], None

@@ -8,6 +8,7 @@ CODES = {
     "extra_shard": "the folder has a tar that is not of the dataset; a loader would read it all the same",
     "missing_record": "a shard has no record in the index",
     "unfinished": "the records tell of fewer inputs than the dataset has",
+    "no_clip": "all inputs failed",
     "unreadable": "a shard cannot be opened or read",
     "size": "a shard is longer or shorter than its record says",
     "end": "a shard was cut, or does not end in closing zeros to a multiple of 10,240 bytes",

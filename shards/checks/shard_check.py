@@ -6,7 +6,6 @@ Full, it reads the file once, and the table has to be the one that the file give
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -15,7 +14,6 @@ from typing import Any
 from ..errors import MissingBucketError, ShardFormatError, StoreAccessError, StoreError
 from ..format.tar import BLOCK
 from ..index.clip_table import Table, find_table_problems, read_tables
-from ..index.layout import STEM
 from ..index.record import MOST_RECORD, ShardEntry, ShardRecord, parse_record
 from ..reader import find_end_faults
 from ..store import Store
@@ -63,13 +61,10 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
     stem = PurePosixPath(where).stem
     try:
         record = parse_record(store.read(where, MOST_RECORD), f"{store.url}/{where}")
-        wrong = list(_record_faults(stem, record))
     except (StoreAccessError, MissingBucketError):
         raise
-    except (ShardFormatError, StoreError, OSError, AttributeError) as error:
-        return Audit(stem, damaged=True, problems=(Problem(where, "record", f"cannot be read ({error})"),))
-    if wrong:
-        return Audit(stem, damaged=True, problems=tuple(Problem(where, "record", text) for text in wrong))
+    except (ShardFormatError, StoreError) as error:
+        return Audit(stem, damaged=True, problems=(Problem(where, "record", str(error)),))
     result = Audit(
         stem, entry=record.entry if record.clips else None, inputs=len(record.ledger),
         rows_digest=sum(map(row_digest, record.ledger)),
@@ -89,8 +84,7 @@ def audit_shard(store: Store, where: str, longest: float | None, others: Others,
         except (StoreAccessError, MissingBucketError):
             raise
         except (OSError, StoreError) as error:
-            reason = getattr(error, "strerror", None) or error
-            problems.append(Problem(record.path, "unreadable", f"cannot be read ({reason})"))
+            problems.append(Problem(record.path, "unreadable", f"cannot be read ({error})"))
         if table:
             problems += _derived_problems(store, record, scan, table, others)
         result = replace(result, problems=tuple(problems))
@@ -111,17 +105,6 @@ def row_digest(row: Mapping[str, Any]) -> int:
     """Return a number that stands for one row of the ledger."""
     text = json.dumps(row, sort_keys=True, ensure_ascii=True)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())
-
-
-def _record_faults(stem: str, record: ShardRecord) -> Iterator[str]:
-    name = STEM.fullmatch(stem)
-    if name is None:
-        yield "is not named <split>-<six digits>.json"
-    elif record.split != name[1] or not re.fullmatch(rf"{name[1]}/[a-z][a-z0-9_-]*-{stem}\.tar", record.path):
-        yield f"tells of {record.path} in the split {record.split!r}"
-    packed = sum(row.get("status") == "packed" for row in record.ledger)
-    if packed != record.clips:
-        yield f"names {record.clips} clips, but its ledger rows say {packed} packed"
 
 
 def _differences(record: ShardRecord, scan: Scan) -> Iterator[Problem]:

@@ -5,6 +5,7 @@ It does not name the tables as a second config: `datasets` has one builder a car
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import yaml
 
 from avcorr.files import write_atomically
 
+from ..errors import MissingObjectError
 from ..format import sound_codec
-from ..index.facts import read_dataset
+from ..index.facts import DatasetFacts, read_dataset
 from ..index.layout import TABLES
 from ..index.record import ShardEntry
+from ..stores.local import LocalStore
 
 CARD = "README.md"
+_MOST = 1 << 24
+"""Bytes of a card."""
 MARKER = "<!-- written by avcorr at each packing; take this line out to keep your own changes -->"
 
 _TEXT = """
@@ -56,11 +61,10 @@ Rights in the videos stay with their owners; nothing is known here about a licen
 
 def write_card(root: Path, entries: Sequence[ShardEntry]) -> bool:
     """Write the card; return False, and leave it alone, where there is one that is not ours."""
-    path = root / CARD
-    if path.exists() and MARKER not in path.read_text(encoding="utf-8", errors="replace"):
-        return False
-    dataset = read_dataset(root) or {}
-    write_atomically(path, card(dataset.get("settings", {}), entries).encode())
+    with suppress(MissingObjectError):
+        if MARKER.encode() not in LocalStore(root).read(CARD, _MOST):
+            return False
+    write_atomically(root / CARD, card((read_dataset(root) or DatasetFacts()).settings, entries).encode())
     return True
 
 

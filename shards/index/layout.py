@@ -22,9 +22,11 @@ HIDDEN = ".avcorr"
 """What is no part of the dataset: work in progress, and what is kept to make the next run start sooner."""
 WORK = f"{HIDDEN}/work"
 CACHE = f"{HIDDEN}/cache"
-STEM = re.compile(r"([a-z][a-z0-9]{0,20})-(\d{6})")
+NAME, SPLIT = "[a-z][a-z0-9_-]{0,30}", "[a-z][a-z0-9]{0,20}"
+"""The grammar of a dataset's name and of a split's, as regular expressions."""
+STEM = re.compile(rf"({SPLIT})-([0-9]{{6}})")
 """What records and tables are named: split and number."""
-_SHARD = re.compile(r"([^/]+)/([^/]+)-\1-(\d{6})\.tar")
+_SHARD = re.compile(rf"({SPLIT})/({NAME})-\1-([0-9]{{6}})\.tar")
 
 
 @dataclass(frozen=True, slots=True, order=True)

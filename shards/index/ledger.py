@@ -1,4 +1,4 @@
-"""Write the ledger of any length with bounded memory: sorted runs on disk, then one merge."""
+"""The ledger, of any length with bounded memory: written by sorted runs on disk and one merge, read row by row."""
 
 import heapq
 import io
@@ -7,15 +7,23 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import TypeAdapter
+
 from avcorr.files import replacing
 
+from ..errors import ShardFormatError
 from ..store import Store
 from .layout import LEDGER
+from .parsing import parse
+from .record import Row
 
 _RUN_ROWS = 20_000
+_MOST_LINE = 1 << 20
+"""Characters of a row."""
 
 
 def write_ledger(root: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -41,8 +49,27 @@ def _entries(run: IO[str]) -> Iterator[tuple[str, str, str]]:
         yield key, source, text
 
 
-def iter_ledger(store: Store) -> Iterator[dict[str, Any]]:
-    """Yield the rows of the ledger, one in memory. Raises MissingObjectError where there is none."""
+def iter_ledger(store: Store) -> Iterator[Mapping[str, Any]]:
+    """Yield the rows of the ledger, one in memory.
+
+    Raises:
+        MissingObjectError: where there is none.
+        ShardFormatError: naming line and field, where it is damaged.
+    """
+    number = 1
     with store.stream(LEDGER, 0, store.size(LEDGER)) as file:
-        for line in io.TextIOWrapper(file, encoding="utf-8"):
-            yield json.loads(line)
+        lines = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
+        try:
+            while line := lines.readline(_MOST_LINE):
+                yield parse(line, _schema())
+                number += 1
+        except ValueError as error:
+            text = f"line {number}: {error}"
+            raise ShardFormatError(
+                f"the ledger {store.url}/{LEDGER} is damaged ({text}); write it again with: avcorr repair"
+            ) from error
+
+
+@cache
+def _schema() -> TypeAdapter[Row]:
+    return TypeAdapter(Row)

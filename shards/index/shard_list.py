@@ -8,17 +8,18 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import TypeAdapter
+from pydantic import AfterValidator, Field, TypeAdapter
 
 from ..errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from ..format.clip import FORMAT_VERSION
 from ..store import Root, Store
 from ..stores.open import open_store
 from .facts import require_dataset
-from .layout import MANIFEST, RECORDS, ShardName, record_path, write_json
-from .record import MOST_RECORD, ShardEntry, ShardRecord, first_fault, parse_record
+from .layout import MANIFEST, RECORDS, SPLIT, record_path, write_json
+from .parsing import parse
+from .record import MOST_RECORD, ShardEntry, ShardRecord, check_entry, parse_record
 
 _MOST = 1 << 28
 """Bytes of a manifest: that of half a million shards."""
@@ -29,9 +30,9 @@ class Manifest:
     """What `__index__/index.json` holds."""
 
     format: int
-    shards: tuple[ShardEntry, ...]
+    shards: tuple[Annotated[ShardEntry, AfterValidator(check_entry)], ...]
     """Those that hold clips, by split and number."""
-    empty: tuple[str, ...] = ()
+    empty: tuple[Annotated[str, Field(pattern=rf"^{RECORDS}/{SPLIT}-[0-9]{{6}}\.json$")], ...] = ()
     """Paths of the records of shards that hold no clip, for those who cannot list a folder."""
 
 
@@ -59,11 +60,12 @@ def read_manifest(root: Root) -> Manifest:
     """
     store = open_store(root)
     try:
-        found = _schema().validate_json(store.read(MANIFEST, _MOST), strict=True)
+        found = parse(store.read(MANIFEST, _MOST), _schema())
         if found.format != FORMAT_VERSION:
             raise ValueError(f"format {found.format}; this program reads format {FORMAT_VERSION}")
-        for entry in found.shards:
-            ShardName.parse(entry.path)
+        stems = [entry.stem for entry in found.shards]
+        if stems != sorted({*stems}) or not all(entry.clips for entry in found.shards):
+            raise ValueError("shards: not each once, by split and number, with clips")
         return found
     except MissingObjectError as error:
         require_dataset(store)
@@ -71,7 +73,7 @@ def read_manifest(root: Root) -> Manifest:
             f"{store.url} has no {MANIFEST}: its sharding did not reach the end; run the same avcorr shard again"
         ) from error
     except ValueError as error:
-        text = f"the index {store.url}/{MANIFEST} is damaged ({first_fault(error)}); write it again with: avcorr repair"
+        text = f"the index {store.url}/{MANIFEST} is damaged ({error}); write it again with: avcorr repair"
         raise ShardFormatError(text) from error
 
 

@@ -1,5 +1,7 @@
 """A checksum vouches for nothing: a file of the index passes its gate, whoever reads it, or is told by its field."""
 
+import json
+import os
 import re
 import resource
 import shutil
@@ -17,9 +19,25 @@ import pytest
 from avcorr.pipeline.moments.catalogue import Catalogue
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.dataset import Dataset
-from avcorr.shards.errors import ShardFormatError
+from avcorr.shards.errors import ShardError, ShardFormatError
+from avcorr.shards.exports.finish import finish_dataset
+from avcorr.shards.index.layout import DATASET, LEDGER, write_json
+from avcorr.shards.index.ledger import write_ledger
 from avcorr.shards.index.table_check import with_companions
-from tests.support.damage import NAME, Damage, edit_column, edit_table, vouch
+from avcorr.shards.summary import summarise
+from avcorr.shards.writer import ShardWriter
+from tests.support.damage import (
+    LATER,
+    NAME,
+    Damage,
+    edit_column,
+    edit_file,
+    edit_ledger,
+    edit_manifest,
+    edit_record,
+    edit_table,
+    vouch,
+)
 
 
 @pytest.fixture
@@ -178,3 +196,185 @@ def test_a_table_that_unpacks_to_more_than_its_shard_is_refused_before_it_is_unp
     assert "ShardFormatError" in said and "is damaged" in said and "avcorr repair" in said
     (problem,) = (problem for problem in verify(root) if problem.code == "table")
     assert "is damaged" in problem.message
+
+
+DEEP, NAN, TWICE = b"[" * 200_000, b'{"format": NaN}', b'{"format": 1, "format": 1}'
+HUGE = b'{"format": 1, "settings": {"x": 1e400}}'
+
+
+def with_bytes(name: str, data: bytes) -> Damage:
+    return lambda root: (root / name).write_bytes(data)
+
+
+def as_pipe(name: str) -> Damage:
+    return lambda root: ((root / name).unlink(), os.mkfifo(root / name))
+
+
+def edit_facts(**facts: Any) -> Damage:
+    return lambda root: (root / DATASET).write_text(json.dumps(json.loads((root / DATASET).read_bytes()) | facts))
+
+
+def edit_settings(**settings: Any) -> Damage:
+    return lambda root: edit_facts(settings=json.loads((root / DATASET).read_bytes())["settings"] | settings)(root)
+
+
+def edit_row(**fields: Any) -> Damage:
+    """Return a damage of the first row of the ledger."""
+    return edit_ledger(lambda lines: [json.dumps(json.loads(lines[0]) | fields) + "\n", *lines[1:]])
+
+
+FACTS: dict[str, tuple[str, Damage]] = {
+    "nested without end": ("nested too deeply", with_bytes(DATASET, DEEP)),
+    "not a number": ("NaN is no number", with_bytes(DATASET, NAN)),
+    "a name twice": ("'format' is there twice", with_bytes(DATASET, TWICE)),
+    "a number without end": ("1e400 is no number", with_bytes(DATASET, HUGE)),
+    "not UTF-8": ("utf-8", with_bytes(DATASET, b"\xff\xfe{}")),
+    "a list": ("all of it is", with_bytes(DATASET, b"[1]")),
+    "too large": ("has 1048577 bytes; a file of its kind", with_bytes(DATASET, b" " * (1 << 20) + b"1")),
+    "format true": ("format is true", edit_facts(format=True)),
+    "settings a text": ('settings is "x"', edit_facts(settings="x")),
+    "inputs a text": ('inputs is "24"', edit_facts(inputs="24")),
+    "inputs below 0": ("inputs is -1", edit_facts(inputs=-1)),
+    "ffmpeg a number": ("ffmpeg is 7", edit_facts(ffmpeg=7)),
+    "name a list": (r'name is \["x"\]', edit_settings(name=["x"])),
+    "name a path": (r'name is "\.\./\.\./x"', edit_settings(name="../../x")),
+    "clip_seconds not a number": ("NaN is no number", edit_settings(clip_seconds=float("nan"))),
+    "clip_seconds a text": ('clip_seconds is "3"', edit_settings(clip_seconds="3")),
+    "a pipe": ("is no regular file", as_pipe(DATASET)),
+}
+
+
+@pytest.mark.parametrize("name", FACTS)
+def test_a_forged_dataset_json_is_told_by_its_field_to_all(root: Path, name: str) -> None:
+    said, damage = FACTS[name]
+    damage(root)
+    for read in (lambda root: list(verify(root)), Dataset, summarise, lambda root: Catalogue(root, "train", 1.0)):
+        with pytest.raises(ShardError, match=rf"dataset\.json.*{said}") as caught:
+            read(root)
+        assert "\n" not in str(caught.value)
+
+
+def test_what_a_dataset_json_need_not_say_is_unknown(root: Path) -> None:
+    (root / DATASET).write_text('{"format": 1}')
+    finish_dataset(root)
+    found = summarise(root)
+    assert (found["ffmpeg"], found["settings"], found["inputs"]) == ("unknown", {}, 12)
+    assert list(verify(root)) == []
+
+
+ENTRIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "a path out of the root": ("path", {"path": "../../../../etc/passwd"}),
+    "an absolute path": ("path", {"path": "/dev/zero"}),
+    "a path of a folder": ("path", {"path": "train"}),
+    "a path with NUL": ("path", {"path": "train/x\0-train-000000.tar"}),
+    "a long path": ("path", {"path": f"train/{'x' * 5000}-train-000000.tar"}),
+    "a path of other digits": ("path", {"path": f"train/clips-train-{chr(0x663) * 6}.tar"}),
+    "a path a number": ("path", {"path": 5}),
+    "another split": ("path", {"split": "test"}),
+    "a split by no grammar": ("split", {"split": "../x"}),
+    "clips 8.0": ("clips", {"clips": 8.0}),
+    "clips null": ("clips", {"clips": None}),
+    "frames below clips": ("frames", {"frames": 1}),
+    "size a text": ("size", {"size": "20480"}),
+    "size without end": ("size", {"size": 2**60}),
+    "seconds a text": ("seconds", {"seconds": "x"}),
+    "seconds not a number": ("NaN", {"seconds": float("nan")}),
+    "no checksum": ("sha256", {"sha256": None}),
+    "md5 a text": ("md5", {"md5": "x"}),
+    "no checksum of the table": ("table_sha256", {"table_sha256": ""}),
+    "the table's checksum a number": ("table_sha256", {"table_sha256": 5}),
+    "the table's checksum a path": ("table_sha256", {"table_sha256": "/dev/zero"}),
+    "a digest by no grammar": ("clips_digest", {"clips_digest": "x"}),
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_a_forged_entry_is_told_by_its_field_in_record_and_manifest(root: Path, name: str) -> None:
+    field, values = ENTRIES[name]
+    edit_manifest(lambda manifest: manifest["shards"][1].update(values))(root)
+    (problem,) = verify(root)
+    said = rf"index\.json is damaged \(.*{field}.*\); write it again with: avcorr repair$"
+    assert problem.code == "manifest" and re.search(said, problem.message)
+    for read in (lambda: Dataset(root), lambda: Catalogue(root, "train", 1.0)):
+        with pytest.raises(ShardFormatError, match=said):
+            read()
+    finish_dataset(root)
+    edit_record(lambda record: record.update(values))(root)
+    said = rf"train-000000\.json is damaged \(.*{field}.*\); make it again with: avcorr repair$"
+    assert any(problem.code == "record" and re.search(said, problem.message) for problem in verify(root))
+    with pytest.raises(ShardFormatError, match=said):
+        summarise(root)
+
+
+def in_ledger(**fields: Any) -> Damage:
+    """Return a damage of the first row in a record."""
+    return edit_record(lambda record: record["ledger"][0].update(fields))
+
+
+RECORDS: dict[str, tuple[str, Damage]] = {
+    "nested without end": ("nested too deeply", with_bytes(NAME.record, DEEP)),
+    "a name twice": ("is there twice", edit_file(NAME.record, b'"clips"', b'"frames"')),
+    "a row a number": (r"ledger\.0", edit_record(lambda record: record["ledger"].__setitem__(0, 5))),
+    "a row without status": (r"ledger\.0: status", edit_record(lambda record: record["ledger"][0].pop("status"))),
+    "status a list": (r"ledger\.0: status", in_ledger(status=["packed"])),
+    "code a number": (r"ledger\.0: code", in_ledger(code=5)),
+    "key a path": (r"ledger\.0: key", in_ledger(key="../x")),
+    "attempts a text": (r"ledger\.0: attempts", in_ledger(attempts="1")),
+    "the ledger a text": ("ledger", edit_record(lambda record: record.update(ledger="x"))),
+    "of another shard": ("is another shard", lambda root: shutil.copy(root / LATER.record, root / NAME.record)),
+    "a pipe": ("is no regular file", as_pipe(NAME.record)),
+}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_forged_record_is_told_by_its_field(root: Path, name: str) -> None:
+    said, damage = RECORDS[name]
+    damage(root)
+    (problem,) = (problem for problem in verify(root) if problem.code == "record")
+    with pytest.raises(ShardError, match=rf"train-000000\.json .*{said}") as caught:
+        summarise(root)
+    assert str(caught.value) == problem.message
+
+
+@pytest.mark.parametrize(
+    ("said", "damage"),
+    [
+        ("line 1: is nested too deeply", with_bytes(LEDGER, DEEP)),
+        ("line 1: ", with_bytes(LEDGER, b"1\n2\n")),
+        ("line 1: status", edit_row(status=["packed"])),
+        ("line 1: seconds", edit_row(seconds="1")),
+        ("line 13: ", edit_ledger(lambda lines: [*lines, "x" * (3 << 20)])),
+        ("line [0-9]+: .*utf-8", edit_file(LEDGER, b"packed", b"\xffacked")),
+        ("is no regular file", as_pipe(LEDGER)),
+    ],
+)
+def test_a_forged_ledger_is_told_by_line_and_field(root: Path, said: str, damage: Damage) -> None:
+    damage(root)
+    (problem,) = verify(root)
+    assert problem.code == "ledger" and re.search(said, problem.message)
+    with pytest.raises(ShardError, match=said):
+        list(Dataset(root).ledger())
+
+
+def test_a_record_of_a_late_number_is_one_line(root: Path) -> None:
+    """G8, which was a line for each number between."""
+    shutil.copy(root / NAME.record, (root / NAME.record).with_name("train-999999.json"))
+    problems = [problem.message for problem in verify(root) if problem.code == "missing_shard"]
+    assert problems == ["train-000002 to train-999998: neither shard nor record; later ones are there"]
+
+
+def test_a_dataset_whose_inputs_all_failed_is_not_well(tmp_path: Path) -> None:
+    """K6."""
+    rows = [
+        {"key": f"vx{number}", "source": "x", "split": "train", "status": "failed", "code": "no_audio"}
+        for number in range(3)
+    ]
+    write_json(tmp_path / DATASET, {"format": 1, "inputs": 3})
+    with ShardWriter(tmp_path, NAME, [str(row["key"]) for row in rows]) as writer:
+        for row in rows:
+            writer.fail(row)
+        writer.publish()
+    write_ledger(tmp_path, rows)
+    finish_dataset(tmp_path)
+    (problem,) = verify(tmp_path)
+    assert (problem.code, problem.message) == ("no_clip", "no clip: 3 of 3 inputs failed; avcorr info says why")

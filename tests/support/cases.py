@@ -37,6 +37,7 @@ from tests.support.damage import (
     edit_table,
     end_of,
     exchange_tables,
+    fail_all,
     flip,
     forget_last,
     query,
@@ -101,8 +102,8 @@ CASES: dict[str, Case] = {
     "clip twice side by side": Case(rebuild(lambda m: m[:3] + m), {"duplicate_key", "count"}),
     "clip missing": Case(rebuild(lambda m: m[:-3]), {"count", "table", "export"}, {"table", "export"}),
     "clips in another order": Case(rebuild(lambda m: m[3:6] + m[:3] + m[6:]), {"table"}),
-    "key with a capital first": Case(rename_clip("Vclip"), {"key", "table"}, {"table"}),
-    "key with a space": Case(rename_clip("v clip"), {"key", "table"}, {"table"}),
+    "key with a capital first": Case(rename_clip("Vclip"), {"record"}, {"record"}),
+    "key with a space": Case(rename_clip("v clip"), {"record"}, {"record"}),
     "key of another clip but for case": Case(
         lambda root: rename_clip(second_key(root, NAME).swapcase().replace("V", "v", 1))(root),
         {"duplicate_key", "table"},
@@ -302,6 +303,7 @@ CASES: dict[str, Case] = {
         edit_ledger(lambda lines: [lines[0].replace("packed", "failed"), *lines[1:]]), {"ledger"}, {"ledger"}
     ),
     "ledger no JSON": Case(edit_ledger(lambda lines: [*lines, "{\n"]), {"ledger"}, {"ledger"}),
+    "all inputs failed": Case(fail_all, {"no_clip"}, {"no_clip"}),
     "something left over": Case(
         lambda root: write_atomically(root / WORK / "train-000009.tar", b"x"), {"work"}, {"work"}
     ),

@@ -20,7 +20,8 @@ from avcorr.shards.checks.archive_check import scan_shard
 from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
 from avcorr.shards.format.tar import BLOCK, closing, encode_member, iter_members
-from avcorr.shards.index.layout import INDEX, LEDGER, MANIFEST, RECORDS, ShardName
+from avcorr.shards.index.layout import INDEX, LEDGER, MANIFEST, RECORDS, TABLES, ShardName
+from avcorr.shards.index.ledger import write_ledger
 from avcorr.shards.index.record import read_record
 from avcorr.shards.index.shard_list import iter_entries, write_manifest
 from tests.support.tables import keys_of
@@ -198,7 +199,9 @@ def rename_clip(key: str) -> Damage:
             next(row for row in record["ledger"] if row["key"] == old)["key"] = key
 
         edit_record(change_record)(root)
-        rows = [dict(row) for path in sorted((root / RECORDS).glob("*.json")) for row in read_record(path).ledger]
+        rows = [
+            row for path in sorted((root / RECORDS).glob("*.json")) for row in json.loads(path.read_bytes())["ledger"]
+        ]
         (root / LEDGER).write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     return damage
@@ -246,6 +249,21 @@ def drop_shard(name: ShardName) -> Damage:
         (root / name.record).unlink()
 
     return damage
+
+
+def fail_all(root: Path) -> None:
+    """Let the index say that no input gave a clip."""
+    for folder in ("train", "test", ".nv-meta", TABLES, f"{INDEX}/dali"):
+        shutil.rmtree(root / folder)
+    rows: list[dict[str, Any]] = []
+    for path in (root / RECORDS).glob("*.json"):
+        record = json.loads(path.read_bytes())
+        record |= {"size": 10240, "clips": 0, "frames": 0, "seconds": 0.0, "table_sha256": "", "clips_digest": ""}
+        record["ledger"] = [row | {"status": "failed", "code": "no_audio"} for row in record["ledger"]]
+        path.write_text(json.dumps(record))
+        rows += record["ledger"]
+    write_ledger(root, rows)
+    finish_dataset(root)
 
 
 def set_bytes(start: int, value: bytes) -> Callable[[bytearray], None]:
