@@ -45,12 +45,12 @@ def options(recipe: str, steps: int, seed: int) -> list[str]:
 
 def run(root: Path, folder: Path, recipe: str, steps: int, seed: int) -> dict[str, Any]:
     """Train and evaluate, unless that is done; return the figures."""
-    metrics = folder / "eval" / "metrics.json"
+    metrics = folder / "eval" / "recipe" / "metrics.json"
     if not metrics.exists():
         program = [sys.executable, str(HERE / "run.py")]
         train = [*program, "train", "--shards", str(root), "--run", str(folder), "--resume"]
         subprocess.run([*train, *options(recipe, steps, seed)], check=True)
-        subprocess.run([*program, "eval", "--shards", str(root), "--run", str(folder)], check=True)
+        subprocess.run([*program, "eval", "--shards", str(root), "--run", str(folder), "--name", "recipe"], check=True)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return {"eval": json.loads(metrics.read_text()), "train": lines}
 

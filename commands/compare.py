@@ -9,7 +9,8 @@ from .options import Parser, add_json, folder
 
 
 def add_options(added: Parser) -> None:
-    added.add_argument("runs", type=folder, nargs="+", metavar="RUN", help="folders of evaluated runs")
+    runs = "folders of runs, whose newest evaluation is taken, or of evaluations: RUN/eval/NAME"
+    added.add_argument("runs", type=folder, nargs="+", metavar="RUN", help=runs)
     add_json(added)
 
 

@@ -20,6 +20,8 @@ def add_options(added: Parser) -> None:
     added.add_argument("--gallery", type=folder, metavar="FILE", help=gallery)
     ontology = "AudioSet's ontology.json, for nDCG with AVE-Net's gain; short for eval.ontology"
     added.add_argument("--ontology", type=folder, metavar="FILE", help=ontology)
+    named = "of the folder in RUN/eval (default: dataset, split and protocol)"
+    added.add_argument("--name", metavar="NAME", help=named)
     add_overrides(added)
 
 

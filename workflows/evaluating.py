@@ -11,8 +11,9 @@ from avcorr.files import local_path
 from avcorr.lock import locked
 from avcorr.model.device import resolve_device
 from avcorr.model.embedding.embed import embed
-from avcorr.model.evaluation.evaluate import Evaluation, Plan, write_evaluation
+from avcorr.model.evaluation.evaluate import Evaluation, Plan
 from avcorr.model.evaluation.evaluate import evaluate as measure
+from avcorr.model.evaluation.evaluation_folder import require_name, write_evaluation
 from avcorr.model.evaluation.pairing import Pairs, first_negatives
 from avcorr.model.evaluation.relevance import SharedLabels
 from avcorr.model.evaluation.sanity import Check, check_all
@@ -23,6 +24,7 @@ from avcorr.pipeline.correspondence.negatives import derange
 from avcorr.pipeline.errors import PairError
 from avcorr.pipeline.galleries.gallery import Gallery
 from avcorr.pipeline.galleries.protocols import Protocol
+from avcorr.retrieval.embed_dataset import digest_of
 from avcorr.shards.index.facts import require_dataset
 from avcorr.shards.store import Root
 from avcorr.shards.stores.open import open_store
@@ -30,15 +32,26 @@ from avcorr.shards.stores.open import open_store
 from .requirements import decoders, refuse_trained, require_rate, version_of
 from .run_folder import saved_config, trained_videos
 
+_MADE_BY = (
+    "frames_per_second", "short_side", "jpeg_quality", "clip_seconds", "consecutive", "stride_seconds", "sample_rate",
+    "audio_stream", "decoder", "skip_nonref",
+)  # fmt: skip
+"""Settings of shards on which the figures depend."""
+
 logger = logging.getLogger(__name__)
 
 
-def evaluate(run: str | Path, shards: Root, *, settings: Overrides = (), best: bool = False) -> Evaluation:
-    """Measure correspondence and retrieval on held-out clips, and write RUN/eval.
+def evaluate(
+    run: str | Path, shards: Root, *, settings: Overrides = (), best: bool = False, name: str | None = None
+) -> Evaluation:
+    """Measure correspondence and retrieval on held-out clips, and write RUN/eval/NAME.
 
     The protocol is a setting: {"eval.protocol": "full/mean10"} (docs/evaluation.md). Returns the evaluation, whose
-    `metrics` are what RUN/eval/metrics.json holds, and which prints as a table. Raises Error when run and dataset
+    `metrics` are what RUN/eval/NAME/metrics.json holds, and which prints as a table. Raises Error when run and dataset
     cannot be read or do not fit, or when the model was trained on a clip's video.
+
+    Args:
+        name: of the evaluation; one of the same name is replaced. None: of dataset, split and protocol.
 
     Example:
         >>> found = avcorr.evaluate("runs/a", "data/shards")
@@ -48,10 +61,10 @@ def evaluate(run: str | Path, shards: Root, *, settings: Overrides = (), best: b
     folder = local_path(run)
     config = load_config(saved_config(folder), settings)
     with locked(folder / "eval", "written by an evaluation", "evaluate a copy of the run"):
-        return _evaluate(folder, shards, config, best)
+        return _evaluate(folder, shards, config, best, name and require_name(name))
 
 
-def _evaluate(folder: Path, shards: Root, config: Config, best: bool) -> Evaluation:
+def _evaluate(folder: Path, shards: Root, config: Config, best: bool, name: str | None) -> Evaluation:
     chosen = config.eval
     trained = trained_videos(folder)
     store = open_store(shards)
@@ -76,6 +89,8 @@ def _evaluate(folder: Path, shards: Root, config: Config, best: bool) -> Evaluat
         "dataset": dataset.settings.get("name", "unknown"),
         "train_videos": len(trained),
         "left_out_too_short": gallery.too_short,
+        "weights_sha256": digest_of(model),
+        "shards": {key: value for key, value in dataset["settings"].items() if key in _MADE_BY},
         "decoders": decoders(dataset),
         "versions": {name: version_of(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")},
     }
@@ -89,7 +104,8 @@ def _evaluate(folder: Path, shards: Root, config: Config, best: bool) -> Evaluat
         relevance=SharedLabels(*perceived) if perceived else None, notes=protocol.notes,
         checks=[*checks, _leakage_check(probe, negatives)], derange=derange
     )  # fmt: skip
-    path = write_evaluation(evaluation, folder, gallery.media(evaluation.wanted), gallery.crops(evaluation.located))
+    media, crops = gallery.media(evaluation.wanted), gallery.crops(evaluation.located)
+    path = write_evaluation(evaluation, folder, media, crops, name)
     logger.info("written: %s", path)
     return evaluation
 

@@ -1,6 +1,5 @@
 """A run's model in files for others: safetensors with a card, ONNX, torch.export."""
 
-import json
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ from avcorr.configs.load import load_config
 from avcorr.configs.schema import Config
 from avcorr.files import local_path, write_atomically
 from avcorr.lock import locked
+from avcorr.model.evaluation.evaluation_folder import list_evaluations, read_evaluation
 from avcorr.model.saving.checkpoint import load_model
 from avcorr.model.saving.export import export_onnx, export_programs
 from avcorr.model.saving.weights import CARD, write_weights
@@ -103,11 +103,10 @@ def _export(
 def _facts(run: Path, step: int) -> dict[str, Any]:
     """Return what a model card tells of a run; what was evaluated at another step is left out."""
     facts: dict[str, Any] = {"step": step, "versions": {name: version_of(name) for name in ("torch", "torchvision")}}
-    measured = run / "eval" / "metrics.json"
-    if measured.is_file():
-        evaluation = json.loads(measured.read_bytes())
+    for evaluation in map(read_evaluation, list_evaluations(run)):
         if evaluation["step"] == step:
-            facts |= {"evaluation": evaluation, "dataset": evaluation["run"].get("dataset", "unknown")}
+            facts |= {"evaluation": evaluation, "dataset": evaluation["run"].get("dataset") or "unknown"}
+            break
     if (run / "videos.json").is_file():
         facts["train_videos"] = len(trained_videos(run))
     return facts

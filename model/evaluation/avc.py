@@ -16,6 +16,8 @@ from .scores import Scores
 CHANCE = {"accuracy": 0.5, "roc_auc": 0.5, "average_precision": 0.5}
 """Of balanced pairs; the calibration error has no chance, 0 is perfect."""
 CALIBRATION_BINS = 15  # of equal width, as Guo et al. 2017
+DIGITS = 6
+"""Behind the point, of sums of real numbers: how many threads computed the embeddings shows only behind these."""
 HISTOGRAM_BINS = 30
 LONGEST_DISTANCE = 2.0  # between unit vectors
 LOGITS = (-10.0, 10.0)  # range of the histogram where the gap is a logit; what lies outside is counted at its ends
@@ -48,7 +50,7 @@ class Decisions:
         return {
             "accuracy": weighted_mean(weights, self.hits.astype(np.float64)),
             **self._scores.measure(weights),
-            "calibration_error": np.abs(weighted_mean(weights, self._excess)).sum(axis=1),
+            "calibration_error": np.abs(weighted_mean(weights, self._excess)).sum(axis=1).round(DIGITS),
         }
 
     def figures(self, owners: np.ndarray, bootstrap: int, seed: int) -> dict[str, Any]:
@@ -130,8 +132,8 @@ def correspondence(
         "by_negative": kinds,
         "per_class": _per_class(hits, videos[pairs.clips], labels[pairs.clips], bootstrap, seed),
         "judged_by": "distance" if by_distance else "logit",
-        "positive_distance": float(ours.mean()),
-        "negative_distance": float(negative.mean()),
+        "positive_distance": round(float(ours.mean()), DIGITS),
+        "negative_distance": round(float(negative.mean()), DIGITS),
         "slope": scorer.slope,
         "bias": scorer.bias,
         "threshold": scorer.bias / scorer.slope,

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from avcorr.files import local_path
 
-from ..errors import EvaluationError
-from .evaluate import FORMAT_VERSION
+from .evaluation_folder import find_evaluation, read_evaluation
 from .figures import bounded, versions
 from .table import aligned
 
@@ -40,37 +39,33 @@ SHOWN = {
 }
 
 
-def read_evaluation(run: Path) -> dict[str, Any]:
-    """Return the metrics of a run's last evaluation. Raises EvaluationError when there are none of this format."""
-    path = run / "eval" / "metrics.json"
-    try:
-        metrics: dict[str, Any] = json.loads(path.read_bytes())
-        version = metrics["format_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EvaluationError(f"{path} cannot be read ({error}); make it with: avcorr eval --run {run}") from error
-    if version != FORMAT_VERSION:
-        raise EvaluationError(
-            f"{path} has format version {version}, not {FORMAT_VERSION}; evaluate again with: avcorr eval --run {run}"
-        )
-    return metrics
-
-
 def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
     """Return the paper's rows, a row for each run, and notes on what cannot be compared: what --json prints.
 
-    Raises EvaluationError when a run has no evaluation, or one of another format.
+    Each is a run, whose newest evaluation is taken, or the folder of an evaluation, RUN/eval/NAME.
+    Raises EvaluationError when there is none, or one of another format.
 
     Example:
         >>> metrics = avcorr.evaluate("runs/a", "data/shards").metrics
         >>> avcorr.compare(["runs/a"])["runs"][0]["accuracy"] == metrics["avc"]["accuracy"]
         True
     """
-    rows = [_row(run, read_evaluation(run)) for run in map(local_path, runs)]
+    folders = [find_evaluation(local_path(run)) for run in runs]
+    rows = [_row(folder, read_evaluation(folder)) for folder in folders]
     notes = [PAPER_NOTE]
-    kinds = {"protocol": "protocols", "gallery_sha256": "galleries", "seeds": "seeds", "decoders": "decoders"}
+    kinds = {
+        "protocol": "protocols", "gallery_sha256": "galleries", "labels_sha256": "labels", "seeds": "seeds",
+        "decoders": "decoders",
+    }  # fmt: skip
     for key, name in kinds.items():
         if len({json.dumps(row[key], sort_keys=True) for row in rows}) > 1:
             notes.append(f"The runs have different {name}: their figures are not of the same thing.")
+    if made := _differences([row["shards"] or {} for row in rows]):
+        notes.append(f"The runs have shards made otherwise ({made}): their figures are not of the same thing.")
+    weights: dict[tuple[str, int | None], str | None] = {}
+    for row in rows:
+        if weights.setdefault((row["run"], row["step"]), row["weights_sha256"]) != row["weights_sha256"]:
+            notes.append(f"{row['run']}: the evaluations of step {row['step']} are of different weights.")
     notes += [
         f"{row['run']}: the check {check!r} failed; its figures cannot be trusted"
         for row in rows
@@ -80,7 +75,14 @@ def compare(runs: Sequence[str | Path]) -> dict[str, Any]:
     return {"paper": [row._asdict() for row in PAPER_TABLE], "runs": rows, "notes": notes}
 
 
-def _row(run: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def _differences(settings: Sequence[Mapping[str, Any]]) -> str:
+    """Name the settings of shards that are not alike, with their values in the order of the runs."""
+    names = sorted({name for each in settings for name in each})
+    found = {name: [each.get(name, "unknown") for each in settings] for name in names}
+    return "; ".join(f"{name} {', '.join(map(str, values))}" for name, values in found.items() if len(set(values)) > 1)
+
+
+def _row(folder: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
     avc, facts = metrics["avc"], metrics["run"]
     retrieval = {}
     for name in SHOWN:
@@ -94,7 +96,8 @@ def _row(run: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
                 "queries": found["label_queries"],
             }
     return {
-        "run": str(run),
+        "run": str(folder.parent.parent),
+        "evaluation": folder.name,
         "step": metrics["step"],
         "data": facts.get("dataset"),
         "train_videos": facts.get("train_videos"),
@@ -109,6 +112,9 @@ def _row(run: Path, metrics: Mapping[str, Any]) -> dict[str, Any]:
         "clips": metrics["clips"],
         "protocol": metrics["protocol"]["name"],
         "gallery_sha256": metrics["gallery_sha256"],
+        "labels_sha256": metrics["labels_sha256"],
+        "weights_sha256": facts.get("weights_sha256"),
+        "shards": facts.get("shards"),
         "decoders": facts.get("decoders"),
         "notes": metrics["protocol"]["notes"],
         "failed": [check["name"] for check in metrics.get("sanity", []) if check["passed"] is False],

@@ -1,19 +1,16 @@
-"""Evaluate embeddings of held-out clips and write the results into the run folder.
+"""Evaluate embeddings of held-out clips.
 
 Says what was measured along with the numbers: protocol, seeds, counts and a hash of the gallery. Reads no media: the
 views that the examples show are named in `Evaluation.wanted`, and whoever can decode them hands the bytes back.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from avcorr.files import replacing
 
 from ..embedding.embed import Embeddings
 from ..errors import EvaluationError
@@ -28,7 +25,7 @@ from .sanity import Check
 from .scorer import Locator, PairScorer
 from .table import table
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 
 AVC = (
     "For each seed every clip gives one positive pair (the frame drawn by that seed, with its own sound) and one "
@@ -109,7 +106,7 @@ def evaluate(
         plan: which views of each clip are used for what.
         scorer: what decides whether a pair corresponds.
         run_info: passed through as metrics["run"]. The report knows its keys step, dataset (a name), train_videos (a
-            count), versions and decoders (mappings), and lists all others as they are.
+            count), versions, decoders and shards (mappings), and lists all others as they are.
         derange: gives each clip the sound of another video.
         relevance: what counts as found; default: the same label.
         notes: how the gallery differs from what the protocol's name promises.
@@ -146,6 +143,7 @@ def evaluate(
         "seed": seed,
         "seeds": [seed + number for number in range(plan.drawn.shape[1])],
         "gallery_sha256": gallery_hash(clips),
+        "labels_sha256": labels_hash(clips),
         "avc": correspondence(scored, videos, labels, scorer, seed, bootstrap),
         "retrieval": retrieval(chosen.image, chosen.audio, videos, relevances, depth, seed, bootstrap),
         "protocol": {
@@ -175,6 +173,11 @@ def gallery_hash(clips: Iterable[ClipRecord]) -> str:
     return hashlib.sha256("\n".join(sorted(clip.key for clip in clips)).encode()).hexdigest()
 
 
+def labels_hash(clips: Iterable[ClipRecord]) -> str:
+    """Return the SHA-256 of what a gallery's clips are called: of their sorted keys with their labels, one a line."""
+    return hashlib.sha256("\n".join(sorted(f"{clip.key}\t{clip.label}" for clip in clips)).encode()).hexdigest()
+
+
 def pool(embeddings: Embeddings, pooled: np.ndarray) -> Embeddings:
     """Return one row a clip: the mean of its views (C, P), scaled to length 1, at the time of the middle one."""
     middle = embeddings.rows(pooled[:, pooled.shape[1] // 2])
@@ -185,29 +188,3 @@ def pool(embeddings: Embeddings, pooled: np.ndarray) -> Embeddings:
         (mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)).astype(np.float32) for mean in means
     )
     return Embeddings(image, audio, middle.clips, middle.times)
-
-
-def write_evaluation(
-    evaluation: Evaluation, run: Path, media: Mapping[View, tuple[bytes, bytes]], crops: Mapping[View, bytes]
-) -> Path:
-    """Write RUN/eval and return its metrics.json, which is written last: its presence means complete.
-
-    `media` maps a wanted view to (JPEG bytes, WAV bytes), `crops` a located one to the JPEG of what the model sees;
-    views they lack are shown as missing. Media of an earlier evaluation are removed, as their numbers mean other views.
-    """
-    folder = run / "eval"
-    (folder / "media").mkdir(parents=True, exist_ok=True)
-    for stale in [folder / "metrics.json", *(folder / "media").glob("*.jpg"), *(folder / "media").glob("*.wav")]:
-        stale.unlink(missing_ok=True)
-    for number, view in enumerate(evaluation.wanted):
-        if view in media:
-            jpeg, wave = media[view]
-            (folder / "media" / f"{number}.jpg").write_bytes(jpeg)
-            (folder / "media" / f"{number}.wav").write_bytes(wave)
-        if view in crops:
-            (folder / "media" / f"{number}.crop.jpg").write_bytes(crops[view])
-    for name in ("examples", "mistakes", "projection", "heat_maps", "metrics"):
-        text = json.dumps(getattr(evaluation, name), indent=1, allow_nan=False, ensure_ascii=False)
-        with replacing(folder / f"{name}.json") as file:
-            file.write(text.encode() + b"\n")
-    return folder / "metrics.json"

@@ -8,6 +8,7 @@ from .retrieval import RANKS
 NAMES = {"roc_auc": "ROC AUC", "average_precision": "Average precision", "calibration_error": "Calibration error (ECE)"}
 TITLES = {"mrr": "MRR", "map": "mAP", "first_rank": "Median rank of the first"}
 CLASSES_SHOWN = 12  # the worst and the best; of more classes the others are behind a click
+MOST_CLASSES = 2000  # behind that click; metrics.json has them all
 Metrics = Mapping[str, Any]
 
 
@@ -112,7 +113,8 @@ def per_class(metrics: Metrics) -> dict[str, list[dict[str, Any]]]:
     rows.sort(key=lambda row: (-row["accuracy"], row["label"]))
     if len(rows) <= 2 * CLASSES_SHOWN:
         return {"shown": rows, "others": []}
-    return {"shown": rows[:CLASSES_SHOWN] + rows[-CLASSES_SHOWN:], "others": rows[CLASSES_SHOWN:-CLASSES_SHOWN]}
+    others = rows[CLASSES_SHOWN:-CLASSES_SHOWN][:MOST_CLASSES]
+    return {"shown": rows[:CLASSES_SHOWN] + rows[-CLASSES_SHOWN:], "others": others}
 
 
 def retrieval(metrics: Metrics) -> dict[str, Any]:
@@ -156,11 +158,13 @@ def facts(history: Sequence[Mapping[str, Any]], metrics: Metrics | None) -> list
         found.append(("Last training step", history[-1]["step"]))
     if metrics is not None:
         run = dict(metrics.get("run") or {})
-        packages, decoders = (run.pop(name, None) or {} for name in ("versions", "decoders"))
+        packages, decoders, shards = (run.pop(name, None) or {} for name in ("versions", "decoders", "shards"))
         found += [("Evaluated step", metrics["step"]), ("Protocol", metrics["protocol"]["name"])]
         found.append(("Evaluation seeds", ", ".join(map(str, metrics["seeds"]))))
         found.append(("Gallery (SHA-256 of its keys)", metrics["gallery_sha256"]))
         found += [(key.replace("_", " ").capitalize(), value) for key, value in run.items() if key != "step"]
+        found.append(("Labels (SHA-256)", metrics["labels_sha256"]))
+        found.append(("Shards", ", ".join(f"{name} {value}" for name, value in shards.items()) or None))
         found += [(f"Decoded by {name}", version) for name, version in decoders.items()]
         found += [(f"Version of {name}", version) for name, version in packages.items()]
     return [

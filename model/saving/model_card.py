@@ -95,7 +95,7 @@ def model_card(model: CorrespondenceModel, config: Mapping[str, Any], facts: Map
     """Return the card in Markdown.
 
     facts: "step", "dataset" (a name), "train_videos" (a count), "versions" (a mapping) and "evaluation" (the content of
-    RUN/eval/metrics.json); what is missing is said to be unknown.
+    a metrics.json); what is missing is said to be unknown.
     """
     settings, train, pairs = model.settings, config["train"], config["pairs"]
     spectrogram = settings.spectrogram

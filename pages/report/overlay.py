@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..inlining import TILE_SIDE, Picture, as_jpeg
+from ..inlining import TILE_SIDE, Picture, as_jpeg, open_picture
 from ..palette import heat
 
 SHARE = 0.6  # of the colour in the picture
+MOST_SIDE = 1024  # of a picture, pixels: that of the largest frame which a model sees
 
 
 def located(rows: Sequence[Mapping[str, Any]] | None, folder: Path) -> list[dict[str, Any]]:
@@ -23,9 +24,9 @@ def located(rows: Sequence[Mapping[str, Any]] | None, folder: Path) -> list[dict
         path = folder / f"{row['frame']['media']}.crop.jpg"
         if not path.exists():
             continue
-        with Image.open(path) as image:
-            side = max(TILE_SIDE, *image.size)
-            plain = image.convert("RGB").resize((side, side), Image.Resampling.BICUBIC)
+        image, _ = open_picture(path)
+        side = max(TILE_SIDE, min(MOST_SIDE, *image.size))
+        plain = image.resize((side, side), Image.Resampling.BICUBIC)
         pictures = {"plain": as_jpeg(plain)}
         pictures |= {name: overlay(plain, np.array(row[name]["places"], np.float64)) for name in ("own", "other")}
         found.append({**row, "pictures": pictures})

@@ -4,7 +4,6 @@ Each part is optional, and a missing one is named on the page. Nothing is loaded
 pictures and sounds are inside the file.
 """
 
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any
 from avcorr.files import local_path, read_file, require_writable, write_atomically, writing_to
 from avcorr.model.errors import EvaluationError
 from avcorr.model.evaluation import figures
-from avcorr.model.evaluation.compare import PAPER_TABLE, read_evaluation
+from avcorr.model.evaluation.compare import PAPER_TABLE
+from avcorr.model.evaluation.evaluation_folder import find_evaluation, list_evaluations, read_evaluation, read_part
 
 from ..inlining import read_media
 from ..templates import environment
@@ -27,8 +27,8 @@ MOST_CONFIG = 1 << 17
 logger = logging.getLogger(__name__)
 
 
-def write_report(run: str | Path) -> Path:
-    """Write RUN/report.html and return its path.
+def write_report(run: str | Path, name: str | None = None) -> Path:
+    """Write RUN/report.html, of the evaluation RUN/eval/NAME or the newest one, and return its path.
 
     Raises EvaluationError when the folder holds neither training metrics nor an evaluation, or when a file in it is
     not what it should be.
@@ -40,21 +40,21 @@ def write_report(run: str | Path) -> Path:
     run = local_path(run)
     require_writable(run)
     history = read_history(run / "metrics.jsonl")
-    # metrics.json is written last: without it, the other files are of an evaluation that did not finish.
-    evaluated = (run / "eval" / "metrics.json").exists()
-    metrics = read_evaluation(run) if evaluated else None
-    if not history and metrics is None:
+    evaluated = find_evaluation(run, name) if name or list_evaluations(run) else None
+    if not history and evaluated is None:
         raise EvaluationError(
-            f"nothing to report in {run}: neither metrics.jsonl nor eval/metrics.json is there; "
+            f"nothing to report in {run}: neither metrics.jsonl nor an evaluation in eval/ is there; "
             "train and evaluate first, or name another run folder"
         )
+    metrics = read_evaluation(evaluated) if evaluated else None
     parts = {
-        name: _read_json(run / "eval" / f"{name}.json") if evaluated else None
-        for name in ("examples", "mistakes", "projection", "heat_maps")
+        part: read_part(evaluated, part) if evaluated else None
+        for part in ("examples", "mistakes", "projection", "heat_maps")
     }
+    shown = (evaluated or run) / "media"
     points = {item["media"] for item in (parts["projection"] or {"items": []})["items"] if "media" in item}
-    tiles = {item["media"] for name in ("examples", "mistakes", "heat_maps") for item in _items(parts[name])}
-    media = read_media(run / "eval" / "media", tiles, points)
+    tiles = {item["media"] for part in ("examples", "mistakes", "heat_maps") for item in _items(parts[part])}
+    media = read_media(shown, tiles, points)
     templates = environment("report")
     templates.filters["percent"] = figures.percent
     html = templates.get_template("report.html.jinja").render(
@@ -67,7 +67,7 @@ def write_report(run: str | Path) -> Path:
         distances=_distances(metrics),
         examples=parts["examples"],
         mistakes=parts["mistakes"],
-        located=located(parts["heat_maps"], run / "eval" / "media"),
+        located=located(parts["heat_maps"], shown),
         projection=_projection(parts["projection"]),
         media=media,
         figures=figures,
@@ -128,15 +128,6 @@ def _projection(projection: dict[str, Any] | None) -> dict[str, Any] | None:
             "places": {kind: plot.places for _, kind, plot in maps},
         },
     }
-
-
-def _read_json(path: Path) -> Any:
-    if not path.exists():
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise EvaluationError(f"{path} is not valid JSON ({error}); evaluate again") from error
 
 
 def _config(path: Path) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from avcorr.commands.main import main
+from avcorr.model.evaluation.evaluation_folder import find_evaluation
 from avcorr.model.saving.checkpoint import latest_checkpoint, save_checkpoint
 from tests.support.commands import TINY, command
 
@@ -143,7 +144,7 @@ def test_every_recipe_trains_and_is_evaluated(
 def test_evaluation_and_report(trained: Path, shards: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command("eval", "--run", trained, "--shards", shards) == 0
     assert re.search(r"AVC accuracy +[\d.]+ %", capsys.readouterr().out)
-    metrics = json.loads((trained / "eval" / "metrics.json").read_text())
+    metrics = json.loads((find_evaluation(trained) / "metrics.json").read_text())
     low, high = metrics["avc"]["interval"]
     assert 0 <= low <= metrics["avc"]["accuracy"] <= high <= 1 and metrics["avc"]["pairs"] == 16
     assert set(metrics["retrieval"]) == {

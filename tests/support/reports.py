@@ -11,7 +11,8 @@ import yaml
 from PIL import Image
 
 from avcorr.model.embedding.embed import Embeddings
-from avcorr.model.evaluation.evaluate import Evaluation, Plan, evaluate, write_evaluation
+from avcorr.model.evaluation.evaluate import Evaluation, Plan, evaluate
+from avcorr.model.evaluation.evaluation_folder import write_evaluation
 from avcorr.model.evaluation.examples import View
 from avcorr.model.evaluation.scorer import DistanceScorer
 from avcorr.model.settings import EvalSettings

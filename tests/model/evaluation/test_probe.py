@@ -11,6 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 import run as program
 from avcorr.model.errors import EvaluationError
 from avcorr.model.evaluation.esc50 import Sound, cross_validate, read_folder
+from avcorr.model.evaluation.evaluation_folder import find_evaluation
 from avcorr.model.evaluation.probing import Items, classify, commonest, figures, held_out, with_both
 from avcorr.pipeline.packing.pack import pack
 from avcorr.pipeline.sources.find import find_sources
@@ -185,13 +186,13 @@ def test_runs_side_by_side(labelled: tuple[Path, Path], tmp_path: Path, capsys: 
     assert text.split("AVC accuracy ")[1].split(" %")[0] in table
     assert command("compare", run, other, "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    metrics = json.loads((run / "eval" / "metrics.json").read_text())
+    metrics = json.loads((find_evaluation(run) / "metrics.json").read_text())
     assert found["runs"][0]["accuracy"] == metrics["avc"]["accuracy"]
     assert found["paper"][2]["accuracy"] == "79.8 %" and len(found["notes"]) == 2
     metrics["sanity"].append({"name": "silence", "passed": False, "detail": "leaks"})
-    (run / "eval" / "metrics.json").write_text(json.dumps(metrics))
+    (find_evaluation(run) / "metrics.json").write_text(json.dumps(metrics))
     assert command("compare", run) == 0
     assert "the check 'silence' failed" in capsys.readouterr().out
-    (run / "eval" / "metrics.json").write_text(json.dumps({**metrics, "format_version": 1}))
+    (find_evaluation(run) / "metrics.json").write_text(json.dumps({**metrics, "format_version": 1}))
     assert command("compare", run) == 1
-    assert "has format version 1, not 3; evaluate again" in capsys.readouterr().err
+    assert "has format version 1, not 4; evaluate again" in capsys.readouterr().err

@@ -1,7 +1,9 @@
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+import resource
+import signal
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +14,8 @@ import torch
 from avcorr.model.correspondence import build_model
 from avcorr.model.embedding.embed import Embeddings, embed
 from avcorr.model.errors import EvaluationError
-from avcorr.model.evaluation.evaluate import Evaluation, Plan, evaluate, pool, write_evaluation
+from avcorr.model.evaluation.evaluate import Evaluation, Plan, evaluate, pool
+from avcorr.model.evaluation.evaluation_folder import read_evaluation, read_part, write_evaluation
 from avcorr.model.evaluation.sanity import Check
 from avcorr.model.evaluation.scorer import DistanceScorer, scorer_of
 from avcorr.model.evaluation.table import table
@@ -235,17 +238,57 @@ def test_without_labels_there_is_no_projection_and_no_label_metric():
     assert "Median rank" in table(result.metrics)
 
 
-def test_writing_replaces_the_media_of_an_earlier_evaluation(evaluation: Evaluation, tmp_path: Path):
+def test_writing_replaces_an_earlier_evaluation_of_the_name(evaluation: Evaluation, tmp_path: Path):
     media = dict.fromkeys(evaluation.wanted[1:], (b"picture", b"sound"))
-    (tmp_path / "eval" / "media").mkdir(parents=True)
-    (tmp_path / "eval" / "media" / "0.jpg").write_bytes(b"old")
+    whole = dict.fromkeys(evaluation.wanted, (b"old", b"old"))
+    write_evaluation(evaluation, tmp_path, whole, {})
+    write_evaluation(evaluation, tmp_path, whole, {}, "other")
     path = write_evaluation(evaluation, tmp_path, media, {})
-    assert json.loads(path.read_text()) == evaluation.metrics
+    assert path == tmp_path / "eval" / "dataset-test-full-center" / "metrics.json"
+    assert json.loads(path.read_text()) == evaluation.metrics == read_evaluation(path.parent)
     assert json.loads((path.parent / "examples.json").read_text()) == evaluation.examples
-    assert json.loads((path.parent / "projection.json").read_text()) == evaluation.projection
+    assert read_part(path.parent, "projection") == evaluation.projection
     assert not (path.parent / "media" / "0.jpg").exists()
     assert (path.parent / "media" / "1.wav").read_bytes() == b"sound"
+    assert (tmp_path / "eval" / "other" / "media" / "0.jpg").read_bytes() == b"old"
     assert not list(tmp_path.rglob(".*.tmp"))
+
+
+@pytest.mark.parametrize("size", [0, 4096, 100_000])
+def test_a_full_disk_leaves_the_earlier_evaluation_whole(evaluation: Evaluation, tmp_path: Path, size: int):
+    path = write_evaluation(evaluation, tmp_path, {}, {})
+    before = {each.name: each.read_bytes() for each in path.parent.glob("*.json")}
+    media = dict.fromkeys(evaluation.wanted, (bytes(200_000), b""))
+    limit, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_evaluation(evaluation, tmp_path, media if size else {}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert {each.name: each.read_bytes() for each in path.parent.glob("*.json")} == before
+    assert [each.name for each in (tmp_path / "eval").iterdir()] == [path.parent.name]
+
+
+def test_what_a_kill_between_two_renames_left_is_put_back(evaluation: Evaluation, tmp_path: Path):
+    folder = write_evaluation(evaluation, tmp_path, {}, {}).parent
+    folder.rename(folder.with_name(f".{folder.name}.old.tmp"))
+    (tmp_path / "eval" / ".x.0a1b2c3d.new.tmp").mkdir()
+    write_evaluation(evaluation, tmp_path, {}, {}, "other")
+    assert sorted(each.name for each in (tmp_path / "eval").iterdir()) == [folder.name, "other"]
+    assert read_evaluation(folder) == evaluation.metrics
+
+
+def test_noise_of_threads_does_not_show(evaluation: Evaluation):
+    embeddings, clips = fabricated()
+    noise = np.random.default_rng(2).normal(size=embeddings.image.shape).astype(np.float32) * 1e-7
+    settings = EvalSettings(tsne_classes=3, bootstrap=100)
+    moved = replace(embeddings, image=embeddings.image + noise)
+    assert not np.array_equal(moved.image, embeddings.image)
+    again = evaluate(moved, clips, plan(), HEAD, settings, {"step": 70}, derange=derange).metrics["avc"]
+    for name in ("calibration_error", "intervals", "positive_distance", "negative_distance", "by_negative"):
+        assert again[name] == evaluation.metrics["avc"][name], name
 
 
 def test_the_table_prints_chance_and_interval_beside_every_value(evaluation: Evaluation):

@@ -2,6 +2,10 @@
 
 import base64
 import io
+import os
+import resource
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +58,54 @@ def test_what_is_no_picture_or_sound_is_named(tmp_path: Path, name: str) -> None
     write_view(tmp_path, 0, (100, 80), 8000)
     (tmp_path / name).write_bytes(b"nonsense")
     with pytest.raises(EvaluationError, match=rf"{name} cannot be read as a .*evaluate again"):
+        read_media(tmp_path, {0}, set())
+
+
+def png_of(width: int, height: int) -> bytes:
+    """Return the header of a PNG that claims a size."""
+    head = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+
+
+def jpeg_of(width: int, height: int) -> bytes:
+    """Return a small JPEG that claims another size."""
+    data = io.BytesIO()
+    Image.new("RGB", (64, 48)).save(data, "JPEG")
+    return data.getvalue().replace(struct.pack(">HH", 48, 64), struct.pack(">HH", height, width), 1)
+
+
+@pytest.mark.parametrize(
+    "forged", [png_of(60_000, 60_000), png_of(64, 48), jpeg_of(65_500, 65_500), jpeg_of(13_000, 13_000), "pipe", "zero"]
+)
+@pytest.mark.parametrize("name", ["0.jpg", "0.crop.jpg"])
+def test_a_picture_is_judged_by_its_header(tmp_path: Path, name: str, forged: bytes | str) -> None:
+    path = tmp_path / name
+    if forged == "pipe":
+        os.mkfifo(path)
+    elif forged == "zero":
+        path.symlink_to("/dev/zero")
+    else:
+        assert isinstance(forged, bytes)
+        path.write_bytes(forged)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(EvaluationError, match=rf"{name} cannot be read as a picture .*evaluate again"):
+        if name == "0.jpg":
+            read_media(tmp_path, {0}, set())
+        else:
+            located([{"frame": {"media": 0}}], tmp_path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
+@pytest.mark.parametrize("forged", ["flac", "pipe", "empty"])
+def test_a_sound_is_a_short_wav(tmp_path: Path, forged: str) -> None:
+    path = tmp_path / "0.wav"
+    if forged == "flac":
+        soundfile.write(path, np.zeros(16000), 16000, format="FLAC")
+    elif forged == "pipe":
+        os.mkfifo(path)
+    else:
+        soundfile.write(path, np.zeros(0), 16000, format="WAV")
+    with pytest.raises(EvaluationError, match=r"0.wav cannot be read as a sound .*evaluate again"):
         read_media(tmp_path, {0}, set())
 
 

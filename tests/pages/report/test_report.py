@@ -1,12 +1,17 @@
 import json
+import os
 import re
+import shutil
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from avcorr.model.errors import EvaluationError, ModelError
-from avcorr.model.evaluation.evaluate import write_evaluation
+from avcorr.model.evaluation.compare import compare
+from avcorr.model.evaluation.evaluation_folder import find_evaluation, write_evaluation
 from avcorr.model.evaluation.examples import MISTAKES
 from avcorr.model.evaluation.figures import per_class, percent, share
 from avcorr.model.evaluation.retrieval import RANKS
@@ -60,6 +65,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def localising(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fabricate_run(tmp_path_factory.mktemp("runs") / "made-up", 40, localises=True)
+
+
+@pytest.fixture(scope="module")
 def page(run: Path) -> Page:
     return Page(write_report(run).read_text(encoding="utf-8"))
 
@@ -102,7 +112,7 @@ def test_a_hostile_label_is_text(page: Page):
 
 
 def test_the_headline_shows_interval_chance_and_counts(page: Page, run: Path):
-    metrics = json.loads((run / "eval" / "metrics.json").read_text())
+    metrics = json.loads((find_evaluation(run) / "metrics.json").read_text())
     text = " ".join(page.text.split())
     low, high = metrics["avc"]["interval"]
     assert f"95 % interval {100 * low:.1f} to {100 * high:.1f} %, 288 balanced pairs" in text
@@ -125,7 +135,7 @@ def test_the_papers_figures_are_labelled_as_not_comparable(page: Page):
 
 
 def test_every_figure_has_its_interval_chance_and_number(page: Page, run: Path):
-    metrics = json.loads((run / "eval" / "metrics.json").read_text())
+    metrics = json.loads((find_evaluation(run) / "metrics.json").read_text())
     text = " ".join(page.text.split())
     assert f"Protocol full/center Gallery {metrics['gallery_sha256'][:12]} Seeds 0, 1, 2 Decoded by ffmpeg 7" in text
     for row in metrics["retrieval"].values():
@@ -145,11 +155,11 @@ def test_every_figure_has_its_interval_chance_and_number(page: Page, run: Path):
 
 
 def test_a_failed_check_stands_above_the_results(run: Path, tmp_path: Path):
-    (tmp_path / "eval").mkdir()
-    metrics = json.loads((run / "eval" / "metrics.json").read_text())
+    (tmp_path / "eval" / "a").mkdir(parents=True)
+    metrics = json.loads((find_evaluation(run) / "metrics.json").read_text())
     checks = [Check("silence", False, "it <leaks>"), Check("batch size", True, "fine"), Check("leakage", None, "few")]
     metrics["sanity"] = [vars(check) for check in checks]
-    (tmp_path / "eval" / "metrics.json").write_text(json.dumps(metrics))
+    (tmp_path / "eval" / "a" / "metrics.json").write_text(json.dumps(metrics))
     text = " ".join(Page(write_report(tmp_path).read_text(encoding="utf-8")).text.split())
     assert (
         text.index("A check of this evaluation failed") < text.index("silence: it <leaks>") < text.index("AVC accuracy")
@@ -158,7 +168,7 @@ def test_a_failed_check_stands_above_the_results(run: Path, tmp_path: Path):
 
 
 def test_many_classes_are_folded_between_the_best_and_the_worst(run: Path, tmp_path: Path):
-    metrics = json.loads((run / "eval" / "metrics.json").read_text())
+    metrics = json.loads((find_evaluation(run) / "metrics.json").read_text())
     row = metrics["avc"]["per_class"]["snare drum"]
     metrics["avc"]["per_class"] = {f"class {n:02d}": row | {"accuracy": n / 100} for n in range(40)}
     found = per_class(metrics)
@@ -208,9 +218,8 @@ def test_an_evaluation_alone_is_reported_even_without_media_or_labels(tmp_path: 
 
 
 def test_an_unfinished_evaluation_is_not_reported(run: Path, tmp_path: Path):
-    for name in ("metrics.jsonl", "eval/examples.json"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text((run / name).read_text())
+    (tmp_path / "metrics.jsonl").write_bytes((run / "metrics.jsonl").read_bytes())
+    shutil.copytree(find_evaluation(run), tmp_path / "eval" / ".made-up.0a1b2c3d.new.tmp")
     assert "No examples" in Page(write_report(tmp_path).read_text(encoding="utf-8")).text
 
 
@@ -244,11 +253,123 @@ def test_an_empty_folder_is_a_clear_error(tmp_path: Path):
         write_report(tmp_path)
 
 
-def test_a_broken_file_is_named(tmp_path: Path):
-    (tmp_path / "eval").mkdir()
-    (tmp_path / "eval" / "metrics.json").write_text("{")
-    with pytest.raises(EvaluationError, match=r"metrics\.json cannot be read .*avcorr eval --run"):
+def change(name: str, value: object) -> Callable[[Any], None]:
+    """Return what sets an entry by its dotted name, or takes it away where the value is `...`."""
+
+    def changed(content: Any) -> None:
+        *places, last = (int(part) if part.isdigit() else part for part in name.split("."))
+        for place in places:
+            content = content[place]
+        if value is ...:
+            del content[last]
+        else:
+            content[last] = value
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("metrics.avc", ..., "avc is not there"),
+        ("metrics.format_version", 1, "has format version 1, not 4; evaluate again"),
+        ("metrics.format_version", ..., "has format version None"),
+        ("metrics.clips", "many", "clips: input should be a valid integer"),
+        ("metrics.avc.accuracy", "high", "avc.accuracy: input should be a valid number"),
+        ("metrics.avc.accuracy", float("nan"), "expected value"),
+        ("metrics.avc.accuracy", 7, "avc.accuracy: input should be less than or equal to 1"),
+        ("metrics.avc.interval", [0.5], "avc.interval: list should have at least 2 items"),
+        ("metrics.avc.per_class", [1], "avc.per_class: input should be an object"),
+        ("metrics.avc.histogram.positive", [1, 2], "avc.histogram: has not one count between two edges"),
+        ("metrics.avc.by_negative.other_video", {"pairs": 3}, "avc.by_negative.other_video"),
+        ("metrics.retrieval.audio_to_image", ..., "retrieval.audio_to_image is not there"),
+        ("metrics.retrieval.audio_to_image.recall_at_1", "x", "retrieval.audio_to_image: recall_at_1 is no number"),
+        ("metrics.retrieval.audio_to_image.chance", {}, "has no chance or no interval"),
+        ("metrics.run", [], "run: input should be"),
+        ("metrics.run.dataset", 3, "run.dataset: input should be a valid string"),
+        ("metrics.sanity", [{"name": 3}], "sanity.0.name: input should be a valid string"),
+        ("metrics.protocol.notes", "text", "protocol.notes: input should be"),
+        (
+            "examples.directions.0.rows.0.query.media",
+            "0",
+            "directions.0.rows.0.query.media: input should be a valid int",
+        ),
+        ("examples.directions.0.rows.0.results.0.media", "../../x", "media: input should be a valid integer"),
+        ("examples.seed", ..., "seed is not there"),
+        ("mistakes.false_alarms.rows", 3, "false_alarms.rows: input should be"),
+        ("mistakes.misses", ..., "misses is not there"),
+        ("projection.labels", [0], "has not one label, item and place in either map for each point"),
+        ("projection.classes", [], "has points of no class"),
+        ("projection.image.0", [0.5], "image.0: list should have at least 2 items"),
+        ("heat_maps.0.own.places", [[0.5], [0.5, 0.5]], "0.own.places: is no grid"),
+        ("heat_maps.0.other.sound", ..., "0.other.sound is not there"),
+    ],
+)
+def test_a_forged_evaluation_is_told_by_its_entry(
+    localising: Path, tmp_path: Path, name: str, value: object, words: str
+) -> None:
+    part, _, place = name.partition(".")
+    folder = tmp_path / "eval" / "forged"
+    shutil.copytree(find_evaluation(localising), folder, ignore=shutil.ignore_patterns("media"))
+    content = json.loads((folder / f"{part}.json").read_text())
+    change(place, value)(content)
+    (folder / f"{part}.json").write_text(json.dumps(content))
+    with pytest.raises(EvaluationError, match=rf"forged/{part}.json .*avcorr eval --run") as told:
         write_report(tmp_path)
+    assert words in str(told.value) and len(str(told.value)) < 500
+    if part == "metrics":
+        with pytest.raises(EvaluationError, match=re.escape(words)):
+            compare([tmp_path])
+
+
+@pytest.mark.parametrize("forged", ["{", "[" * 200_000, "[]", "", "\xff", "pipe", "zero"])
+@pytest.mark.parametrize("name", ["metrics", "examples", "projection"])
+def test_what_is_no_json_is_named(localising: Path, tmp_path: Path, name: str, forged: str) -> None:
+    folder = tmp_path / "eval" / "forged"
+    shutil.copytree(find_evaluation(localising), folder, ignore=shutil.ignore_patterns("media"))
+    path = folder / f"{name}.json"
+    path.unlink()
+    if forged == "pipe":
+        os.mkfifo(path)
+    elif forged == "zero":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes(forged.encode("latin-1"))
+    with pytest.raises(EvaluationError, match=rf"{name}\.json cannot be read \(.*\); make it with: avcorr eval --run"):
+        write_report(tmp_path)
+
+
+def test_a_run_has_several_evaluations(run: Path, tmp_path: Path) -> None:
+    for number, name in enumerate(("first", "second")):
+        shutil.copytree(find_evaluation(run), tmp_path / "eval" / name, ignore=shutil.ignore_patterns("media"))
+        metrics = json.loads((tmp_path / "eval" / name / "metrics.json").read_text())
+        (tmp_path / "eval" / name / "metrics.json").write_text(json.dumps({**metrics, "split": name}))
+        os.utime(tmp_path / "eval" / name / "metrics.json", (1000 - number, 1000 - number))
+    assert "Evaluated on the first split" in write_report(tmp_path).read_text()
+    assert "Evaluated on the second split" in write_report(tmp_path, "second").read_text()
+    rows = compare([tmp_path, tmp_path / "eval" / "second"])["runs"]
+    assert [(row["run"], row["evaluation"], row["split"]) for row in rows] == [
+        (str(tmp_path), "first", "first"), (str(tmp_path), "second", "second")
+    ]  # fmt: skip
+    with pytest.raises(EvaluationError, match="has no evaluation 'third'; it has first, second"):
+        write_report(tmp_path, "third")
+    with pytest.raises(EvaluationError, match="'../x' is no name of an evaluation"):
+        write_report(tmp_path, "../x")
+
+
+def test_names_are_not_content(run: Path, tmp_path: Path) -> None:
+    """The same clips of the same names, with other labels, or of shards made otherwise, are not the same thing."""
+    places = [tmp_path / name / "eval" / "e" for name in ("a", "b")]
+    for number, place in enumerate(places):
+        place.mkdir(parents=True)
+        metrics = json.loads((find_evaluation(run) / "metrics.json").read_text())
+        metrics["labels_sha256"] = str(number)
+        metrics["run"]["shards"] = {"frames_per_second": 4.0 - 3 * number, "short_side": 80}
+        (place / "metrics.json").write_text(json.dumps(metrics))
+    notes = compare([place.parent.parent for place in places])["notes"]
+    assert "The runs have different labels: their figures are not of the same thing." in notes
+    assert any("have shards made otherwise (frames_per_second 4.0, 1.0): their figures" in note for note in notes)
+    assert len(compare([places[0], places[0]])["notes"]) == 1
 
 
 def test_ticks_are_round_and_cover_the_range():

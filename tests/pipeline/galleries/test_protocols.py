@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 
 import run as program
+from avcorr.model.evaluation.evaluation_folder import find_evaluation
 from avcorr.model.settings import EvalSettings
 from avcorr.pipeline.errors import PairError
 from avcorr.pipeline.galleries.gallery import Gallery, GalleryClip
@@ -212,7 +213,7 @@ def test_eval_by_list_and_by_ontology_and_in_any_batches(
     results = []
     for batch_size in (1, 64):
         assert command(*evaluate, "--gallery", ids, "--set", f"eval.batch_size={batch_size}") == 0
-        results.append(json.loads((run / "eval" / "metrics.json").read_text()))
+        results.append(json.loads((find_evaluation(run) / "metrics.json").read_text()))
     assert results[0] == results[1]
     assert results[0]["protocol"]["name"] == "list/center" and results[0]["clips"] == 3
     assert "protocol list/center" in capsys.readouterr().out
