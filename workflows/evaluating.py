@@ -90,7 +90,7 @@ def _evaluate(folder: Path, shards: Root, config: Config, best: bool, name: str 
         "train_videos": len(trained),
         "left_out_too_short": gallery.too_short,
         "weights_sha256": digest_of(model),
-        "shards": {key: value for key, value in dataset["settings"].items() if key in _MADE_BY},
+        "shards": {name: value for name, value in dataset.settings.items() if name in _MADE_BY},
         "decoders": decoders(dataset),
         "versions": {name: version_of(name) for name in ("torch", "torchvision", "numpy", "scikit-learn")},
     }
