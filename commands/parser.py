@@ -13,6 +13,7 @@ COMMANDS = {
     "shard": "--source videos/ --out data/shards",
     "verify": "data/shards --full",
     "repair": "data/shards --source videos/",
+    "index": "data/shards",
     "info": "data/shards --json",
     "inspect": "data/shards --key v3f2Xk_000030 --out clip.html",
     "check-leakage": "data/shards --pairs 20000",

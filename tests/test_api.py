@@ -28,6 +28,7 @@ def folder(
     folder = tmp_path_factory.mktemp("api")
     (folder / "data").mkdir()
     (folder / "videos").symlink_to(videos)
+    shutil.copytree(shards, folder / "data" / "lost", ignore=shutil.ignore_patterns("__index__"))
     (folder / "data" / "shards").symlink_to(shards)
     (folder / "data" / "embeddings").symlink_to(embedded)
     shutil.copytree(small_run, folder / "runs" / "a")

@@ -248,7 +248,8 @@ def repair_settings(root: Path, ffmpeg: str = "") -> ShardSettings:
     """
     dataset = read_dataset(root)
     if dataset is None:
-        raise DatasetMismatchError(f"{root} holds no shards (no {DATASET}), so there is nothing to repair")
+        text = f"holds no shards (no {DATASET}), so there is nothing to repair; a lost index: avcorr index"
+        raise DatasetMismatchError(f"{root} {text}")
     try:
         return ShardSettings(**dataset.settings, ffmpeg=ffmpeg)
     except (KeyError, TypeError, ValueError) as error:

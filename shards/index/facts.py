@@ -82,5 +82,6 @@ def require_dataset(root: Root) -> DatasetFacts:
     store = open_store(root)
     dataset = read_dataset(store)
     if dataset is None:
-        raise DatasetMismatchError(f"{store.url} holds no shards (no {DATASET}); make some with: avcorr shard")
+        text = f"holds no shards (no {DATASET}); make some with: avcorr shard; a lost index: avcorr index"
+        raise DatasetMismatchError(f"{store.url} {text}")
     return dataset

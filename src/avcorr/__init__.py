@@ -12,8 +12,8 @@
     avcorr.embed("runs/a", "data/shards", "embedded")   embed a dataset
     avcorr.search("embedded", "dog.jpg", run="runs/a")  search it
 
-and, as on the command line, `info`, `inspect`, `repair`, `check_leakage`, `bench_data`, `probe`, `compare`, `export`,
-`report`, `explore` and `settings`.
+and, as on the command line, `info`, `inspect`, `repair`, `index`, `check_leakage`, `bench_data`, `probe`, `compare`,
+`export`, `report`, `explore` and `settings`.
 
 What the arguments mean that many of them have: `root` and `shards` are a folder, an address or a store, such as that of
 `avcorr.open(address, cache=FOLDER)`; `run` is the folder of a run; `config` is a YAML file, the name of a recipe or a
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .workflows.exploring import explore
     from .workflows.exporting import export
     from .workflows.fitting import train
+    from .workflows.indexing import index
     from .workflows.loading import load
     from .workflows.measuring import bench_data, check_leakage
     from .workflows.opening import open_dataset as open
@@ -61,6 +62,7 @@ _LAZY = {
     "evaluate": ("workflows.evaluating", "evaluate"),
     "explore": ("workflows.exploring", "explore"),
     "export": ("workflows.exporting", "export"),
+    "index": ("workflows.indexing", "index"),
     "info": ("shards.summary", "summarise"),
     "inspect": ("workflows.drawing", "inspect"),
     "load": ("workflows.loading", "load"),
@@ -80,8 +82,8 @@ _LAZY = {
 
 __all__ = [
     "Error", "__version__", "bench_data", "check_leakage", "compare", "embed", "estimate", "evaluate", "explore",
-    "export", "info", "inspect", "load", "open", "pairs", "probe", "probe_esc50", "repair", "report", "search",
-    "settings", "shard", "train", "verify",
+    "export", "index", "info", "inspect", "load", "open", "pairs", "probe", "probe_esc50", "repair", "report",
+    "search", "settings", "shard", "train", "verify",
 ]  # fmt: skip
 
 
