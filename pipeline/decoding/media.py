@@ -79,7 +79,7 @@ def _read(path: str, settings: ShardSettings, backend: Ffmpeg) -> Media:
         try:
             decoded = backend.decode(path, settings, duration=seconds, only="picture", container=container)
         except MediaError as error:
-            if error.code not in ("no_audio", "no_frames"):
+            if error.code == "timeout":
                 raise
             raise MediaError(
                 "undecodable", f"the picture is damaged, of a kind that is not read (save it as JPEG or PNG), or has "

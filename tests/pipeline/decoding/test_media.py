@@ -56,13 +56,18 @@ def test_a_heic_of_one_piece(tmp_path: Path, ffmpeg: str, picture: Image.Image) 
 
 
 def test_a_damaged_heic_is_refused(tmp_path: Path, ffmpeg: str, picture: Image.Image) -> None:
-    """A tile that is lost is no reason to answer with another."""
+    """A tile that is lost is no reason to answer with another. ffmpeg 9 dies of one that it cannot decode."""
     heic = Heic(ffmpeg)
     whole = heic.file(heic.add_grid(picture, 512))
-    for name, data in (("cut.heic", whole[:900]), ("head.heic", whole[:40])):
+    tile = whole.index(b"mdat") + 4
+    damaged = {"cut.heic": whole[:900], "head.heic": whole[:40], "end.heic": whole[:-300],
+               "tile.heic": whole[:tile] + bytes(8) + whole[tile + 8 :]}  # fmt: skip
+    for name, data in damaged.items():
         (tmp_path / name).write_bytes(data)
-        with pytest.raises(MediaError, match=rf"{name} cannot be read as a picture"):
+        with pytest.raises(MediaError, match=rf"{name} cannot be read as a picture.*: the picture is damaged") as error:
             distance(tmp_path / name, ffmpeg, picture)
+        assert error.value.code == "undecodable"
+        assert (error.value.exit_code < 0) == (name == "tile.heic")
 
 
 def test_avif(tmp_path: Path, ffmpeg: str, picture: Image.Image) -> None:
