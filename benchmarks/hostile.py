@@ -1,9 +1,9 @@
-"""Give the packer damaged copies of real clips, beside a sound one, and see that nothing worse comes of it than a row.
+"""Give the packer damaged copies of real clips, beside a whole one, and see that nothing worse comes of it than a row.
 
     python benchmarks/hostile.py --media DIR [--cuts 20] [--flips 5] [--decoder ffmpeg|pyav] [--set ...]
 
 Each round damages every clip of the folder once and shards the lot with `run.py shard`. It is an error when that ends
-other than it should, takes longer than `--hang` seconds, lacks a row of the ledger for an input, or packs the sound
+other than it should, takes longer than `--hang` seconds, lacks a row of the ledger for an input, or packs the control
 clip, which lies in every round, with other bytes than alone. Rounds with streams that change, clocks that jump, other
 colours and no damage are sharded `--runs` times and must give the same bytes each time. Exit code 1 then.
 """
@@ -44,7 +44,7 @@ from tests.support.hostile import (
     widen,
 )
 
-WITNESS = "sound-witness"
+CONTROL = "control-clip"
 STREAMS, CLOCKS, COLOURS = "streams that change", "clocks that jump", "colour tags changed"
 REPEATED = (COLOURS, STREAMS, CLOCKS, "whole")
 
@@ -115,12 +115,12 @@ def clips_of(root: Path) -> dict[str, bytes]:
     return found
 
 
-def witness(root: Path) -> dict[str, bytes]:
-    """Return the members of the sound clip as they were packed."""
-    return {name: data for name, data in clips_of(root).items() if name.startswith(f"v{WITNESS}.")}
+def control(root: Path) -> dict[str, bytes]:
+    """Return the members of the control clip as they were packed."""
+    return {name: data for name, data in clips_of(root).items() if name.startswith(f"v{CONTROL}.")}
 
 
-def judge(tally: Tally, root: Path, names: set[str], code: int | None, said: str, expected: dict[str, bytes]) -> None:
+def check(tally: Tally, root: Path, names: set[str], code: int | None, said: str, expected: dict[str, bytes]) -> None:
     """Note what became of one round, and what is wrong with it."""
     if code != 0 or "Traceback" in said:
         tally.errors.append(f"{'hung' if code is None else f'ended with {code}'}: {said[-2000:]}")
@@ -128,10 +128,10 @@ def judge(tally: Tally, root: Path, names: set[str], code: int | None, said: str
     rows: list[dict[str, Any]] = [json.loads(line) for line in (root / LEDGER).read_text(encoding="utf-8").splitlines()]
     if {row["source"] for row in rows} != names or len(rows) != len(names):
         tally.errors.append(f"{len(rows)} rows of the ledger for {len(names)} inputs")
-    if witness(root) != expected:
-        tally.errors.append("the sound clip has other bytes than alone")
+    if control(root) != expected:
+        tally.errors.append("the control clip has other bytes than alone")
     for row in rows:
-        if not row["source"].startswith(WITNESS):
+        if not row["source"].startswith(CONTROL):
             tally.inputs += 1
             tally.packed += row["status"] == "packed"
             tally.skipped += row["status"] == "skipped"
@@ -142,7 +142,7 @@ def judge(tally: Tally, root: Path, names: set[str], code: int | None, said: str
 def run_round(
     kind: str, damage: Harm, arguments: argparse.Namespace, seed: str, expected: dict[str, bytes], tally: Tally
 ) -> None:
-    """Harm every clip once, shard them and judge."""
+    """Harm every clip once, shard them and check."""
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as scratch:
         folder, root = Path(scratch, "videos"), Path(scratch, "root")
@@ -157,7 +157,7 @@ def run_round(
             names = set(make_nodes(folder))
         if kind == "names":
             names = set(add_names(folder, arguments.media))
-        name = add_witness(folder, arguments.media)
+        name = add_control(folder, arguments.media)
         done = threading.Event()
         thief = threading.Thread(target=steal, args=(folder, sorted(names), chance, done))
         if kind == "whole, vanishing":
@@ -167,7 +167,7 @@ def run_round(
         if thief.ident:
             thief.join()
         tally.peak = max(tally.peak, peak)
-        judge(tally, root, names | {name}, code, said, expected)
+        check(tally, root, names | {name}, code, said, expected)
         for number in range(1, arguments.runs if kind in REPEATED else 1):
             again = Path(scratch, f"root{number}")
             shard(folder, again, arguments)
@@ -197,14 +197,14 @@ def clips(media: Path) -> list[Path]:
     return sorted(path for path in media.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file())
 
 
-def add_witness(folder: Path, media: Path) -> str:
-    """Put the sound clip into a folder: the first that is an MP4."""
-    (folder / f"{WITNESS}.mp4").write_bytes(first_mp4(media))
-    return f"{WITNESS}.mp4"
+def add_control(folder: Path, media: Path) -> str:
+    """Put the control clip into a folder: the first that is an MP4."""
+    (folder / f"{CONTROL}.mp4").write_bytes(first_mp4(media))
+    return f"{CONTROL}.mp4"
 
 
 def add_names(folder: Path, media: Path) -> Iterator[str]:
-    """Give a sound clip names that programs trip over; yield them as the ledger has them."""
+    """Give a whole clip names that programs trip over; yield them as the ledger has them."""
     for name in NAMES:
         if name != b".mp4":  # a name without a suffix is no video's
             (folder / os.fsdecode(name)).write_bytes(first_mp4(media))
@@ -231,9 +231,9 @@ def main() -> None:
     arguments = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
-        add_witness(Path(scratch), arguments.media)
+        add_control(Path(scratch), arguments.media)
         code, said, _ = shard(Path(scratch), Path(scratch, "root"), arguments)
-        expected = witness(Path(scratch, "root"))
+        expected = control(Path(scratch, "root"))
     if code != 0 or not expected:
         sys.exit(f"the first MP4 of {arguments.media} cannot be packed alone: {said}")
     tallies: dict[str, Tally] = {}
@@ -249,7 +249,7 @@ def main() -> None:
         print(f"| {kind} | {tally.inputs} | {tally.packed} | {failed} | {tally.skipped} | {tally.slowest:.1f} "
               f"| {tally.peak:.0f} |")  # fmt: skip
     errors = [f"{kind}: {error}" for kind, tally in tallies.items() for error in tally.errors]
-    print("\n".join(errors) or "\nno crash, no hang, no row missing; the sound clip has the same bytes in each round")
+    print("\n".join(errors) or "\nno crash, no hang, no row missing; the control clip has the same bytes in each round")
     sys.exit(bool(errors))
 
 

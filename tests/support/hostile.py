@@ -94,6 +94,7 @@ def misdate(data: bytes, seconds: int) -> bytes:
 _PRIMARIES, _TRANSFERS, _MATRICES = (1, 4, 5, 9, 12, 22), (1, 4, 8, 13, 16, 18), (0, 1, 4, 5, 9, 14)
 """Numbers of ITU-T H.273: those in use, and some that nothing can be made of."""
 _TS = ("-f", "mpegts", "pipe:1")
+_BOTH = ("-abort_on", "empty_output_stream")
 
 
 def retag(data: bytes, chance: random.Random) -> bytes | None:
@@ -104,22 +105,33 @@ def retag(data: bytes, chance: random.Random) -> bytes | None:
 
 
 def change(data: bytes, chance: random.Random) -> bytes | None:
-    """Return two seconds of a clip, and two of another size, rate and number of channels behind them."""
+    """Return two seconds of a clip, and two of another size, rate and number of channels behind them.
+
+    None where the two seconds lack picture or sound.
+    """
     parts = []
     for number in range(2):
         side, rate, channels = (chance.choice(values) for values in ((96, 144, 240), (22050, 44100, 48000), (1, 2, 6)))
         size = chance.choice((f"{side}:160", f"160:{side}"))
         sound = ("-c:a", "aac", "-ar", str(rate), "-ac", str(channels))
         parts.append(_convert(data, "-t", "2", "-vf", f"scale={size},setsar=1,format=yuv420p", "-c:v", "libx264",
-                              "-preset", "ultrafast", *sound, "-output_ts_offset", str(2 * number), *_TS))  # fmt: skip
+                              "-preset", "ultrafast", *sound, *_BOTH, "-output_ts_offset", str(2 * number), *_TS))  # fmt: skip
     return b"".join(part or b"" for part in parts) or None
 
 
 def jump(data: bytes, chance: random.Random) -> bytes | None:
-    """Return a clip three times over, as a stream whose clock jumps each time."""
+    """Return two seconds of a clip three times over, as a stream whose clock jumps each time.
+
+    They are encoded anew, for a transport stream carries few codecs, and none whose headers lie apart. None where the
+    two seconds lack picture or sound.
+    """
     times = [str(chance.choice((0, 0, 1, 30, 3600, 90000))) for _ in range(3)]
-    parts = [_convert(data, "-t", "2", "-c", "copy", "-output_ts_offset", time, *_TS) for time in times]
-    return b"".join(part or b"" for part in parts) or None
+    part = _convert(data, "-t", "2", "-vf", "scale=320:-2,format=yuv420p", "-c:v", "libx264", "-preset", "ultrafast",
+                    "-bf", "2", "-c:a", "aac", *_BOTH, *_TS)  # fmt: skip
+    if part is None:
+        return None
+    parts = [_convert(part, "-c", "copy", "-output_ts_offset", time, *_TS) for time in times]
+    return b"".join(part or b"" for part in parts)
 
 
 def _convert(data: bytes, *words: str) -> bytes | None:

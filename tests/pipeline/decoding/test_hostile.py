@@ -69,12 +69,12 @@ def good(tmp_path_factory: pytest.TempPathFactory, make_video: MakeVideo) -> dic
 def alone(tmp_path_factory: pytest.TempPathFactory, good: dict[str, bytes]) -> dict[str, tuple[tuple[str, bytes], ...]]:
     """Return the members of the sound clip packed alone, by decoder."""
     folder = tmp_path_factory.mktemp("alone")
-    (folder / "witness.mp4").write_bytes(good["mp4"])
+    (folder / "control.mp4").write_bytes(good["mp4"])
     packed = {}
     for decoder in ("ffmpeg", "pyav"):
         chosen = SMALL.model_copy(update={"decoder": decoder, "test_fraction": 0.0})
         pack(find_sources(folder, test_fraction=0), folder / decoder, chosen, workers=1)
-        packed[decoder] = members(folder / decoder)["vwitness"]
+        packed[decoder] = members(folder / decoder)["vcontrol"]
     return packed
 
 
@@ -98,13 +98,13 @@ Alone = dict[str, tuple[tuple[str, bytes], ...]]
 
 def pack_beside(folder: Path, settings: ShardSettings, good: dict[str, bytes], alone: Alone) -> dict[str, Row]:
     """Pack a folder of hostile inputs with the sound clip among them; return the ledger but for that clip."""
-    (folder / "witness.mp4").write_bytes(good["mp4"])
+    (folder / "control.mp4").write_bytes(good["mp4"])
     root = folder.parent / "root"
     sources = find_sources(folder, test_fraction=0)
     summary = pack(sources, root, settings, workers=2)
     rows = ledger(root)
     assert len(sources.sources) == summary.inputs == len(rows) == summary.packed + summary.failed + summary.skipped
-    assert rows.pop("witness.mp4")["status"] == "packed" and members(root)["vwitness"] == alone[settings.decoder]
+    assert rows.pop("control.mp4")["status"] == "packed" and members(root)["vcontrol"] == alone[settings.decoder]
     assert list(verify(root, full=True)) == []
     return rows
 
@@ -152,15 +152,15 @@ def test_headers_that_lie(
     (folder / "long.mp4").write_bytes(claim(good["mp4"], 36000))
     for hours in (3, 22, -3):
         (folder / f"{hours}-hours.ts").write_bytes(misdate(good["ts"], 3600 * hours))
-    (folder / "witness.mp4").write_bytes(good["mp4"])
+    (folder / "control.mp4").write_bytes(good["mp4"])
     names = ("decoder", "short_side", "clip_seconds", "test_fraction")
     options = [f"shard.{name}={getattr(settings, name)}" for name in names]
     code, said, peak = run_shard(folder, tmp_path / "root", *(word for text in options for word in ("--set", text)))
     assert code == 0 and "Traceback" not in said, said
     rows, clips = ledger(tmp_path / "root"), members(tmp_path / "root")
     assert len(rows) == 11 and f"inputs 11 = packed {len(clips)} + failed {11 - len(clips)}" in said
-    assert clips["vwitness"] == alone[settings.decoder]
-    assert clips["vlong"][1:] == tuple((name.replace("witness", "long"), data) for name, data in clips["vwitness"][1:])
+    assert clips["vcontrol"] == alone[settings.decoder]
+    assert clips["vlong"][1:] == tuple((name.replace("control", "long"), data) for name, data in clips["vcontrol"][1:])
     assert rows["huge.mp4"]["code"] == "undecodable"
     assert settings.decoder == "pyav" or rows["22-hours.ts"]["status"] == "packed"  # PyAV's reading ends at the jump
     assert peak < PEAK and max(row["seconds"] for row in rows.values()) < 10
@@ -229,10 +229,10 @@ def test_files_that_change_while_others_are_packed(
     """After the first clip is written, of the last three one vanishes, one becomes another, one a folder."""
     other = make_video(tmp_path / "other.mp4", seconds=1, tone=880)
     names = [f"clip{number:02d}.mp4" for number in range(20)]
-    for name in (*names, "witness.mp4"):
+    for name in (*names, "control.mp4"):
         (folder / name).write_bytes(good["mp4"])
     planned = [source.name for shard in plan_shards(find_sources(folder, test_fraction=0).sources, settings)
-               for source in shard.sources if source.name != "witness.mp4"]  # fmt: skip
+               for source in shard.sources if source.name != "control.mp4"]  # fmt: skip
     gone, changed, replaced = planned[-3:]
 
     def meddle() -> None:
@@ -251,7 +251,7 @@ def test_files_that_change_while_others_are_packed(
     bad = {name: row["code"] for name, row in rows.items() if row["status"] != "packed"}
     assert bad == {gone: "missing", replaced: "unreadable"}
     sounds = {key: parts[1][1] for key, parts in members(tmp_path / "root").items()}
-    assert sounds[f"v{changed[:-4]}"] not in [sounds["vwitness"]] and len(set(sounds.values())) == 2
+    assert sounds[f"v{changed[:-4]}"] not in [sounds["vcontrol"]] and len(set(sounds.values())) == 2
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may list everything")
