@@ -32,15 +32,15 @@ def read_clip(source: Source, settings: ShardSettings, backend: Backend) -> Clip
     wanted = min(source.duration or settings.clip_seconds, settings.clip_seconds)
     decoded = backend.decode(source.path, settings, seek=source.seek, duration=wanted, beside=beside)
     times, jpegs = _frames(decoded, source.seek, wanted, settings.frames_per_second)
-    pcm = decoded.pcm[: 2 * round(wanted * settings.sample_rate)]
+    relative = [round(time - source.seek, 6) for time in decoded.source_times]
+    source_times = [time for time in relative if 0 <= time < wanted] or times
+    picture = picture_quality(jpegs, times, source_times, decoded.source_frame_rate, wanted)
+    pcm = decoded.pcm[: 2 * round((picture["video_duration"] if decoded.anew else wanted) * settings.sample_rate)]
     pcm = pcm[: len(pcm) // 2 * 2]
     if not pcm:
         raise MediaError("no_samples", "the audio stream gave no sample in the wanted span")
     width, height = jpeg_size(jpegs[0])
     duration = len(pcm) // 2 / settings.sample_rate
-    relative = [round(time - source.seek, 6) for time in decoded.source_times]
-    source_times = [time for time in relative if 0 <= time < wanted] or times
-    picture = picture_quality(jpegs, times, source_times, decoded.source_frame_rate, wanted)
     metadata = ClipMetadata(
         format=FORMAT_VERSION, key=source.key, video=source.video, source=source.name, label=source.label,
         labels=list(source.labels) or [""], caption=source.caption,

@@ -91,6 +91,8 @@ class Decoded:
     """Whether the source shows its lines in two halves, one after the other; the frames are deinterlaced."""
     changed: bool = False
     """Whether a stream changed within the span: the picture's size, the sound's rate or channels, or the clock."""
+    anew: bool = False
+    """Whether the clock begins anew in the span: the frames end there, and the sound is to end with them."""
 
 
 class Backend(Protocol):

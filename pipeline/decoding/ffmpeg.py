@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import cache
@@ -112,11 +112,13 @@ class Ffmpeg:
         if len(frames) != len(chosen):
             raise MediaError("undecodable", f"ffmpeg wrote {len(frames)} frames but {len(chosen)} times")
         all_times = parse_times(result.all_times)
-        changed = change.sound or change.picture or plan.size is not None
+        times = _until_jump(all_times)
+        anew = len(times) < len(all_times)
+        kept = sum(time <= times[-1] for time in chosen) if anew else len(chosen)
         return Decoded(
-            jpegs=tuple(frames), frame_times=chosen, source_times=all_times,
-            pcm=result.laid_pcm(settings.sample_rate),
-            damaged=has_errors(result.messages), changed=changed or _jumps_back(all_times),
+            jpegs=tuple(frames[:kept]), frame_times=chosen[:kept], source_times=times,
+            pcm=result.laid_pcm(settings.sample_rate), damaged=has_errors(result.messages), anew=anew,
+            changed=change.sound or change.picture or plan.size is not None or anew,
             **source_facts(result.messages, plan),
         )  # fmt: skip
 
@@ -258,9 +260,10 @@ def _run(
     return result
 
 
-def _jumps_back(times: Sequence[float]) -> bool:
-    """Return whether a clock begins anew: files that were joined. Times of frames that change places are no jump."""
-    return any(after < before - JUMP_SECONDS for before, after in pairwise(times))
+def _until_jump(times: tuple[float, ...]) -> tuple[float, ...]:
+    """Return times up to where the clock begins anew: files that were joined. Frames that change places are no jump."""
+    places = (place for place, (before, after) in enumerate(pairwise(times), 1) if after < before - JUMP_SECONDS)
+    return times[: next(places, None)]
 
 
 def limit_memory(pid: int, most: int = MEMORY_BYTES) -> None:

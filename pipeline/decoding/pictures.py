@@ -49,6 +49,9 @@ class Pictures:
         self._colours = Colours()
         self.changed = False
         """Whether a frame has another size than the first."""
+        self.anew = False
+        """Whether the clock begins anew: no frame is taken from there on."""
+        self._last = 0.0
         self.jpegs: list[bytes] = []
         self.times: list[float] = []
         self.source_times: list[float] = []
@@ -62,9 +65,13 @@ class Pictures:
             ticks = self._next
         self._next = ticks + self._step
         time = self._clock.seconds(ticks)
+        self.anew |= bool(self.source_times) and time < self._last - JUMP_SECONDS
+        if self.anew:
+            self.done = True
+            return
+        self._last = time
         if self._clock.seek <= time < self._clock.end:
             self.corrupt |= bool(frame.is_corrupt)
-            self.changed |= bool(self.source_times) and time < self.source_times[-1] - JUMP_SECONDS
             self.source_times.append(time)
         if frame.interlaced_frame and self._fields is None and not self.source_times[1:]:
             self._fields = Fields(frame, self._base)

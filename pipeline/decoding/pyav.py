@@ -211,7 +211,8 @@ class _Span:
             source_frame_rate=round(float(video.average_rate or 0), 2), source_sample_rate=self._audio.rate or 0,
             video_streams=len(self._pictures_of_file()),
             audio_streams=len(self._heard.streams.audio), hdr=video.codec_context.color_trc in HDR_TRANSFERS,
-            interlaced=self._pictures.interlaced, changed=self._pictures.changed or self._sound.changed,
+            interlaced=self._pictures.interlaced, anew=self._pictures.anew,
+            changed=self._pictures.changed or self._sound.changed or self._pictures.anew,
         )  # fmt: skip
 
     def _source_times(self, messages: list[tuple[int, str, str]]) -> tuple[float, ...]:
@@ -224,6 +225,7 @@ class _Span:
             or self._failed[0]
             or self._pictures.corrupt
             or self._pictures.interlaced
+            or self._pictures.anew
             or not self._choice.holds(self._pictures.times)
         ):
             raise _NotSureError
@@ -253,6 +255,7 @@ class _Span:
                     self._pictures.corrupt = True
                     break
                 if packet.dts is not None and packet.dts > ends[packet.stream]:
+                    yield from map(_last_packet, streams)
                     break
                 yield packet
 
@@ -274,6 +277,15 @@ class _Span:
         for frame in frames:
             self._decoded[which] += 1
             part.add(frame)  # type: ignore[arg-type]  # the stream's own kind of frame
+
+
+def _last_packet(stream: "Stream") -> "av.Packet[Any]":
+    """Return the empty packet that makes a decoder give the frames that it holds back."""
+    import av
+
+    packet: av.Packet[Any] = av.Packet()
+    packet.stream = stream
+    return packet
 
 
 def _best(streams: "Iterable[_Kind]") -> "_Kind | None":
