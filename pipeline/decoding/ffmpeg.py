@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from itertools import pairwise
 
 from avcorr.shards.format.jpeg import END, START
 
@@ -261,9 +260,13 @@ def _run(
 
 
 def _until_jump(times: tuple[float, ...]) -> tuple[float, ...]:
-    """Return times up to where the clock begins anew: files that were joined. Frames that change places are no jump."""
-    places = (place for place, (before, after) in enumerate(pairwise(times), 1) if after < before - JUMP_SECONDS)
-    return times[: next(places, None)]
+    """Return times up to where the clock begins anew: files that were joined.
+
+    Frames that change places are no jump, nor is a single one that a damaged stream gives late.
+    """
+    following = zip(times, times[1:], (*times[2:], *times[-1:]), strict=False)
+    back = (after < before - JUMP_SECONDS and later < before for before, after, later in following)
+    return times[: next((place for place, jumped in enumerate(back, 1) if jumped), None)]
 
 
 def limit_memory(pid: int, most: int = MEMORY_BYTES) -> None:

@@ -11,7 +11,6 @@ import simplejpeg
 from ..errors import MediaError
 from ..settings import ShardSettings
 from .choice import Clock
-from .decoded import JUMP_SECONDS
 from .gamut import HD_LINES, Gamut, gamut_of, table_filter
 
 if TYPE_CHECKING:
@@ -50,8 +49,7 @@ class Pictures:
         self.changed = False
         """Whether a frame has another size than the first."""
         self.anew = False
-        """Whether the clock begins anew: no frame is taken from there on."""
-        self._last = 0.0
+        """Whether the clock begins anew behind the frames that were taken."""
         self.jpegs: list[bytes] = []
         self.times: list[float] = []
         self.source_times: list[float] = []
@@ -65,11 +63,6 @@ class Pictures:
             ticks = self._next
         self._next = ticks + self._step
         time = self._clock.seconds(ticks)
-        self.anew |= bool(self.source_times) and time < self._last - JUMP_SECONDS
-        if self.anew:
-            self.done = True
-            return
-        self._last = time
         if self._clock.seek <= time < self._clock.end:
             self.corrupt |= bool(frame.is_corrupt)
             self.source_times.append(time)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ..errors import DecoderError, MediaError
 from ..settings import ShardSettings
 from .choice import MICROSECOND, Choice, Clock, rescale
-from .decoded import BESIDE_EARLY, FORMATS, MAX_PIXELS, Decoded, SoundFile, named_sound
+from .decoded import BESIDE_EARLY, FORMATS, JUMP_SECONDS, MAX_PIXELS, Decoded, SoundFile, named_sound
 from .pictures import HDR_TRANSFERS, Pictures
 from .seeking import NO_INDEX, seek, seek_to_key
 from .sound import Sound
@@ -242,6 +242,7 @@ class _Span:
         ends = {video: end(video, self._seek, self._origin), audio: end(audio, self._sound_seek, self._sound_origin)}
         parts: dict[Stream, Pictures | Sound] = {video: self._pictures, audio: self._sound}
         apart = self._heard is not self._container
+        jump, last = round(JUMP_SECONDS / (video.time_base or MICROSECOND)), None
         for container, streams in (
             ((self._container, (video,)), (self._heard, (audio,))) if apart else ((self._container, (video, audio)),)
         ):
@@ -257,6 +258,11 @@ class _Span:
                 if packet.dts is not None and packet.dts > ends[packet.stream]:
                     yield from map(_last_packet, streams)
                     break
+                if packet.stream is video and packet.dts is not None and not self._pictures.done:
+                    if last is not None and packet.dts < last - jump:
+                        yield _last_packet(video)
+                        self._pictures.anew = self._pictures.done = True
+                    last = packet.dts
                 yield packet
 
     def _add(self, packet: "av.Packet[Any]", part: Pictures | Sound) -> None:

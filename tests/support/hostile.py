@@ -113,9 +113,9 @@ def change(data: bytes, chance: random.Random) -> bytes | None:
     for number in range(2):
         side, rate, channels = (chance.choice(values) for values in ((96, 144, 240), (22050, 44100, 48000), (1, 2, 6)))
         size = chance.choice((f"{side}:160", f"160:{side}"))
-        sound = ("-c:a", "aac", "-ar", str(rate), "-ac", str(channels))
+        sound = ("-c:a", "aac", "-ar", str(rate), "-ac", str(channels), *_BOTH)
         parts.append(_convert(data, "-t", "2", "-vf", f"scale={size},setsar=1,format=yuv420p", "-c:v", "libx264",
-                              "-preset", "ultrafast", *sound, *_BOTH, "-output_ts_offset", str(2 * number), *_TS))  # fmt: skip
+                              "-preset", "ultrafast", *sound, "-output_ts_offset", str(2 * number), *_TS))  # fmt: skip
     return b"".join(part or b"" for part in parts) or None
 
 

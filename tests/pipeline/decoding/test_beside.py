@@ -40,7 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, ffmpeg: str) -> Path:
 
 def clip_of(backend: Backend, video: Path, audio: Path, *, offset: float = 0.0, seek: float = 0.0) -> Clip:
     source = Source(
-        key="vx", path=str(video), name=video.name, video="x", split="train", start=seek, seek=seek,
+        key="vx", path=str(video), name=video.name, video="x", split="train", start=float(seek), seek=seek,
         audio=str(audio), audio_offset=offset,
     )  # fmt: skip
     return read_clip(source, SETTINGS, backend)
