@@ -5,6 +5,7 @@ interrupted, 143 by SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 or SIGUSR2. Nothing heavy 
 """
 
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -30,7 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         words = ["avcorr", *(sys.argv[1:] if argv is None else argv)]
         if arguments.command == "train" and not arguments.resume:
             words.append("--resume")
-        print(f"interrupted; to go on: {shlex.join(words)}", file=sys.stderr)
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            words = ["torchrun", "...", "--module", "--", *words]
+        if os.environ.get("RANK", "0") == "0":  # the first process speaks for all
+            print(f"interrupted; to go on: {shlex.join(words)}", file=sys.stderr)
         return 143 if isinstance(interrupt, Terminated) else 130
     except BrokenPipeError:
         stdout = None  # the reader has gone; there is nobody to tell

@@ -15,7 +15,7 @@ from avcorr.errors import Error
 from avcorr.files import local_path, write_atomically
 from avcorr.lock import locked
 from avcorr.model.correspondence import build_model
-from avcorr.model.device import resolve_device
+from avcorr.model.device import memory_explained, resolve_device
 from avcorr.model.errors import CheckpointError
 from avcorr.model.saving.checkpoint import latest_checkpoint, list_checkpoints, require_same_config
 from avcorr.model.training.distributed import Processes, joined, named
@@ -31,9 +31,12 @@ from .run_folder import session
 
 logger = logging.getLogger(__name__)
 
+LARGE_SHARE = 0.5
+"""Share of silent or still clips from which on a training warns."""
 _FREE_ON_RESUME = (
-    "shard", "eval", "pairs.workers", "pairs.decode", "train.checkpoint_every", "train.log_every", "train.board_every",
-    "train.wandb", "train.keep_checkpoints", "train.plateau_steps", "train.device", "train.compile",
+    "shard", "eval", "pairs.workers", "pairs.timeout_seconds", "pairs.decode", "train.checkpoint_every",
+    "train.log_every", "train.board_every", "train.wandb", "train.keep_checkpoints", "train.plateau_steps",
+    "train.device", "train.compile",
 )  # fmt: skip
 """Settings that may change when a run goes on; the number of steps too, unless the schedule depends on it."""
 
@@ -106,16 +109,37 @@ def _train(
             )
         loader.load_state_dict(sequence | {"step": start.step})
     if processes.is_first:
-        videos = sorted(set(opened.clips(splits=[chosen.pairs.split]).texts("video")))
-        write_atomically(folder / "videos.json", json.dumps(videos).encode())
+        write_atomically(folder / "videos.json", json.dumps(_videos(opened, chosen.pairs.split)).encode())
         write_atomically(folder / "config.yaml", dump_config(chosen).encode())
     facts = {"arguments": {"shards": opened.store.url, **given}, "device": str(device), "processes": processes.ranks}
-    with session(folder if processes.is_first else None, facts | {"from_step": first_step}):
+    with (
+        session(folder if processes.is_first else None, facts | {"from_step": first_step}),
+        memory_explained(
+            f"train.batch_size (now {chosen.train.batch_size}) or pairs.frame_size (now {chosen.pairs.frame_size})"
+        ),
+    ):
         return fit(
             build_model(chosen.model, chosen.train.seed), loader, chosen.train, folder,
             config=chosen.model_dump(), facts={"sequence": loader.state_dict()}, start=start, device=device,
             processes=processes, derange=derange_batch
         )  # fmt: skip
+
+
+def _videos(dataset: Dataset, split: str) -> list[str]:
+    """Return the source videos of a split, sorted; warn where most clips have nothing to learn from."""
+    videos, flagged, shards = set[str](), dict.fromkeys(("silent", "still"), 0), dataset.of_split(split)
+    for table in dataset.tables(shards, "video", *flagged):
+        videos.update(table.texts("video"))
+        for flag in flagged:
+            flagged[flag] += int(table[flag].sum())
+    shares = {flag: count / sum(shard.clips for shard in shards) for flag, count in flagged.items()}
+    if max(shares.values()) > LARGE_SHARE:
+        found = " and ".join(f"{share:.0%} are {flag}" for flag, share in shares.items() if share > LARGE_SHARE)
+        logger.warning(
+            "of the clips in %r %s, as their flags say: little can be learned from them; avcorr inspect %s shows some",
+            split, found, dataset.store.url,
+        )  # fmt: skip
+    return sorted(videos)
 
 
 def _with_settings_of(dataset: Dataset, config: Config) -> Config:

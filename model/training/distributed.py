@@ -21,6 +21,11 @@ from torch.distributed import PrefixStore, rendezvous  # type: ignore[attr-defin
 from ..errors import ModelError
 
 NAMES = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+LAUNCHERS = (
+    ("srun", "SLURM_PROCID", "SLURM_NTASKS"), ("mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("mpirun", "PMI_RANK", "PMI_SIZE"), ("mpirun", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
+)  # fmt: skip
+"""What else starts several processes, and how each of them learns who it is."""
 TIMEOUT = timedelta(minutes=30)
 """How long a process waits for the others, as while the first one reads its data."""
 
@@ -53,13 +58,13 @@ class Processes:
         distributed.all_reduce(total)
         return total / self.ranks
 
-    def agree(self, flag: bool) -> bool:
-        """Return whether any process raised the flag; all get the same answer at the same step."""
+    def agree(self, number: int) -> int:
+        """Return the largest number of any process; all get the same answer at the same step."""
         if self.ranks == 1:
-            return flag
-        raised = torch.tensor(int(flag))
-        distributed.all_reduce(raised, distributed.ReduceOp.MAX, group=self.control)
-        return bool(raised)
+            return number
+        largest = torch.tensor(number)
+        distributed.all_reduce(largest, distributed.ReduceOp.MAX, group=self.control)
+        return int(largest)
 
     def wait(self) -> None:
         """Wait until all processes have come here."""
@@ -73,15 +78,37 @@ ALONE = Processes()
 def named(environment: Mapping[str, str] = os.environ) -> Processes:
     """Return who this process is by torchrun's names in the environment; without them, it is alone.
 
-    Raises ModelError if some of the names are there and others are not.
+    Raises:
+        ModelError: if some of the names are there and others are not, or are no numbers; if another program has
+            started several processes, of which each would train alone in one folder.
     """
     given = {name: environment[name] for name in NAMES if name in environment}
     if len(given) not in (0, len(NAMES)):
         missing = ", ".join(name for name in NAMES if name not in given)
         raise ModelError(f"the environment names {', '.join(given)}, but not {missing}; start with torchrun")
-    if int(given.get("WORLD_SIZE", 1)) == 1:
+    if not given:
+        _refuse_launchers(environment)
         return ALONE
-    return Processes(*(int(given[name]) for name in NAMES))
+    rank, ranks, local_rank = (int(text) if text.isdecimal() else -1 for text in map(given.__getitem__, NAMES))
+    if not (0 <= rank < ranks and local_rank >= 0):
+        found = ", ".join(f"{name}={given[name]}" for name in NAMES)
+        raise ModelError(f"the environment has {found}, which name no process of a group; start with torchrun")
+    return ALONE if ranks == 1 else Processes(rank, ranks, local_rank)
+
+
+def _refuse_launchers(environment: Mapping[str, str]) -> None:
+    """Raise ModelError where srun or mpirun has started this process as one of several."""
+    for program, rank, ranks in LAUNCHERS:
+        # A batch script of Slurm is no task, although it has the names.
+        is_script = (
+            program == "srun" and "SLURM_STEP_ID" not in environment and environment.get("ENVIRONMENT") == "BATCH"
+        )
+        if rank in environment and environment.get(ranks, "1") not in ("", "1") and not is_script:
+            raise ModelError(
+                f"{program} has started {environment[ranks]} of these ({ranks}), and each would train alone; let it "
+                "start torchrun once a machine (srun --ntasks-per-node 1 torchrun ..., docs/training.md), or set "
+                "RANK=0 WORLD_SIZE=1 LOCAL_RANK=0 where each is meant to be a training of its own"
+            )
 
 
 @contextmanager
@@ -92,7 +119,10 @@ def joined(processes: Processes, device: torch.device) -> Iterator[Processes]:
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    store, rank, ranks = next(rendezvous("env://", timeout=TIMEOUT))
+    try:
+        store, rank, ranks = next(rendezvous("env://", timeout=TIMEOUT))
+    except (ValueError, distributed.DistError) as error:
+        raise ModelError(f"the processes cannot meet ({str(error).splitlines()[0]}); start with torchrun") from error
     distributed.init_process_group(
         "nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT, rank=rank, world_size=ranks,
         store=_store_of_this_start(store, rank, ranks),

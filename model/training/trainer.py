@@ -73,6 +73,7 @@ def fit(
     Raises:
         TrainingDiverged: if the loss is not finite.
         ModelError: if the batches end early.
+        Exception: what the batches raise, when the last whole step is saved.
         KeyboardInterrupt: on Ctrl-C, or Terminated, which is one, on signals.ENDING, when the last whole step is saved.
     """
     began = time.perf_counter()
@@ -84,20 +85,34 @@ def fit(
     with terminable(), deferred_signals() as deferred, tuned_convolutions(device), ExitStack() as stack:
         progress = stack.enter_context(closing(_progress(stepper, run, config))) if processes.is_first else None
         reporter = batches if isinstance(batches, Reporter) else None
-        loop = _Loop(stepper, progress, run, config, facts, deferred, reporter, Watch(settings, stepper.done))
+        watch = Watch(settings, stepper.done)
+        loop = _Loop(stepper, progress, run, config, facts, deferred, reporter, watch, saved=stepper.done)
         try:
             metrics = loop.run(iter(batches))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, _NoBatch) as end:
             # Again, because the signal may have come while what holds signals back was being put in place.
             with deferred_signals():
-                logger.warning("interrupted after step %d; saving it", stepper.done)
-                loop.save()
+                if stepper.done > loop.saved or isinstance(end, KeyboardInterrupt):
+                    what = "no more batches" if isinstance(end, _NoBatch) else "interrupted"
+                    logger.warning("%s after step %d; saving it", what, stepper.done)
+                    loop.save()
+                    end.add_note(f"step {stepper.done} is saved; avcorr.train with resume=True goes on there")
                 processes.wait()  # the others end only when it is saved, or their end would end the first
             deferred.dismiss_workers()
+            if isinstance(end, _NoBatch):
+                raise end.error from end.error.__cause__
             raise
         path = loop.save()
         processes.wait()
     return Summary(stepper.done, metrics.get("loss"), metrics.get("accuracy"), time.perf_counter() - began, path)
+
+
+class _NoBatch(Exception):  # noqa: N818 - it says what happened
+    """The next batch cannot be had; `error` says why."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 @dataclass
@@ -113,9 +128,16 @@ class _Loop:
     reporter: Reporter | None
     watch: Watch
     cost: Cost | None = None
+    saved: int = 0
+    """The step of the newest checkpoint."""
 
     def run(self, batches: Iterator[Batch]) -> dict[str, Any]:
-        """Do the steps that are left and return the last line of metrics; raise KeyboardInterrupt after a signal."""
+        """Do the steps that are left and return the last line of metrics.
+
+        Raises:
+            KeyboardInterrupt: after a signal.
+            _NoBatch: when a process has none.
+        """
         stepper, settings, processes = self.stepper, self.stepper.settings, self.stepper.processes
         metrics: dict[str, Any] = {}
         interval = Interval(processes)
@@ -123,13 +145,13 @@ class _Loop:
             with interval.waiting():
                 batch, error = self._next(batches)
             # Alone, a signal takes effect where the next batch is waited for; together, all end after the same step.
-            if processes.ranks > 1 and processes.agree(bool(self.deferred)):
+            end = processes.agree(2 if processes.ranks > 1 and self.deferred else int(batch is None))
+            if end == 2:
                 raise self.deferred.error()
-            if error is not None:
-                raise error
-            if batch is None:
+            if end or batch is None:
                 done = f"{stepper.done} of {settings.steps}"
-                raise ModelError(f"the batches ended after step {done}; give an endless stream")
+                text = "give an endless stream" if batch is None else "another process says why"
+                raise _NoBatch(error or ModelError(f"the batches ended after step {done}; {text}"))
             self.cost = self.cost or _cost(stepper, batch)
             if stepper.done == 0:
                 stepper.calibrate(batch)
@@ -152,6 +174,7 @@ class _Loop:
 
     def save(self) -> Path:
         """Write a checkpoint, in the first process, and return its path."""
+        self.saved = self.stepper.done
         if self.progress is None:
             return checkpoint_path(self.folder, self.stepper.done)
         return self.stepper.save(self.folder, self.config, self.facts)

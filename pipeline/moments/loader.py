@@ -12,12 +12,13 @@ from typing import Any, Generic
 import torch
 from torch.utils.data import DataLoader
 
-from avcorr.shards.errors import DatasetMismatchError, ShardError
+from avcorr.shards.errors import DatasetMismatchError
 from avcorr.signals import leave_signals_to_parent
 
-from ..errors import PairError, PipelineError
+from ..errors import PairError
 from .jpegs import JpegFrames
 from .reading import MADE
+from .room import allow_files, prefetch, require_room
 from .sampler import Batch, MomentDataset, Part
 from .stages import Stages
 from .supervision import WorkerLost, Workers
@@ -36,6 +37,9 @@ class MomentLoader(Generic[Batch]):
             `spawn` for a remote store, whose client this process has used already.
         device: where frames are decoded with `pairs.decode: device`; None is the CPU.
 
+    Raises:
+        PairError: when shared memory has no room for the batches that the workers make ahead.
+
     Attributes:
         step: batches yielded since step 0; those that workers have in hand do not count.
         bad_shards: shards that were passed over, with what was wrong.
@@ -53,8 +57,9 @@ class MomentLoader(Generic[Batch]):
         self.step = dataset.start
         self.bad_shards: dict[str, str] = {}
         workers = dataset.settings.workers
+        require_room(dataset, workers)
         self.parts = dataset.parts(workers)
-        self.ahead = _prefetch(workers) * workers // self.parts
+        self.ahead = prefetch(workers) * workers // self.parts
         self._stages, self._since = Stages(), time.perf_counter()
 
     def __iter__(self) -> Generator[Batch, None, None]:
@@ -80,22 +85,19 @@ class MomentLoader(Generic[Batch]):
             parts = iter(DataLoader(dataset, batch_size=None))
             while True:
                 yield self._join([self._take(parts.__next__, 0)])
+        allow_files(dataset, count)
         dataset.notes = notes = torch.zeros(count, 3, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         loader = DataLoader(
-            dataset, batch_size=None, num_workers=count, prefetch_factor=_prefetch(count),
+            dataset, batch_size=None, num_workers=count, prefetch_factor=prefetch(count),
             multiprocessing_context=self._start_method, worker_init_fn=_begin_worker, timeout=_LOOK_SECONDS,
             pin_memory=self.parts == 1 and torch.cuda.is_available(),  # in a thread, a batch ahead
         )  # fmt: skip
         workers, taken = Workers(iter(loader), notes, dataset), itertools.count()
         try:
             while True:
-                made = [self._take(workers.take, int(notes[:, MADE].sum()) - next(taken)) for _ in range(self.parts)]
-                yield self._join(made)
-        except (PipelineError, ShardError) as error:
-            message = str(error)
-            if message.startswith("Caught "):  # a worker's: its traceback, then "module.Class: message"
-                message = message.strip().rpartition("\n")[2].partition(": ")[2]
-            raise type(error)(message) from error
+                yield self._join(
+                    [self._take(workers.take, int(notes[:, MADE].sum()) - next(taken)) for _ in range(self.parts)]
+                )
         finally:
             workers.end()
 
@@ -187,11 +189,6 @@ def _begin_worker(_: int) -> None:
             show(kind, error, trace)
 
     sys.excepthook = hook  # multiprocessing shows with it what it meets when it hands over tensors
-
-
-def _prefetch(workers: int) -> int:
-    """Return how many parts each worker makes ahead: a lone one more, so that one slow batch is not waited for."""
-    return 4 if workers == 1 else 2
 
 
 def _join(parts: Sequence[Sequence[torch.Tensor]]) -> list[torch.Tensor]:

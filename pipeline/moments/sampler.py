@@ -104,7 +104,7 @@ class MomentDataset(IterableDataset[Part], Generic[Batch]):
         super().__init__()
         if batch_size % ranks:
             raise PairError(f"a batch of {batch_size} pairs cannot be divided among {ranks} processes")
-        self.settings, self.task, self.start = settings, task, start
+        self.settings, self.task, self.start, self.ranks = settings, task, start, ranks
         self.notes: Tensor | None = None
         self.store = open_store(root)
         self.catalogue = Catalogue(self.store, settings.split, settings.window_seconds)
@@ -125,6 +125,11 @@ class MomentDataset(IterableDataset[Part], Generic[Batch]):
             return 1
         return max(size for size in range(1, min(max(workers, 1), len(self.shares)) + 1) if max(workers, 1) % size == 0)
 
+    def draw(self, samples: Samples) -> Request:
+        """Return what the task asks for of a chunk's samples."""
+        rng = np.random.default_rng([self.order.seed, samples.epoch, 2, samples.number])
+        return self.task.draw(samples, self.catalogue, rng)
+
     def __iter__(self) -> Iterator[Part]:
         """Yield this worker's parts. Part p of step n is the item (n - start) * parts + p of all workers in turn."""
         info = get_worker_info()
@@ -136,6 +141,7 @@ class MomentDataset(IterableDataset[Part], Generic[Batch]):
         for item in _Worker(self, note).parts(shares, self.start + team, teams):
             note[DOING], note[MADE] = 0, note[MADE] + 1
             yield item
+            del item  # or it is in memory while the next is made
 
 
 class _Worker:
@@ -144,6 +150,7 @@ class _Worker:
     def __init__(self, dataset: MomentDataset[Any], note: Ints) -> None:
         self._settings, self._store, self._catalogue = dataset.settings, dataset.store, dataset.catalogue
         self._order, self._task, self._device = dataset.order, dataset.task, dataset.settings.decode == "device"
+        self._dataset = dataset
         self._meter, self._reader = Meter(dataset.store), Reader(dataset.store, dataset.catalogue, note)
         self._threads = ThreadPoolExecutor(_FETCHES, thread_name_prefix="fetch")
         self._lock = Lock()
@@ -159,6 +166,7 @@ class _Worker:
                 made = Part(columns, bad, self._meter.take(sum(place.stop - place.start for place, _ in row)))
                 began = time.perf_counter()
                 yield made
+                del row, columns, made
                 self._meter.add("idle_seconds", time.perf_counter() - began)
         finally:
             self._threads.shutdown(cancel_futures=True)  # nobody wants the blocks that are fetched ahead any more
@@ -213,8 +221,7 @@ class _Worker:
         samples = place.samples
         if self._bad:
             samples = samples._replace(clips=self._catalogue.replace_clips(samples.clips, self._bad))
-        rng = np.random.default_rng([self._order.seed, samples.epoch, 2, samples.number])
-        return self._task.draw(samples, self._catalogue, rng).part(place.start, place.stop)
+        return self._dataset.draw(samples).part(place.start, place.stop)
 
     def _pass_over(self, problem: BadShardError) -> None:
         """Replace a shard's clips from now on, or raise what is wrong with it."""

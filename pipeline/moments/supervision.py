@@ -6,6 +6,7 @@ death of one is an error where the next part is waited for.
 """
 
 import multiprocessing.process
+import re
 import signal
 import threading
 from contextlib import suppress
@@ -16,8 +17,9 @@ from torch import Tensor
 from torch.utils.data import _utils
 
 from avcorr.shards.dataset import Dataset
+from avcorr.shards.errors import ShardError
 
-from ..errors import PairError
+from ..errors import PairError, PipelineError
 from .reading import CLIP, DOING, READING
 from .sampler import MomentDataset
 
@@ -27,6 +29,28 @@ _END_SECONDS = 5.0
 
 class WorkerLost(PairError):  # noqa: N818 - it says what happened
     """A worker that died or was killed because it hung."""
+
+
+_CAUSES = {
+    "shared memory|No space left": "/dev/shm is full; lower pairs.workers or train.batch_size, or give it more",
+    "Too many open files|ancdata": "too many files are open; raise the limit (ulimit -n), or lower pairs.workers",
+    "allocate|bad_alloc|MemoryError": "a worker has no memory left; lower pairs.workers or train.batch_size",
+}
+"""What the system's errors mean, by what they say."""
+
+
+def _explained(error: Exception) -> Exception:
+    """Return a worker's error in one line, without its traceback; with the way out where it is the system's."""
+    text = str(error).strip()
+    is_caught = text.startswith("Caught ")  # then come a traceback and "module.Class: message"
+    text = text.rpartition("\n")[2] if is_caught else text
+    if is_caught and isinstance(error, PipelineError | ShardError):
+        return type(error)(text.partition(": ")[2])
+    if isinstance(error, OSError | RuntimeError | MemoryError):
+        for words, meaning in _CAUSES.items():
+            if re.search(words, f"{type(error).__name__}: {text}"):
+                return PairError(f"{meaning} ({text[:200]})")
+    return OSError(text) if is_caught and isinstance(error, OSError) else error
 
 
 class Workers:
@@ -52,6 +76,7 @@ class Workers:
 
         Raises:
             WorkerLost: when a worker has died, or none comes in time; then all are killed.
+            PipelineError, ShardError, OSError: those of a worker, each in one line.
         """
         self._waiting.set()
         try:
@@ -63,9 +88,10 @@ class Workers:
                         raise
         except Exception as error:
             lost = self._lost()
-            if lost:
-                raise WorkerLost(lost) from error
-            raise
+            told = WorkerLost(lost) if lost else _explained(error)
+            if told is error:
+                raise
+            raise told from error
         finally:
             self._waiting.clear()
             self._taken += 1

@@ -216,6 +216,42 @@ def test_names_of_the_environment() -> None:
     assert (found.rank, found.ranks, found.local_rank, found.is_first) == (5, 8, 1, False)
     with pytest.raises(ModelError, match="names RANK, but not WORLD_SIZE, LOCAL_RANK; start with torchrun"):
         named({"RANK": "5"})
+    for rank, ranks in (("8", "8"), ("-1", "8"), ("x", "8"), ("0", "0"), ("0", "")):
+        with pytest.raises(ModelError, match=rf"RANK={rank}, WORLD_SIZE={ranks}, LOCAL_RANK=0, which name no process"):
+            named({"RANK": rank, "WORLD_SIZE": ranks, "LOCAL_RANK": "0"})
+
+
+SRUN = {"SLURM_PROCID": "1", "SLURM_NTASKS": "4", "SLURM_LOCALID": "1", "SLURM_STEP_ID": "0"}
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        SRUN, SRUN | {"ENVIRONMENT": "BATCH"}, {"SLURM_PROCID": "0", "SLURM_NTASKS": "4"},
+        {"OMPI_COMM_WORLD_RANK": "0", "OMPI_COMM_WORLD_SIZE": "2"}, {"PMI_RANK": "1", "PMI_SIZE": "2"},
+    ],
+)  # fmt: skip
+def test_what_srun_or_mpirun_has_started_is_refused(environment: dict[str, str]) -> None:
+    """Each would train alone, all in one folder."""
+    with pytest.raises(ModelError, match=r"(srun|mpirun) has started \d of these .* start torchrun once a machine"):
+        named(environment)
+    assert named(environment | {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}) is ALONE
+
+
+def test_a_batch_script_or_a_single_task_of_slurm_trains_alone() -> None:
+    assert named({"SLURM_PROCID": "0", "SLURM_NTASKS": "4", "ENVIRONMENT": "BATCH"}) is ALONE
+    assert named(SRUN | {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}) is ALONE
+
+
+def test_processes_that_cannot_meet_say_so_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with (
+        pytest.raises(ModelError, match=r"cannot meet \(.*MASTER_ADDR.*; start with torchrun"),
+        joined(Processes(1, 2), CPU),
+    ):
+        pass
 
 
 def test_alone_everything_is_as_it_was() -> None:

@@ -115,13 +115,13 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, objective: st
     chosen = settings(objective=objective, augment=augment, schedule="cosine", warmup_steps=2, gradient_clip=1.0)
     only = objective == "contrastive"
     train(whole, chosen)
-    with pytest.raises(ModelError, match="the batches ended after step 5 of 6"):
-        train(parts, chosen, batches(stop=5, matching_only=only))
-    assert list(losses(parts)) == [1, 2, 3, 4, 5]
+    with pytest.raises(ModelError, match="the batches ended after step 4 of 6"):
+        train(parts, chosen, batches(stop=4, matching_only=only))
+    assert list(losses(parts)) == [1, 2, 3, 4]
     start = latest_checkpoint(parts)
-    assert start.step == 3
+    assert start.step == 4  # the last whole one, whatever ended the batches
     # Other initial weights: all must come from the checkpoint.
-    train(parts, chosen, batches(3, matching_only=only), start=start, model=build_model(MODEL, 99))
+    train(parts, chosen, batches(4, matching_only=only), start=start, model=build_model(MODEL, 99))
     assert losses(parts) == losses(whole)
     assert list(losses(parts)) == [1, 2, 3, 4, 5, 6]
     assert_same_state(parts, whole)
@@ -260,6 +260,18 @@ def test_an_interrupt_saves_the_last_whole_step(tmp_path: Path, inside: bool, do
     assert_same_state(parts, whole)
     # An interrupt takes effect before its step is reported, so that step's line may be missing; none differs.
     assert losses(parts).items() <= losses(whole).items()
+
+
+def failing(step: int) -> Iterator[PairBatch]:
+    yield from batches(stop=step)
+    raise OSError("no more")
+
+
+@pytest.mark.parametrize(("step", "saved"), [(4, 4), (3, 3), (0, None)])
+def test_where_batches_fail_the_last_whole_step_is_saved(tmp_path: Path, step: int, saved: int | None) -> None:
+    with pytest.raises(OSError, match="no more"):
+        train(tmp_path, settings(), failing(step))
+    assert (latest_checkpoint(tmp_path).step if list_checkpoints(tmp_path) else None) == saved
 
 
 @pytest.mark.usefixtures("ctrl_c")
