@@ -17,10 +17,11 @@ def run(out: Path, clips: int, seed: int, ffmpeg: str, workers: int) -> None:
     from tqdm import tqdm
 
     from avcorr.corpus.render import render_corpus
+    from avcorr.files import writing_to
     from avcorr.pipeline.decoding.ffmpeg import find_ffmpeg
 
     binary = find_ffmpeg(ffmpeg)
-    with tqdm(total=clips, unit="clip", disable=None, desc="corpus") as bar:
+    with writing_to(out), tqdm(total=clips, unit="clip", disable=None, desc="corpus") as bar:
         path = render_corpus(
             out, clips, seed, workers, binary, progress=lambda done, total: bar.update(done - bar.n)
         )  # fmt: skip

@@ -4,10 +4,12 @@ Results go to stdout, the log and progress to stderr. Exit codes: 0 done, 1 a kn
 interrupted, 143 by SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 or SIGUSR2. Nothing heavy is imported before a command needs it.
 """
 
+import errno
 import logging
 import os
 import shlex
 import sys
+import threading
 from collections.abc import Sequence
 from typing import TextIO, cast
 
@@ -23,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     arguments = parse(argv)
     _show_log(logging.DEBUG if arguments.debug else logging.INFO)
+    threading.excepthook = _told_elsewhere
     stdout, sys.stdout = sys.stdout, cast(TextIO, EscapedStream(sys.stdout))
     try:
         with terminable():
@@ -46,6 +49,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     finally:
         sys.stdout = stdout
+
+
+def _told_elsewhere(arguments: threading.ExceptHookArgs) -> None:
+    """Pass over a full disk in a library's thread, such as TensorBoard's: who writes next is told."""
+    if not isinstance(arguments.exc_value, OSError) or arguments.exc_value.errno not in (errno.ENOSPC, errno.EDQUOT):
+        threading.__excepthook__(arguments)
 
 
 def _show_log(level: int) -> None:

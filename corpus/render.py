@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import multiprocessing
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+from avcorr.files import write_atomically
 from avcorr.pipeline.decoding.ffmpeg import ffmpeg_version
 from avcorr.pipeline.errors import CorpusError
 from avcorr.signals import leave_signals_to_parent
@@ -88,7 +88,7 @@ def render_corpus(
             done += 1
             if progress is not None:
                 progress(done, clips)
-    _write(out / "corpus.csv", _table(clips, test_share))
+    write_atomically(out / "corpus.csv", _table(clips, test_share).encode())
     return out / "corpus.csv"
 
 
@@ -162,7 +162,7 @@ def _claim(out: Path, identity: dict[str, object]) -> None:
         elif any(out.iterdir()):
             raise CorpusError(f"{out} is not empty and holds no corpus.json; name an empty folder")
         else:
-            _write(marker, json.dumps(identity, indent=2) + "\n")
+            write_atomically(marker, (json.dumps(identity, indent=2) + "\n").encode())
         (out / "videos").mkdir(exist_ok=True)
     except (OSError, ValueError) as error:
         raise CorpusError(f"cannot use {out} for a corpus: {error}") from error
@@ -176,13 +176,3 @@ def _table(clips: int, test_share: float) -> str:
         label = LABELS[index % len(LABELS)]
         rows.writerow((clip_path(index), label, clip_split(index, test_share), 0, round(CLIP_SECONDS)))
     return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    partial_path = path.with_name(f".{path.name}.partial")
-    with partial_path.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial_path, path)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avcorr.files import replacing
+from avcorr.limits import cpu_count
 from avcorr.shards.index.layout import write_json
 
 from .embeddings import MODALITIES, EmbeddingFolder, Floats
@@ -39,6 +40,7 @@ _BLOCK = 1 << 20
 TRAINING_ROWS = 64
 """Rows that k-means sees for each cluster."""
 
+faiss.omp_set_num_threads(min(faiss.omp_get_max_threads(), cpu_count()))  # it knows no container's share
 Kind = Literal["exact", "ivf"]
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 
 from avcorr import files
-from avcorr.files import read_file, remove_left, replacing, sync_folder, write_atomically
+from avcorr.errors import OutputError
+from avcorr.files import (
+    read_file,
+    remove_left,
+    replacing,
+    require_writable,
+    sync_folder,
+    write_atomically,
+    writing_to,
+)
+from tests.support.mounts import small_files
 
 
 def test_a_file_is_read_up_to_its_largest_size(tmp_path: Path) -> None:
@@ -80,3 +90,47 @@ def test_a_folder_that_cannot_be_synced_is_no_error(
     else:
         with pytest.raises(OSError, match="Input/output"):
             sync_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "no space is left on the disk of {}; free some space, then run the same command again"),
+        (errno.EDQUOT, "the quota of the disk of {} is used up; free some space, then run the same command again"),
+        (errno.EFBIG, "{} may not grow so large; raise the limit (ulimit -f) or choose another disk, then"),
+        (errno.EROFS, "{} cannot be written to: the disk is read-only; choose another, or make it writable, then"),
+        (errno.EACCES, "{} cannot be read or written: permission denied; choose another, or give the right, then"),
+        (errno.ENOTDIR, "{} is no folder; choose another, then"),
+        (errno.EMFILE, "{} cannot be opened: too many files are open; raise the limit (ulimit -n), then"),
+        (errno.ESTALE, "{} is no longer there for the file server; mount it again, then"),
+        (errno.EIO, "{} cannot be read or written: the disk fails; see to the disk, then"),
+    ],
+)
+def test_what_a_disk_says_is_told_in_words(number: int, words: str, tmp_path: Path) -> None:
+    """With the file where the error names one, else with the folder."""
+    for path, named in ((tmp_path / "file", str(tmp_path / "file")), (tmp_path, None)):
+        with pytest.raises(OutputError) as told, writing_to(tmp_path):
+            raise OSError(number, os.strerror(number), named)
+        assert str(told.value).startswith(words.format(path))
+
+
+def test_what_is_no_disks_passes(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), writing_to(tmp_path):
+        (tmp_path / "gone").read_bytes()
+    (tmp_path / "large").write_bytes(b"x" * 10)
+    with pytest.raises(OSError, match="has 10 bytes; a file of its kind has at most 9"), writing_to(tmp_path):
+        read_file(tmp_path / "large", 9)
+
+
+def test_a_write_that_fails_names_its_file(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"/file may not grow so large"), writing_to(tmp_path), small_files(1000):
+        write_atomically(tmp_path / "file", b"x" * 2000)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_before_it_is_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    require_writable(tmp_path / "deep" / "new")
+    with pytest.raises(OutputError, match="/file is no folder; choose another"):
+        require_writable(tmp_path / "file" / "below")
+    assert os.listdir(tmp_path) == ["file"]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,3 +104,17 @@ def test_each_command_that_writes_is_told(
         assert f"is being sharded by pid {process.pid} on" in said and "; wait for it or " in said, said
         end(process)
     assert not folder.exists() and not (root / ".avcorr").exists()
+
+
+def test_a_requeued_training_waits_and_goes_on(
+    tmp_path: Path, shards: Path, small_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(small_run, tmp_path / "run")
+    process = hold(tmp_path / "run")
+    ender = subprocess.Popen([sys.executable, "-c", f"import os, time; time.sleep(1); os.kill({process.pid}, 9)"])
+    settings = [*TINY, "train.steps=7"]
+    assert command("train", "--shards", shards, "--run", tmp_path / "run", "--resume", settings=settings) == 0
+    said = capsys.readouterr().err
+    assert f"by pid {process.pid} on" in said and "waiting for it" in said and "going on at step 6 of 7" in said
+    ender.wait()
+    process.communicate()

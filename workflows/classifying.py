@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from avcorr.configs.load import Overrides, load_config
 from avcorr.errors import Error
-from avcorr.files import local_path
+from avcorr.files import local_path, require_writable, writing_to
 from avcorr.model.device import resolve_device
 from avcorr.model.embedding.embed import embed
 from avcorr.model.embedding.embedder import Embedder
@@ -44,6 +44,7 @@ def probe(
         'shards/center'
     """
     config = load_config(saved_config(local_path(run)), settings)
+    require_writable(local_path(run))
     device = resolve_device(config.train.device)
     model, _, step = load_model(local_path(run), device, best=best)
     store, chosen = open_store(shards), config.eval
@@ -92,6 +93,7 @@ def probe_esc50(
     """
     place = local_path(folder)
     config = load_config(saved_config(local_path(run)), settings)
+    require_writable(local_path(run))
     device = resolve_device(config.train.device)
     model, saved, step = load_model(local_path(run), device, best=best)
     sounds = read_folder(place)
@@ -111,6 +113,7 @@ def _written(run: Path, kind: str, step: int, pooling: Pooling, seed: int, found
     """Write a result into RUN/eval and return it with what it is of."""
     result = {"name": kind, "step": step, "protocol": f"{kind}/{pooling}", "seed": seed, **found}
     path = run / "eval" / f"probe-{kind}.json"
-    write_json(path, result)
+    with writing_to(run):
+        write_json(path, result)
     logger.info("written: %s", path)
     return result

@@ -70,8 +70,9 @@ class Output:
             OutputError: when it cannot be written to.
         """
         self.check()
-        for part in (INDEX, RECORDS, TABLES, WORK):
-            remove_left(self.root / part)
+        for part in (self.root / INDEX, self.root / HIDDEN):
+            for below in (part, *part.rglob("*/")):
+                remove_left(below)
         identity = DatasetFacts(
             settings=settings.model_dump(exclude=_SPEED_ONLY), ffmpeg=version, inputs=len(sources.sources),
             sources=sources.fingerprint(),

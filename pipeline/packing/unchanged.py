@@ -25,7 +25,7 @@ def require_unchanged(root: Path, sources: Sequence[Source]) -> None:
     for since, rows in _recorded(root):
         for row in rows:
             source = known.get(row["key"]) if row["status"] == "packed" else None
-            if source and row.get("digest") and differs(source, row["bytes"], row["digest"], since):
+            if source and row.get("digest") and differs(source, row.get("bytes", 0), row["digest"], since):
                 changed.append(source)
     if changed:
         raise DatasetMismatchError(
@@ -41,4 +41,4 @@ def _recorded(root: Path) -> Iterator[tuple[float, Sequence[Mapping[str, Any]]]]
             if path.name.endswith(".record.json"):
                 continue
             rows = read_record(path).ledger if suffix == ".json" else list(journal_rows(path))
-            yield os.stat(path).st_mtime - sum(row["seconds"] for row in rows) - 1, rows
+            yield os.stat(path).st_mtime - sum(row.get("seconds", 0) for row in rows) - 1, rows

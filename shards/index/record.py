@@ -36,6 +36,8 @@ class _Row(BaseModel, strict=True, allow_inf_nan=False):
     stderr: Text = ""
     seconds: float = Field(0, ge=0, le=2**40)
     attempts: int = Field(1, ge=0, le=2**31)
+    bytes: int = Field(0, ge=0, le=2**50)
+    digest: str = Field("", pattern=r"^([0-9a-f]{32})?$")
 
 
 def _check_row(row: Mapping[str, Any]) -> Mapping[str, Any]:

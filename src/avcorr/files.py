@@ -105,7 +105,7 @@ def is_temporary(name: str) -> bool:
 
 def remove_left(folder: Path) -> None:
     """Remove what killed processes left half written in a folder. For the one process that may write there."""
-    for path in folder.glob(".*.tmp"):
+    for path in folder.glob(f".*.{'[0-9a-f]' * 8}.tmp"):
         with suppress(OSError):
             path.unlink()
 

@@ -13,8 +13,10 @@ from avcorr.pipeline.galleries.gallery import Gallery
 from avcorr.retrieval.embed_dataset import digest_of, embed_dataset
 from avcorr.retrieval.embeddings import EmbeddingFolder
 from avcorr.retrieval.errors import RetrievalError
+from avcorr.retrieval.vectors import INDEX, build_index
 from avcorr.shards.errors import ShardError
 from tests.support.commands import command
+from tests.support.mounts import small_files
 from tests.support.servers import S3Server
 
 
@@ -81,6 +83,18 @@ def test_a_damaged_part_is_made_again(tmp_path: Path, shards: Path, embedder: Em
     ours, theirs = (list(EmbeddingFolder(path).blocks("image")) for path in (folder, embedded))
     for one, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_disk_that_takes_no_index_is_told_as_such(tmp_path: Path, embedded: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(embedded, folder)
+    before = sorted(path.name for path in folder.iterdir())
+    (folder / INDEX).unlink()
+    with pytest.raises(OSError, match="File too large") as told, small_files(1000):
+        build_index(folder)
+    assert told.value.filename == str(folder / "image.faiss")
+    build_index(folder)
+    assert sorted(path.name for path in folder.iterdir()) == before
 
 
 def test_other_embeddings_are_not_mixed(shards: Path, embedder: Embedder, embedded: Path) -> None:

@@ -26,6 +26,7 @@ from avcorr.model.saving.checkpoint import (
 )
 from avcorr.model.settings import ModelSettings, TrainSettings
 from tests.support.checkpoints import forge, repack, run_config
+from tests.support.mounts import small_files
 
 SETTINGS = ModelSettings(embedding_size=8, width=8)
 
@@ -49,6 +50,15 @@ def test_what_was_saved_is_loaded(tmp_path: Path) -> None:
     assert (loaded.step, loaded.config, loaded.optimizer) == (1234, saved.config, saved.optimizer)
     assert loaded.model.keys() == saved.model.keys()
     assert all(torch.equal(loaded.model[name], saved.model[name]) for name in saved.model)
+
+
+def test_a_disk_that_takes_no_more_is_told_as_such(tmp_path: Path) -> None:
+    """And not by torch's "unexpected pos"; the earlier checkpoint stays."""
+    save_checkpoint(tmp_path, checkpoint(1), keep=3)
+    with pytest.raises(OSError, match="File too large") as told, small_files(4096):
+        save_checkpoint(tmp_path, checkpoint(2), keep=3)
+    assert told.value.filename == str(tmp_path / "checkpoints" / "step-00000002.pt")
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step-00000001.pt"]
 
 
 def test_the_newest_are_kept_and_nothing_else_is_left(tmp_path: Path) -> None:

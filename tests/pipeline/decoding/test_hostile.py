@@ -2,7 +2,6 @@
 
 import os
 import random
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -41,6 +40,7 @@ from tests.support.hostile import (
     widen,
     widen_avi,
 )
+from tests.support.mounts import CAN_MOUNT
 
 PEAK = 400.0
 """MB that no process of a run may pass here: the program, an ffmpeg or a worker, on pictures of 128 x 96."""
@@ -261,13 +261,6 @@ def test_a_folder_that_cannot_be_listed_is_in_the_ledger(folder: Path, good: dic
     assert pack_beside(folder, settings, good, alone)["closed"]["code"] == "unreadable"
 
 
-CAN_MOUNT = (
-    bool(shutil.which("unshare"))
-    and not subprocess.run(
-        ["unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", "/mnt"], capture_output=True
-    ).returncode
-)
-"""Whether a file system of our own can be had: in a namespace, so that it is gone with its process."""
 OPTIONS = ["--set", "shard.short_side=48", "--set", "shard.clips_per_shard=4", "--set", "shard.clip_seconds=3"]
 FULL = """
 set -u

@@ -98,6 +98,18 @@ def test_it_is_told_where_a_begun_shard_holds_it(folder: Path, whole: Path, tmp_
         avcorr.shard(folder, tmp_path / "root", settings=SMALL | {"shard.clips_per_shard": 3})
 
 
+def test_what_killed_processes_left_half_written_is_removed(folder: Path, whole: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    begin(root, whole)
+    for left in (root / INDEX, root / WORK, root / WORK / "spool" / "0a", root / INDEX / "shards"):
+        left.mkdir(parents=True, exist_ok=True)
+        (left / ".va.0a1b2c3d.tmp").write_bytes(b"half")
+    (root / ".others.tmp").write_bytes(b"not ours")
+    avcorr.shard(folder, root, settings=SMALL | {"shard.clips_per_shard": 3})
+    names = {path.name for path in root.rglob(".*")}
+    assert names == {".others.tmp"}
+
+
 @pytest.mark.parametrize("code", ["timeout", "crashed", "unreadable", "missing"])
 def test_failures_of_the_moment_are_tried_again(folder: Path, whole: Path, tmp_path: Path, code: str) -> None:
     """As of another process that had another limit: the bytes are those of a run in which nothing failed."""
