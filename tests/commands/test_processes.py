@@ -117,6 +117,34 @@ def test_one_process_saves_at_a_signal(
     wait_for_group(process.pid)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds workers in /proc")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_worker_lost_twice_ends_a_training_that_is_saved(
+    tmp_path: Path, shards: Path, number: signal.Signals
+) -> None:
+    run, log = tmp_path / "run", tmp_path / "log"
+    chosen = [*ENDLESS, "pairs.workers=2", "pairs.timeout_seconds=2.0"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, *words(shards, run, chosen)], stdout=file, stderr=file, cwd=ROOT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
+        )  # fmt: skip
+    wait_for_steps(run, process, 2, log)
+    for _ in range(2):
+        before = max(losses(run))
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        os.kill(int(children[0]), number)
+        deadline = time.monotonic() + 60
+        while process.poll() is None and max(losses(run)) < before + 20 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert process.wait(60) == 1, log.read_text()
+    text = log.read_text()
+    assert "Traceback" not in text and text.count("all workers are replaced once, and go on at step") == 1
+    assert text.splitlines()[-1].startswith("error: worker "), text
+    assert latest_checkpoint(run).step == max(losses(run)) > 2
+    wait_for_group(process.pid)
+
+
 def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path: Path, shards: Path) -> None:
     """kill -9 while a checkpoint may be half written: the curve is that of the uninterrupted run, bit for bit."""
     killed, whole, log = tmp_path / "killed", tmp_path / "whole", tmp_path / "log"

@@ -11,7 +11,7 @@ import torch
 import avcorr
 from avcorr.configs.load import load_config
 from avcorr.workflows.run_folder import session, trained_videos
-from tests.conftest import SMALL
+from tests.conftest import SMALL, MakeVideo
 from tests.support.checkpoints import forge
 from tests.support.commands import TINY
 
@@ -46,6 +46,20 @@ def test_the_checkpoint_itself_knows_its_sequence(tmp_path: Path, shards: Path) 
     forge(path, lambda content: content["facts"].pop("sequence"))
     with pytest.raises(avcorr.Error, match="step 1 does not say which pairs it has seen; train in a new run folder"):
         avcorr.train(shards, run, settings={"train.steps": 2}, resume=True)
+
+
+def test_a_split_of_silence_is_warned_of(
+    tmp_path: Path, shards: Path, make_video: MakeVideo, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("a", "b"):
+        make_video(tmp_path / "videos" / "train" / f"{name}.mp4", extra=("-af", "volume=0"))
+    avcorr.shard(tmp_path / "videos", tmp_path / "silent", settings={"shard.short_side": 48})
+    for root, warned in ((tmp_path / "silent", True), (shards, False)):
+        caplog.clear()
+        settings = [*TINY, "train.steps=1", "train.batch_size=4", "shard.short_side=48"]
+        avcorr.train(root, tmp_path / f"run{warned}", settings=settings)
+        found = [line for line in caplog.messages if "100% are silent, as their flags say" in line]
+        assert len(found) == warned
 
 
 def test_a_killed_session_has_its_line_without_an_end(tmp_path: Path) -> None:
