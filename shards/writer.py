@@ -10,10 +10,14 @@ import json
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from avcorr.files import sync_folder, write_atomically
+from pydantic import Field, TypeAdapter
+
+from avcorr.files import read_file, sync_folder, write_atomically
 
 from .checks.archive_check import scan_shard
 from .errors import ShardError, ShardFormatError
@@ -21,7 +25,8 @@ from .format.clip import Clip, ClipMetadata
 from .format.tar import closing, encode_member, locate_members
 from .index.clip_table import TableWriter
 from .index.layout import MANIFEST, WORK, ShardName, write_json
-from .index.record import ShardRecord, read_record
+from .index.parsing import parse
+from .index.record import MOST_RECORD, Count, Row, ShardRecord, read_record
 
 
 class ShardWriter:
@@ -123,18 +128,17 @@ class ShardWriter:
     def _replay(self) -> int:
         """Take up what the journal and the tar agree on; return how many bytes of the journal that was."""
         kept = end = 0
-        lines = self._journal_path.read_bytes().splitlines(keepends=True) if self._journal_path.exists() else []
-        for key, line in zip(self._keys, lines, strict=False):
-            entry = _parse_line(line)
-            if entry is None or entry["row"].get("key") != key or self._again(entry["row"]):
+        there = os.fstat(self._tar.fileno()).st_size
+        for key, (line, entry) in zip(self._keys, _journal(self._journal_path), strict=False):
+            if entry.row["key"] != key or self._again(entry.row) or end + entry.size > there:
                 break
-            data = self._tar.read(entry["size"])
-            if entry["sha256"]:
-                if hashlib.sha256(data).hexdigest() != entry["sha256"] or not self._take_up(data, end):
+            if entry.sha256:
+                data = self._tar.read(entry.size)
+                if hashlib.sha256(data).hexdigest() != entry.sha256 or not self._take_up(data, end):
                     break
                 self._update(data)
                 end += len(data)
-            self._ledger.append(entry["row"])
+            self._ledger.append(entry.row)
             kept += len(line)
         self._tar.seek(end)
         self._tar.truncate()
@@ -250,16 +254,33 @@ def _work(root: Path, name: ShardName, suffix: str) -> Path:
     return root / WORK / f"{name.stem}{suffix}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """A line of the journal: what became of one input, and the clip's checksum and bytes where one was packed."""
+
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")]
+    size: Count
+    row: Row
+
+
 def journal_rows(path: Path) -> Iterator[Mapping[str, Any]]:
     """Yield the ledger's rows of a begun shard, of which the last may have been cut by a kill."""
-    for line in path.read_bytes().splitlines(keepends=True):
-        if (entry := _parse_line(line)) is not None:
-            yield entry["row"]
+    return (entry.row for _, entry in _journal(path))
 
 
-def _parse_line(line: bytes) -> dict[str, Any] | None:
-    checksum, _, payload = line.rstrip(b"\n").partition(b" ")
-    if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(payload):
-        return None
-    entry: dict[str, Any] = json.loads(payload)
-    return entry
+def _journal(path: Path) -> Iterator[tuple[bytes, _Entry]]:
+    """Yield the lines of a journal as far as they are whole, if it is there."""
+    for line in read_file(path, MOST_RECORD).splitlines(keepends=True) if path.exists() else ():
+        checksum, _, payload = line.rstrip(b"\n").partition(b" ")
+        if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(payload):
+            return
+        try:
+            entry = parse(payload, _schema())
+        except ValueError:
+            return
+        yield line, entry
+
+
+@cache
+def _schema() -> TypeAdapter[_Entry]:
+    return TypeAdapter(_Entry)

@@ -130,6 +130,21 @@ def test_a_search_by_a_key_does_not_wait_for_torch() -> None:
     assert result.returncode == 0, result.stderr
 
 
+def test_a_file_of_the_index_is_read_through_its_gate() -> None:
+    """Bounded, a regular file, and typed: in shards/ nothing else reads whole files or loads JSON."""
+    for path in (ROOT / "shards").glob("**/*.py"):
+        text = path.read_text()
+        assert ".read_bytes(" not in text and ".read_text(" not in text, path
+    loads = {path.stem for path in (ROOT / "shards").glob("**/*.py") if "json.loads(" in path.read_text()}
+    assert loads == {
+        "parsing",  # the gate
+        "clip_check",  # of a clip's metadata that have passed theirs
+        "layout",  # whether a file holds what is known
+        "ledger",  # what it has sorted itself
+        "record",  # the checksum in a record that is damaged
+    }
+
+
 def test_nothing_is_unpickled_or_run_through_a_shell() -> None:
     for package in (*ALLOWED, "src"):
         for path in (ROOT / package).glob("**/*.py"):

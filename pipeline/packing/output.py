@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from avcorr.files import local_path, remove_left, require_writable
+from avcorr.files import local_path, read_file, remove_left, require_writable
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.index.facts import DatasetFacts, read_dataset
 from avcorr.shards.index.layout import DATASET, HIDDEN, INDEX, MANIFEST, RECORDS, TABLES, WORK, ShardName, write_json
@@ -244,7 +244,7 @@ class BucketOutput(Output):
 
     def _put(self, name: str) -> None:
         """Send a small file unless the bucket has the same bytes already, as far as its ETag tells."""
-        data = (self.root / name).read_bytes()
+        data = read_file(self.root / name, _MOST)
         known = (len(data), f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"')
         if self._there.get(name) != known:
             self._bucket.put(name, data)

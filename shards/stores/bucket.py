@@ -6,6 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from avcorr.files import open_file
+
 from ..errors import MissingObjectError, ShardFormatError, StoreError
 from ..store import RetryPolicy
 from .open import open_store
@@ -89,7 +91,7 @@ class Bucket:
 def _parts(file: Path, size: int, sha256: str, going_on: Callable[[], bool]) -> Iterator[bytes]:
     """Yield the parts of a file; an error before the end makes the client drop what it has sent."""
     digest = hashlib.sha256()
-    with file.open("rb") as stream:
+    with open_file(file) as stream:
         while data := stream.read(size):
             if not going_on():
                 raise StoreError(f"{file} was not uploaded: interrupted")

@@ -9,6 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from avcorr.files import open_file, read_file
+
 logger = logging.getLogger(__name__)
 
 _FRESH_SECONDS = 60
@@ -34,16 +36,15 @@ class Cache:
     def read(self, key: str, start: int, stop: int) -> bytes | None:
         """Return the bytes [start, stop) of a file, None where it is not there."""
         try:
-            file = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+            opened = open_file(self._path(key))
         except OSError:
             return None
-        try:
+        with opened:
+            file = opened.fileno()
             if time.time() - os.fstat(file).st_mtime > _FRESH_SECONDS:
                 os.utime(file)
             data = os.pread(file, stop - start, start)
             return data if len(data) == stop - start else None
-        finally:
-            os.close(file)
 
     def has(self, key: str) -> bool:
         """Return whether a file is there."""
@@ -86,8 +87,8 @@ class Cache:
     def _used(self) -> int:
         """Return the bytes of all files, counted again where the note is missing or cannot be read."""
         try:
-            return int((self.folder / "used").read_text())
-        except (FileNotFoundError, ValueError):
+            return int(read_file(self.folder / "used", 100))
+        except (OSError, ValueError):
             return self._evict(self.limit)
 
     def _evict(self, target: int) -> int:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -200,3 +201,21 @@ def test_a_shard_that_is_refused_leaves_what_is_there(tmp_path: Path, whole: byt
         writer.publish(lambda record: bool(asked.append(record.sha256)))
     assert len(asked) == 1 and asked[0] != read_record(tmp_path / NAME.record).sha256
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"[" * 200_000,
+        b"5",
+        b'{"sha256": "", "size": 0, "row": ["va"]}',
+        b'{"sha256": "", "size": 0, "row": {"key": "va", "source": "x", "split": "train", "status": 5, "code": ""}}',
+        b'{"sha256": "%s", "size": 35184372088832, "row": {"key": "va", "source": "x", "split": "train",'
+        b' "status": "packed", "code": ""}}' % (b"0" * 64),
+    ],
+)
+def test_a_forged_journal_is_not_taken_up(tmp_path: Path, payload: bytes) -> None:
+    (tmp_path / WORK).mkdir(parents=True)
+    (tmp_path / WORK / f"{NAME.stem}.jsonl").write_bytes(b"%08x %s\n" % (zlib.crc32(payload), payload))
+    with ShardWriter(tmp_path, NAME, ["va"]) as writer:
+        assert writer.done == 0
