@@ -122,12 +122,17 @@ class _Worker:
     def ask(self, source: Source, timeout_seconds: float) -> Clip | MediaError:
         """Return the clip, or why there is none. Raises MediaError when the worker does not live to say."""
         self.served += 1
+        late = threading.Event()
+
+        def give_up() -> None:
+            late.set()
+            self.kill()
+
+        limit = threading.Timer(timeout_seconds, give_up)  # also where it stands still in the middle of an answer
+        limit.daemon = True
+        limit.start()
         try:
             self._pipe.send_bytes(json.dumps(asdict(source)).encode())
-            if not self._pipe.poll(timeout_seconds):
-                self.kill()
-                message = f"took longer than shard.timeout_seconds = {timeout_seconds:g} and was killed"
-                raise MediaError("timeout", message, exit_code=-signal.SIGKILL)
             head = json.loads(answer := self._pipe.recv_bytes())
             if "code" in head:
                 return MediaError(head["code"], head["message"], exit_code=head["exit_code"], stderr=head["stderr"])
@@ -135,9 +140,14 @@ class _Worker:
             return Clip(metadata, self._pipe.recv_bytes(), self._pipe.recv_bytes())
         except (EOFError, OSError) as error:
             self._process.join(_GRACE_SECONDS)
+            if late.is_set():
+                message = f"took longer than shard.timeout_seconds = {timeout_seconds:g} and was killed"
+                raise MediaError("timeout", message, exit_code=-signal.SIGKILL) from error
             code = self._process.exitcode or 0
             name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
             raise MediaError("crashed", f"the decoder's process died ({name})", exit_code=code) from error
+        finally:
+            limit.cancel()
 
     def kill(self) -> None:
         """Kill the process."""

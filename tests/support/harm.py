@@ -17,6 +17,7 @@ class Harmful:
     """The file's name says what is done."""
 
     version = "0"
+    pipe: Connection
 
     def decode(
         self, path: str, settings: ShardSettings, *, seek: float, duration: float, beside: SoundFile | None = None
@@ -31,12 +32,15 @@ class Harmful:
         elif name == "hang":
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
             time.sleep(60)
+        elif name == "half":  # an answer of 9 bytes that stops after the first
+            os.write(self.pipe.fileno(), b"\0\0\0\x09{")
+            time.sleep(60)
         return Pyav().decode(path, settings, seek=seek, duration=duration)
 
 
 def serve_harm(pipe: Connection, settings: str) -> None:
     """Be the main function of a worker that decodes so, in a program that has mapped more than a clip may need."""
     mapped = mmap.mmap(-1, 5 << 30)  # address space, not memory
-    workers.make_backend = Harmful
+    workers.make_backend, Harmful.pipe = Harmful, pipe
     workers._serve(pipe, settings)
     mapped.close()

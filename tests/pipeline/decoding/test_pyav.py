@@ -126,7 +126,7 @@ def test_packing_with_pyav(tmp_path: Path, videos: Path, shards: Path) -> None:
 
 
 HARM = {"segfault": ("crashed", "SIGSEGV"), "exit": ("crashed", "exit code 3"), "memory": ("crashed", "4 GiB"),
-        "hang": ("timeout", "timeout_seconds = 1")}  # fmt: skip
+        "hang": ("timeout", "timeout_seconds = 1"), "half": ("timeout", "timeout_seconds = 1")}  # fmt: skip
 
 
 def test_a_worker_that_dies_costs_one_clip(
