@@ -20,7 +20,7 @@ from typing import Any
 from tqdm import tqdm
 
 from avcorr.errors import OutputError
-from avcorr.files import write_atomically
+from avcorr.files import open_file, write_atomically
 from avcorr.shards.ahead import map_ahead
 from avcorr.shards.format.clip import Clip, ClipMetadata
 from avcorr.shards.index.layout import WORK
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 _IN_FLIGHT_BYTES = 512 << 20
 """Members that wait for a free worker may take this much memory, and one more member."""
+OF_THE_MOMENT = {"timeout", "missing", "unreadable", "crashed"}
+"""Failures that another run may not have."""
 Row = dict[str, Any]
 Attempt = tuple[Clip | None, Row]
 
@@ -182,8 +184,13 @@ class Spool:
                     yield source, attempts, file
 
     def _has(self, source: Source, attempts: int) -> bool:
-        """Return whether an attempt waits; a failed one does not count where another try was asked for."""
-        return self._path(source.key).exists() and (attempts == 1 or self.take(source.key)[0] is not None)
+        """Return whether an attempt waits; a failure does not count that was of the moment, or is to be tried again."""
+        path = self._path(source.key)
+        if not path.exists():
+            return False
+        with open_file(path) as file:
+            row = json.loads(file.readline())["row"]
+        return row["status"] == "packed" or attempts == 1 and row["code"] not in OF_THE_MOMENT
 
 
 def _position(pair: tuple[Source, int]) -> tuple[str, int, float]:

@@ -33,7 +33,7 @@ from avcorr.shards.writer import ShardWriter, discard_work, finish_publication
 from ..decoding.decoder import Decoder, open_decoder, stopped_on_error
 from ..settings import ShardSettings
 from ..sources.source import Source, SourceList
-from .attempt import Attempt, Row, Spool, attempt, is_streamed, ledger_row, progress_bar
+from .attempt import OF_THE_MOMENT, Attempt, Row, Spool, attempt, is_streamed, ledger_row, progress_bar
 from .output import Output
 from .plan import PlannedShard, plan_shards
 from .unchanged import require_unchanged
@@ -42,8 +42,6 @@ logger = logging.getLogger(__name__)
 
 _AHEAD = 4
 """Clips decoded ahead of the writer, for each worker."""
-_OF_THE_MOMENT = {"timeout", "missing", "unreadable", "crashed"}
-"""Failures that another run may not have."""
 _LOGGED = 10
 """Failures of each reason that are logged one by one; the ledger has all."""
 
@@ -264,7 +262,7 @@ class _Packer:
 
 def may_go_well(paths: Mapping[str, str], row: Mapping[str, Any]) -> bool:
     """Return whether a failure in a begun shard was of the moment: another limit, a crash, a file that has come."""
-    return row["code"] in _OF_THE_MOMENT and (row["code"] != "missing" or os.path.lexists(paths[row["key"]]))
+    return row["code"] in OF_THE_MOMENT and (row["code"] != "missing" or os.path.lexists(paths[row["key"]]))
 
 
 def sha256_of(path: Path) -> str:

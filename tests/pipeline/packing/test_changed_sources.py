@@ -12,6 +12,7 @@ import pytest
 
 import avcorr
 from avcorr.pipeline.errors import SourceError
+from avcorr.pipeline.packing.attempt import Spool, ledger_row
 from avcorr.pipeline.packing.pack import may_go_well
 from avcorr.pipeline.sources.content import content_of
 from avcorr.pipeline.sources.find import find_sources
@@ -118,6 +119,17 @@ def test_failures_of_the_moment_are_tried_again(folder: Path, whole: Path, tmp_p
     done = avcorr.shard(folder, root, settings=SMALL | {"shard.clips_per_shard": 3})
     assert (done.packed, done.failed) == (3, 0)
     assert read_record(root / RECORDS / "train-000000.json").sha256 == record.sha256
+
+
+@pytest.mark.parametrize(("code", "packed"), [("timeout", 3), ("crashed", 3), ("undecodable", 2)])
+def test_of_clips_that_wait_for_their_shard_too(folder: Path, tmp_path: Path, code: str, packed: int) -> None:
+    """The clips of a compressed archive are decoded before the shards, and wait."""
+    with tarfile.open(tmp_path / "a.tar.gz", "w:gz") as archive:
+        archive.add(folder, "videos")
+    source = next(each for each in find_sources(tmp_path / "a.tar.gz", test_fraction=0).sources if "b.mp4" in each.name)
+    root = tmp_path / "root"
+    Spool(root).put(None, ledger_row(source, "failed", code, "as another limit had it"))
+    assert avcorr.shard(tmp_path / "a.tar.gz", root, settings=SMALL).packed == packed
 
 
 def test_what_is_still_missing_costs_nothing(folder: Path, whole: Path, tmp_path: Path) -> None:
