@@ -6,6 +6,7 @@ DIR/audio/*.wav         (K. J. Piczak, ESC: Dataset for Environmental Sound Clas
 
 import csv
 import hashlib
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from ..embedding.embedder import Embedder
 from ..embedding.sound_file import read_sound
 from ..errors import EvaluationError, ModelError
 from .probing import Items, classify, commonest, figures
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -58,19 +61,25 @@ def embed_sounds(
 ) -> np.ndarray:
     """Return a unit vector of each sound, float32 (M, D): the mean over `windows` windows evenly over it.
 
-    Raises ModelError on a file that is no sound, or shorter than the model's window.
+    Sounds shorter than the model's window are filled up with silence, which the log says. Raises ModelError on a file
+    that is no sound, or has no sample.
     """
-    vectors = []
+    vectors, filled = [], 0
     for sound in sounds:
         wave = read_sound(sound.path, embedder.sample_rate)
+        if not len(wave):
+            raise ModelError(f"{sound.path} has no sample")
+        filled += len(wave) < embedder.samples
+        wave = np.pad(wave, (0, max(0, embedder.samples - len(wave))))
         room = len(wave) - embedder.samples
-        if room < 0:
-            raise ModelError(f"{sound.path} is shorter than the model's window of {embedder.seconds:g} s")
         starts = np.rint(room * (np.arange(windows) + 0.5) / windows).astype(int)
         parts = embedder.embed_audio(np.stack([wave[start : start + embedder.samples] for start in starts]))
         mean = parts.double().mean(dim=0).numpy()
         vectors.append(mean / max(float(np.linalg.norm(mean)), 1e-12))
         progress()
+    if filled:
+        logger.warning("%d of %d sounds are shorter than the model's window of %g s and were filled up with silence",
+                       filled, len(sounds), embedder.seconds)  # fmt: skip
     return np.array(vectors, np.float32)
 
 

@@ -94,7 +94,7 @@ class Catalogue:
             )
         if self.too_short:
             logger.warning(
-                "%d of %d clips are shorter than the window of %g s and give no pairs",
+                "%d of %d clips are shorter than the window of %g s and are left out",
                 self.too_short, self.too_short + len(self), window_seconds,
             )  # fmt: skip
 

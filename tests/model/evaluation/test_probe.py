@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from sklearn.metrics import average_precision_score, roc_auc_score, top_k_accuracy_score
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -137,7 +138,17 @@ def test_probe_of_a_folder_like_esc50(
     assert result["protocol"] == "esc50/mean10" and result["classes"] == 2 and row["items"] == 20
     assert row["accuracy"] == 1.0 and row["folds"] == dict.fromkeys("12345", 1.0)  # even an untrained net hears this
     assert "20 classified, 2 classes" in capsys.readouterr().out
-    (folder / "audio" / "1-0-A-0.wav").write_bytes(b"no sound")
+    short = folder / "audio" / "1-0-A-0.wav"
+    soundfile.write(short, soundfile.read(short)[0][:4410], 44100)
+    assert command("probe", "--run", labelled[1], "--esc50", folder) == 0
+    assert (
+        "1 of 20 sounds are shorter than the model's window of 1 s and were filled up with silence"
+        in capsys.readouterr().err
+    )
+    soundfile.write(short, [], 44100)
+    assert command("probe", "--run", labelled[1], "--esc50", folder) == 1
+    assert "1-0-A-0.wav has no sample" in capsys.readouterr().err
+    short.write_bytes(b"no sound")
     assert command("probe", "--run", labelled[1], "--esc50", folder) == 1
     assert "1-0-A-0.wav cannot be read as a sound" in capsys.readouterr().err
     (folder / "meta" / "esc50.csv").write_text("filename,category\nx.wav,hum\n")
