@@ -14,7 +14,7 @@ from avcorr.files import open_file
 from ..errors import MediaError
 from ..sources.archive import Member, MemoryFile, load_member
 from .decoded import FORMATS
-from .ffmpeg import limit_memory
+from .ffmpeg import find_ffmpeg, limit_memory
 
 _MESSAGE_BYTES = 1 << 18
 _LEAST_BYTES_PER_SECOND = 100
@@ -37,14 +37,14 @@ class Durations:
     """Lengths of videos in seconds, each asked for once; the answers are kept in a file of JSON lines.
 
     Args:
-        binary: the ffmpeg to ask.
+        ffmpeg: the one to ask, "" for that of imageio-ffmpeg; it need not be there where there is nothing to ask.
         cache: the file; a last line that a kill has cut is ignored.
         workers: how many ffmpeg run at once.
         timeout_seconds: longest time for one.
     """
 
-    def __init__(self, binary: str, cache: Path, workers: int, timeout_seconds: float) -> None:
-        self._binary, self._cache, self._workers, self._timeout = binary, cache, workers, timeout_seconds
+    def __init__(self, ffmpeg: str, cache: Path, workers: int, timeout_seconds: float) -> None:
+        self._ffmpeg, self._cache, self._workers, self._timeout = ffmpeg, cache, workers, timeout_seconds
         self._lock = threading.Lock()
         self._known: dict[tuple[str, int], float | str] = {}
         lines = cache.read_bytes().splitlines(keepends=True) if cache.exists() else []
@@ -91,7 +91,7 @@ class Durations:
     def _measure(self, name: str, size: int, path: str) -> float | str:
         answer = self._known.get((name, size))
         if answer is None:
-            answer = _length(self._binary, path, size, self._timeout)
+            answer = _length(find_ffmpeg(self._ffmpeg), path, size, self._timeout)
             line = json.dumps([name, size, answer]) + "\n"
             with self._lock:
                 self._known[name, size] = answer

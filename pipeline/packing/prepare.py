@@ -10,7 +10,6 @@ from pathlib import Path
 
 from avcorr.shards.index.layout import CACHE
 
-from ..decoding.ffmpeg import find_ffmpeg
 from ..decoding.probe import Durations, Place
 from ..errors import MediaError
 from ..settings import ShardSettings
@@ -73,13 +72,12 @@ def _read(
         find_sources, given, videos=videos, test_fraction=settings.test_fraction, seed=settings.seed,
         group_by=settings.group_by, folder_labels=settings.folder_labels, before_download=before_download, cache=cache,
     )  # fmt: skip
-    binary = find_ffmpeg(settings.ffmpeg)
     if not settings.consecutive:
         found = find()
         with tempfile.TemporaryDirectory() as folder:  # a few lengths are not worth a file in the dataset
-            some = Durations(binary, Path(folder, "durations.jsonl"), workers, settings.timeout_seconds)
+            some = Durations(settings.ffmpeg, Path(folder, "durations.jsonl"), workers, settings.timeout_seconds)
             return replace(found, notes=(*found.notes, *_left_out(some, settings, found.sources)))
-    durations = Durations(binary, cache / "durations.jsonl", workers, settings.timeout_seconds)
+    durations = Durations(settings.ffmpeg, cache / "durations.jsonl", workers, settings.timeout_seconds)
     cut = partial(consecutive, durations, settings.clip_seconds, settings.stride_seconds)
     return find(cut=cut, look=durations.look)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
+from avcorr.files import open_file
+
 from ..errors import SourceError
 from .archive import MAX_MEMBER_BYTES, Member, MemoryFile, is_archive, list_archive
 from .content import one_of_each
@@ -222,20 +224,20 @@ def _suffix(file: str) -> str:
     return "._ files of macOS" if file.startswith("._") else PurePath(file).suffix.lower()
 
 
-def _read_beside(path: Path) -> bytes:
+def _read_beside(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            return file.read(_MOST_BESIDE)
-    except OSError:
-        return b""
+        with open_file(path) as file:
+            return file.read(_MOST_BESIDE).decode()
+    except (OSError, UnicodeDecodeError):
+        return ""
 
 
-def _told(source: Source, beside: dict[str, bytes]) -> Source:
-    """Return a source with what the files beside it say, by their suffix; what is no text or no object says nothing."""
+def _told(source: Source, beside: dict[str, str]) -> Source:
+    """Return a source with what the files beside it say, by their suffix; what is no object says nothing."""
     labels, caption = source.labels, source.caption
-    for name, data in sorted(beside.items()):
+    for name, written in sorted(beside.items()):
+        content = written.removeprefix("\ufeff").strip()
         try:
-            content = data.decode("utf-8-sig").strip()
             values = json.loads(content) if name.lower().endswith(".json") else {}
         except (ValueError, RecursionError):
             continue
@@ -272,7 +274,7 @@ def _from_archive(found: _Found, path: Path, name: PurePosixPath) -> None:
             if stem + suffix in listing.beside
         }
         source = Source(path=place, name=full, video=video, split=split, start=start, member=member, problem=problem)
-        found.sources.append(_told(source, {each: data.encode() for each, data in near.items()}))
+        found.sources.append(_told(source, near))
         found.inner.append(PurePosixPath(below))
 
     listing = list_archive(path, cache=found.cache, look=show if found.look else None, beside=BESIDE_SUFFIXES)

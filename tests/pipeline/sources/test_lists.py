@@ -11,6 +11,7 @@ import pytest
 from avcorr.pipeline.errors import SourceError
 from avcorr.pipeline.sources.find import find_sources
 from avcorr.pipeline.sources.source import Source
+from avcorr.workflows.sharding import estimate
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -177,3 +178,14 @@ def test_json_of_other_shapes_is_no_traceback(tmp_path: Path) -> None:
             find_sources(tmp_path / "a.json")
         except SourceError:
             pass
+
+
+def test_a_plan_before_the_download_needs_no_ffmpeg(tmp_path: Path) -> None:
+    """Neither for ids, nor for files that are not there yet, nor for rows that name their span."""
+    touch(tmp_path, "there.mp4")
+    lists = {"ids.csv": VGGSOUND, "paths.csv": "path\na.mp4\nb.mp4\n", "spans.csv": "path,duration\nthere.mp4,3\n"}
+    counts = []
+    for name, content in lists.items():
+        (tmp_path / name).write_text(content)
+        counts.append(estimate(tmp_path / name, settings={"shard.ffmpeg": str(tmp_path / "no-ffmpeg")}).inputs)
+    assert counts == [2, 2, 1]
