@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from .errors import MissingObjectError, ShardFormatError, ShardTruncatedError
-from .format.clip import MEMBERS, Clip
+from .format.clip import MEMBERS, MOST_METADATA_BYTES, Clip, read_metadata
 from .format.tar import BLOCK, RECORD, iter_members
 from .index.record import ShardEntry
 from .store import ByteRange, Root, Store
@@ -73,21 +73,25 @@ def iter_clips(file: BinaryIO, where: str) -> Iterator[Clip]:
         ShardTruncatedError: when it ends early, or without the two closing blocks.
         ShardFormatError: when it is no archive of whole clips.
     """
-    key, contents = "", list[bytes]()
+    key, known, wav = "", None, b""
     try:
-        for member, data in iter_members(file):
+        for member, content in iter_members(file):
             stem, _, suffix = member.name.partition(".")
-            if contents and stem != key or suffix != MEMBERS[len(contents)]:
-                lacking = MEMBERS[len(contents)]
-                raise ShardFormatError(f"sample {key if contents else stem} lacks its member {lacking!r}")
+            wanted = MEMBERS[0 if known is None else 2 if wav else 1]
+            if known and stem != key or suffix != wanted:
+                raise ShardFormatError(f"sample {key if known else stem} lacks its member {wanted!r}")
             key = stem
-            contents.append(data)
-            if len(contents) == len(MEMBERS):
-                metadata, wav, mjpg = contents
-                yield Clip.read(metadata, wav, mjpg, key)
-                contents = []
-        if contents:
-            raise ShardFormatError(f"sample {key} lacks its member {MEMBERS[len(contents)]!r}")
+            if known is None:
+                known = read_metadata(content.read(MOST_METADATA_BYTES + 1), key)
+            elif member.size != (size := known.member_size(suffix)):  # before it is in memory
+                raise ShardFormatError(f"clip {key}: its {suffix} has {member.size} bytes; its metadata say {size}")
+            elif not wav:
+                wav = content.read()
+            else:
+                yield Clip.checked(known, wav, content.read(), key)
+                known, wav = None, b""
+        if known:
+            raise ShardFormatError(f"sample {key} lacks its member {MEMBERS[2 if wav else 1]!r}")
     except ShardTruncatedError as error:
         raise ShardTruncatedError(f"{where}: {error}: copy or make it again") from error
     except ShardFormatError as error:

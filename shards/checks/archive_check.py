@@ -1,20 +1,23 @@
 """Read one shard once, from its first byte to its last, and note everything that is wrong on the way.
 
-The checksum is taken of the same bytes that are checked. Memory holds one clip at a time. Unlike a reader, nothing
+The checksum is taken of the same bytes that are checked. Memory holds one frame at a time. Unlike a reader, nothing
 here stops at the first fault: after a damaged header the scan goes on at the next clip whose place is known.
 """
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
-from ..format.clip import MEMBERS
-from ..format.tar import Member, iter_members
+from ..errors import ShardFormatError, ShardTruncatedError
+from ..format import sound_codec
+from ..format.clip import MEMBERS, MOST_METADATA_BYTES, ClipMetadata
+from ..format.tar import Content, Member, iter_members
 from ..index.clip_table import TableWriter
 from ..store import Root
 from ..stores.open import open_store
-from .clip_check import check_clip
+from .clip_check import Fault, check_clip
 from .problem import Problem
 
 _CHUNK_BYTES = 1 << 20
@@ -49,9 +52,10 @@ def scan_shard(root: Root, path: str, *, offsets: Sequence[int] = (), longest: f
     store = open_store(root)
     size = store.size(path)
     with store.stream(path, 0, size) as file:
-        stream, clips = _Stream(file, size), _Clips(path, longest)
-        for member, data in iter_members(cast(BinaryIO, stream), clips.note, offsets):
-            clips.add(member, data)
+        stream, clips = _Stream(file), _Clips(path, longest)
+        for member, content in iter_members(cast(BinaryIO, stream), clips.note, offsets):
+            with suppress(ShardTruncatedError):  # told by the walk
+                clips.add(member, content)
         clips.finish()
         stream.read_rest()
         return Scan(
@@ -63,15 +67,12 @@ def scan_shard(root: Root, path: str, *, offsets: Sequence[int] = (), longest: f
 class _Stream:
     """A file read forward once, with the checksums of what was read."""
 
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self._size = file, size
-        self.position = 0
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.position = file, 0
         self.sha256, self.md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
 
     def read(self, count: int) -> bytes:
-        """Return the next bytes; where a damaged header claims more than there is, none, so that memory stays small."""
-        if count > max(_CHUNK_BYTES, self._size - self.position):
-            self.read_rest()
+        """Return the next bytes; fewer at the end."""
         data = self._file.read(count)
         self.sha256.update(data)
         self.md5.update(data)
@@ -96,25 +97,35 @@ class _Clips:
         self._partial: dict[str, Problem] = {}
         self._apart: set[str] = set()
         self._key = ""
-        self._members: list[tuple[Member, bytes]] = []
+        self._members: list[Member] = []
+        self._json, self._wav = b"", (b"", 0)
+        self._checked: tuple[ClipMetadata | None, list[Fault]] = (None, [])
 
     def note(self, code: str, what: object, key: str = "") -> None:
         self.problems.append(Problem(self._where, code, str(what), key))
 
-    def add(self, member: Member, data: bytes) -> None:
-        """Take the next member."""
+    def add(self, member: Member, content: Content) -> None:
+        """Take the next member, whole or not at all. Raises ShardTruncatedError where the shard ends within it."""
         key, _, suffix = member.name.partition(".")
         if key != self._key or suffix == MEMBERS[0]:
             self._end_clip()
         self._key = key
-        self._members.append((member, data))
+        if suffix == MEMBERS[0]:
+            self._json = content.read(MOST_METADATA_BYTES + 1)
+        elif suffix == MEMBERS[1]:
+            self._wav = content.read(sound_codec.HEADER_BYTES), member.size
+        elif (*map(_suffix, self._members), suffix) == MEMBERS:
+            frames = content, member.size
+            self._checked = check_clip(key, self._split, self._json, self._wav, frames, self._longest)
+        content.skip()
+        self._members.append(member)
 
     def _end_clip(self) -> None:
         """Close the clip in hand: the next member is another's."""
         if not self._members:
             return
         key, members, self._members = self._key, self._members, []
-        suffixes = tuple(member.name.partition(".")[2] for member, _ in members)
+        suffixes = tuple(map(_suffix, members))
         whole = suffixes == MEMBERS
         before = self._seen.setdefault(key.lower(), key)
         if key in self._partial or not whole and key in self._whole:
@@ -137,12 +148,18 @@ class _Clips:
         for key in sorted(self._apart):
             self.note("not_adjacent", "its members lie apart; loaders make two samples of them", key)
 
-    def _take(self, key: str, members: list[tuple[Member, bytes]]) -> None:
-        json_bytes, wav, mjpg = (data for _, data in members)
-        metadata, faults = check_clip(key, self._split, json_bytes, wav, mjpg, self._longest)
+    def _take(self, key: str, members: list[Member]) -> None:
+        metadata, faults = self._checked
         for code, message in faults:
             self.note(code, message, key)
         self.keys.append(key)
         self._whole.add(key)
         if metadata is not None:
-            self.table.add(metadata, [member for member, _ in members])
+            try:
+                self.table.add(metadata, members)
+            except ShardFormatError as error:
+                self.note("members", error, key)
+
+
+def _suffix(member: Member) -> str:
+    return member.name.partition(".")[2]

@@ -6,39 +6,43 @@ from itertools import pairwise
 
 import simplejpeg
 
-from ..format import jpeg, sound_codec
+from ..format import jpeg
 from ..format.clip import KEY_PATTERN, ClipMetadata, find_clip_faults, find_metadata_faults
+from ..format.tar import Content
 
 Fault = tuple[str, str]
 """A code of shards.problem.CODES and what was seen."""
 
 
 def check_clip(
-    key: str, split: str, json_bytes: bytes, wav: bytes, mjpg: bytes, longest: float | None
+    key: str, split: str, json_bytes: bytes, wav: tuple[bytes, int], mjpg: tuple[Content, int], longest: float | None
 ) -> tuple[ClipMetadata | None, list[Fault]]:
     """Return the metadata, None where they are unusable, and everything that is wrong with the clip.
 
     Args:
         key: the clip's key as its members' names have it.
         split: the folder that the shard lies in.
-        json_bytes, wav, mjpg: contents of its members.
+        json_bytes: content of `<key>.json`.
+        wav: the first `sound_codec.HEADER_BYTES` of the sound, and its size.
+        mjpg: the frames, read one by one, and their size.
         longest: the longest that a clip may be, seconds; None where it is not known.
+
+    Raises:
+        ShardTruncatedError: where the shard ends within the frames.
     """
     found: list[Fault] = [] if KEY_PATTERN.fullmatch(key) else [("key", f"the key {key!r} breaks the grammar")]
     wrong = list(find_metadata_faults(json_bytes)) or list(_nulls(json_bytes))
     if wrong:
         return None, [*found, *(("metadata", text) for text in wrong)]
     metadata = ClipMetadata.from_json(json_bytes)
-    if metadata.labels[0] != metadata.label:
-        found.append(("metadata", f"its label {metadata.label!r} is not the first of its labels"))
     if metadata.key != key:
         found.append(("key", f"its metadata name the key {metadata.key!r}"))
     if metadata.split != split:
         found.append(("split", f"its metadata name the split {metadata.split!r}; it lies in {split!r}"))
-    wrong_members = list(find_clip_faults(metadata, wav[: sound_codec.HEADER_BYTES], len(wav), len(mjpg), longest))
+    wrong_members = list(find_clip_faults(metadata, *wav, mjpg[1], longest))
     found += wrong_members
     if not any(code == "frames" for code, _ in wrong_members):
-        found += _frame_faults(metadata, mjpg)
+        found += _frame_faults(metadata, mjpg[0])
     return metadata, found
 
 
@@ -49,11 +53,11 @@ def _nulls(data: bytes) -> Iterator[str]:
             yield f"its field {name!r} is {json.dumps(value)}"
 
 
-def _frame_faults(metadata: ClipMetadata, mjpg: bytes) -> Iterator[Fault]:
+def _frame_faults(metadata: ClipMetadata, mjpg: Content) -> Iterator[Fault]:
     """Yield what is wrong with the frames, one line for all frames of a clip where it is the same."""
     wrong: dict[str, list[str]] = {}
     for number, (start, stop) in enumerate(pairwise(metadata.frame_offsets)):
-        fault = _jpeg_fault(mjpg[start:stop], metadata.width, metadata.height)
+        fault = _jpeg_fault(mjpg.read(stop - start), metadata.width, metadata.height)
         if fault:
             wrong.setdefault(fault[0], []).append(f"its frame {number} {fault[1]}")
     for code, messages in wrong.items():

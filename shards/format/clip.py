@@ -154,6 +154,12 @@ class ClipMetadata:
         )  # fmt: skip
         return tuple(name for name, holds in zip(FLAGS, found, strict=True) if holds)
 
+    def member_size(self, suffix: str) -> int:
+        """Return how many bytes the sound or the frames have, by the suffix of their member."""
+        if suffix == sound_codec.SUFFIX:
+            return sound_codec.locate(0, self.sample_count, self.channels)[1]
+        return self.frame_offsets[-1]
+
     def to_json(self) -> bytes:
         """Encode as one UTF-8 JSON object with the fields in their declared order."""
         return json.dumps(asdict(self), ensure_ascii=False, separators=(",", ":")).encode()
@@ -213,18 +219,18 @@ class Clip:
         Raises:
             ShardFormatError: naming the clip, where it is another or not as the format says.
         """
-        try:
-            known = ClipMetadata.from_json(metadata)
-            for _, fault in find_clip_faults(known, wav[: sound_codec.HEADER_BYTES], len(wav), len(mjpg)):
-                raise ShardFormatError(fault)
-            for number, (start, stop) in enumerate(pairwise(known.frame_offsets)):
-                if found := jpeg.find_fault(mjpg[start:stop], known.width, known.height):
-                    raise ShardFormatError(f"its frame {number} {found[1]}")
-        except ShardFormatError as error:
-            raise ShardFormatError(f"clip {key}: {error}") from error
-        if known.key != key:
-            raise ShardFormatError(f"holds {known.key!r} where {key} should be")
-        return cls(known, wav, mjpg)
+        return cls.checked(read_metadata(metadata, key), wav, mjpg, key)
+
+    @classmethod
+    def checked(cls, metadata: ClipMetadata, wav: bytes, mjpg: bytes, key: str) -> "Clip":
+        """Return a clip once its members are held against its metadata. Arguments and errors as of `read`."""
+        faults = find_clip_faults(metadata, wav[: sound_codec.HEADER_BYTES], len(wav), len(mjpg))
+        for _, fault in faults:
+            raise ShardFormatError(f"clip {key}: {fault}")
+        for number, (start, stop) in enumerate(pairwise(metadata.frame_offsets)):
+            if found := jpeg.find_fault(mjpg[start:stop], metadata.width, metadata.height):
+                raise ShardFormatError(f"clip {key}: its frame {number} {found[1]}")
+        return cls(metadata, wav, mjpg)
 
     @property
     def key(self) -> str:
@@ -247,6 +253,17 @@ class Clip:
         return sound_codec.decode_member(self.wav)[channels * start : channels * stop].tobytes()
 
 
+def read_metadata(data: bytes, key: str) -> ClipMetadata:
+    """Return the metadata of the clip `key`. Raises ShardFormatError, naming it, where they are not that."""
+    try:
+        known = ClipMetadata.from_json(data)
+    except ShardFormatError as error:
+        raise ShardFormatError(f"clip {key}: {error}") from error
+    if known.key != key:
+        raise ShardFormatError(f"holds {known.key!r} where {key} should be")
+    return known
+
+
 def find_clip_faults(
     metadata: ClipMetadata, wav_head: bytes, wav_size: int, mjpg_size: int, longest: float | None = None
 ) -> Iterator[tuple[str, str]]:
@@ -257,6 +274,8 @@ def find_clip_faults(
         wav_size, mjpg_size: bytes of sound and frames.
         longest: the longest that a clip may be, seconds; None where it is not known.
     """
+    if metadata.labels[0] != metadata.label:
+        yield "metadata", f"its label {metadata.label!r} is not the first of its labels"
     count, rate = metadata.sample_count, metadata.sample_rate
     for fault in sound_codec.find_faults(wav_head, wav_size, rate, count, metadata.channels):
         yield "sound", fault
@@ -274,3 +293,5 @@ def find_clip_faults(
     rising = all(earlier < later for earlier, later in pairwise(offsets))
     if len(offsets) != len(times) + 1 or offsets[0] != 0 or offsets[-1] != mjpg_size or not rising:
         yield "frames", f"its {len(offsets)} frame offsets do not span the {mjpg_size} bytes of {len(times)} frames"
+    elif (largest := max(later - earlier for earlier, later in pairwise(offsets))) > jpeg.MOST_BYTES:
+        yield "frames", f"one of its frames has {largest} bytes; a frame has at most {jpeg.MOST_BYTES}"

@@ -6,6 +6,8 @@ from functools import lru_cache
 START, END = b"\xff\xd8", b"\xff\xd9"
 MOST_PIXELS = 2**26
 """Pixels that a frame has at most."""
+MOST_BYTES = 2**28
+"""Of a frame; as many as the pixels take before they are compressed, and more."""
 
 _SCAN, _BASELINE, _TABLES = 0xFFDA, 0xFFC0, 0xFFC4
 _MOST_HEAD_BYTES = 1 << 18

@@ -6,6 +6,7 @@ lacks them, and with it one that was cut at a member's edge; nothing here does.
 
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -14,6 +15,7 @@ from ..errors import ShardError, ShardFormatError, ShardTruncatedError
 BLOCK = 512
 RECORD = 20 * BLOCK
 MAX_NAME_BYTES = 99
+_PIECE = 1 << 20
 _FIELDS = ("mode", "uid", "gid", "mtime", "type", "linkname", "uname", "gname", "devmajor", "devminor")
 """What a header says beside name and size."""
 
@@ -75,10 +77,38 @@ def locate_members(data: bytes, position: int = 0) -> tuple[Member, ...]:
     return tuple(members)
 
 
+class Content:
+    """The bytes of a member, read forward once, as far as they are wanted."""
+
+    def __init__(self, file: BinaryIO, name: str, position: int, size: int) -> None:
+        self._file, self._name, self._position, self._left = file, name, position, size
+
+    def read(self, count: int | None = None) -> bytes:
+        """Return the next bytes, all that are left without a count; fewer only at the end of the member.
+
+        Raises:
+            ShardTruncatedError: where the archive ends before.
+        """
+        wanted = self._left if count is None else min(count, self._left)
+        data = self._file.read(wanted)
+        if len(data) < wanted:
+            text = f"ends inside member {self._name!r}, which begins at byte {self._position}: it was cut"
+            raise ShardTruncatedError(text)
+        self._left -= wanted
+        return data
+
+    def skip(self) -> None:
+        """Pass over what is left. Raises as `read`."""
+        while self._left:
+            self.read(_PIECE)
+
+
 def iter_members(
     file: BinaryIO, fault: Callable[[str, ShardError], None] | None = None, resume: Sequence[int] = ()
-) -> Iterator[tuple[Member, bytes]]:
+) -> Iterator[tuple[Member, Content]]:
     """Yield each member with its content: nothing but USTAR regular files, then the closing zeros.
+
+    Memory holds what the caller reads of a content, whatever size a header claims.
 
     Args:
         file: the archive from its first byte.
@@ -106,23 +136,26 @@ def iter_members(
             following = min((offset for offset in resume if offset > position), default=position)
             if following == position:
                 return
-            file.read(following - position - BLOCK)
+            with suppress(ShardTruncatedError):  # the next header is not there then
+                Content(file, "", position, following - position - BLOCK).skip()
             position = following
             continue
         if fault:
             _compare_header(header, info, position, fault)
         elif info.type != tarfile.REGTYPE:
             raise ShardFormatError(f"member {info.name!r} at byte {position} is no regular file")
-        data, padding = file.read(info.size), file.read(-info.size % BLOCK)
-        if len(data) < info.size or len(padding) < -info.size % BLOCK:
-            text = f"ends inside member {info.name!r}, which begins at byte {position}: it was cut"
-            tell("end", ShardTruncatedError(text))
+        member = Member(info.name, position + BLOCK, info.size)
+        try:
+            content = Content(file, info.name, position, info.size)
+            if info.isreg():
+                yield member, content
+            content.skip()
+            padding = Content(file, info.name, position, -info.size % BLOCK).read()
+        except ShardTruncatedError as error:
+            tell("end", error)
             return
         if fault and any(padding):
             fault("padding", ShardFormatError(f"the bytes behind member {info.name!r} are not zero"))
-        member = Member(info.name, position + BLOCK, info.size)
-        if info.isreg():
-            yield member, data
         position = member.end
     _check_end(file, position, tell)
 
@@ -159,7 +192,7 @@ def _compare_header(
 
 def _check_end(file: BinaryIO, position: int, tell: Callable[[str, ShardError], None]) -> None:
     end, zeros = position + BLOCK, True
-    while data := file.read(1 << 20):
+    while data := file.read(_PIECE):
         end += len(data)
         zeros = zeros and data.count(0) == len(data)
     if end < position + 2 * BLOCK:

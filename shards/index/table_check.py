@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from ..format import sound_codec
-from ..format.clip import CLIPPED_SHARE, FLAGS, KEY_PATTERN, MEMBERS, UNEVEN_SECONDS, ClipMetadata
-from ..format.jpeg import MOST_PIXELS
+from ..format.clip import CLIPPED_SHARE, FLAGS, KEY_PATTERN, MEMBERS, MOST_METADATA_BYTES, UNEVEN_SECONDS, ClipMetadata
+from ..format.jpeg import MOST_BYTES, MOST_PIXELS
 from ..format.tar import BLOCK
 from .record import ShardEntry
 
@@ -75,6 +75,7 @@ def _demand(holds: NDArray[np.bool_], column: str, what: str) -> None:
 def _limits() -> tuple[dict[str, tuple[float, float]], dict[str, int]]:
     """Return the least and the largest value of each column of numbers, and how long texts are, as a clip has them."""
     numbers = {name: (1.0, 2.0**62) for name in _OFFSETS} | {name: (1.0, 2.0**32 - 1) for name in _SIZES}
+    numbers[_SIZES[0]] = 1.0, MOST_METADATA_BYTES
     texts: dict[str, int] = {}
     for name, described in TypeAdapter(ClipMetadata).json_schema()["properties"].items():
         described = described.get("items", described)
@@ -136,6 +137,8 @@ def _check_frames(table: "Table", shard: ShardEntry) -> None:
     _demand_rising(offsets, edges, "frame_offsets")
     _demand(offsets[edges[:-1]] == 0, "frame_offsets", "does not begin with 0")
     _demand(offsets[edges[1:] - 1] == table["mjpg_size"], "frame_offsets", "does not end with mjpg_size")
+    if np.diff(offsets).max() > MOST_BYTES:
+        raise ValueError(f"frame_offsets: has a frame of more than {MOST_BYTES} bytes")
 
 
 def _demand_rising(values: NDArray[Any], rows: NDArray[np.int64], column: str) -> None:

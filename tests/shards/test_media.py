@@ -2,8 +2,10 @@
 
 import io
 import json
+import os
 import shutil
 import struct
+import tracemalloc
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
@@ -14,16 +16,19 @@ from PIL import Image
 
 from avcorr.pages.sheets.contact_sheet import clip_sheet
 from avcorr.pages.sheets.strip import SheetError
+from avcorr.shards.checks.archive_check import _Clips, scan_shard
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.dataset import Dataset
-from avcorr.shards.errors import ShardFormatError
+from avcorr.shards.errors import ShardError, ShardFormatError, ShardTruncatedError
 from avcorr.shards.format.clip import MEMBERS, MOST_METADATA_BYTES, Clip, ClipMetadata, find_metadata_faults
 from avcorr.shards.format.jpeg import END, find_fault
-from avcorr.shards.reader import read_clips
+from avcorr.shards.format.tar import BLOCK, Content, Member, closing, encode_header, encode_member
+from avcorr.shards.index.record import ShardRecord, read_record
+from avcorr.shards.reader import check_shard, read_clips
 from avcorr.webdataset import decode
 from tests.pipeline.moments.test_stages import loader_of
 from tests.shards.test_writer import make_clip, make_jpeg
-from tests.support.damage import NAME, edit_column, edit_frames, edit_json, read_members
+from tests.support.damage import NAME, edit_frames, edit_json, read_members, rebuild, seal
 
 Change = Callable[[bytes], bytes]
 FRAME = b"\xff\xc0\x00\x11\x08"
@@ -118,9 +123,10 @@ def test_a_frame_that_claims_too_many_pixels_is_not_decoded(root: Path, size: tu
     found = [problem for problem in verify(root, full=True) if problem.path == NAME.path]
     assert {problem.code for problem in found} == {"jpeg"}
     assert f"its frame 0 claims {size[0]} x {size[1]} pixels; a frame has at most 67108864" in found[0].message
-    for ask in reading(root).values():
-        with pytest.raises((ShardFormatError, SheetError), match=f"claims {size[0]} x {size[1]} pixels"):
-            ask()
+    with pytest.raises(ShardFormatError, match="height: makes more than 67108864 pixels"):  # by its index already
+        reading(root)
+    with pytest.raises(ShardFormatError, match=f"claims {size[0]} x {size[1]} pixels"):
+        next(read_clips(root, Dataset(root).of_split("train")[0]))
 
 
 def test_a_scan_that_was_cut_is_found(root: Path) -> None:
@@ -217,11 +223,80 @@ def test_members_of_another_length_are_refused(
         Clip.read(*map(bytes, members), clip.key)
 
 
-@pytest.mark.parametrize(("column", "moved"), [("json_offset", 512), ("json_size", -1), ("mjpg_offset", 1)])
-def test_an_index_that_points_elsewhere_is_told_with_shard_and_clip(root: Path, column: str, moved: int) -> None:
-    edit_column(column, lambda old: [old[0], old[1] + moved, *old[2:]])(root)
-    clip = Dataset(root).clips(splits=["train"])[1]
-    with pytest.raises(
-        ShardFormatError, match=f"{NAME.path}: (clip {clip.key}: its|.* where {clip.key}) .*verify --full"
+@pytest.mark.parametrize("change", [lambda m: m[3:6] + m[:3] + m[6:], lambda m: m[6:] + m[:6]])
+def test_a_tar_with_other_clips_than_its_index_says_is_told_with_shard_and_clip(
+    root: Path, change: Callable[[list[tuple[str, bytes]]], list[tuple[str, bytes]]]
+) -> None:
+    rebuild(change)(root)
+    clip = Dataset(root).clips(splits=["train"])[0]
+    words = f"{NAME.path}: (clip {clip.key}: its|.* where {clip.key}) .*verify --full says what else is wrong"
+    with pytest.raises(ShardFormatError, match=words):
+        Dataset(root).read([clip])
+
+
+def claim_size(root: Path, size: int) -> None:
+    """Let the last member of the first shard be a hole of so many bytes, and let everything vouch for it."""
+    path, members = root / NAME.path, read_members(root / NAME.path)
+    data = b"".join(encode_member(*member) for member in members[:-1]) + encode_header(members[-1][0], size)
+    path.write_bytes(data)
+    end = len(data) + size + -size % BLOCK
+    os.truncate(path, end + len(closing(end)))
+    seal(root)
+
+
+def read_first(root: Path, record: ShardRecord) -> list[str]:
+    with pytest.raises(ShardFormatError) as caught:
+        list(read_clips(root, record))
+    return [str(caught.value)]
+
+
+def scan(root: Path, record: ShardRecord) -> list[str]:
+    return [problem.message for problem in scan_shard(root, record.path).problems]
+
+
+@pytest.mark.parametrize("ask", [read_first, scan])
+def test_a_member_of_any_size_takes_little_memory(root: Path, ask: Callable[[Path, ShardRecord], list[str]]) -> None:
+    claim_size(root, 200 << 20)
+    record = read_record(root / NAME.record)
+    tracemalloc.start()
+    try:
+        said = ask(root, record)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 20 << 20 and any("209715200 bytes" in text for text in said), said
+
+
+def test_a_member_that_no_table_can_hold_is_told() -> None:
+    clips = _Clips("train/x.tar", None)
+    for (name, data), size in zip(make_clip("va").members(), (0, 0, 7 << 30), strict=True):
+        content = Content(io.BytesIO(data), name, 0, len(data))
+        clips.add(Member(name, BLOCK, size or len(data)), content)
+    clips.finish()
+    assert {problem.code for problem in clips.problems} == {"frames", "members"}
+
+
+@pytest.mark.parametrize("how", [os.mkfifo, os.mkdir, lambda path: os.symlink("/dev/zero", path)])
+def test_what_is_no_file_in_place_of_a_shard_is_told_at_once(root: Path, how: Callable[[Path], None]) -> None:
+    dataset = Dataset(root)
+    first = dataset.clips(splits=["train"])[0]
+    (root / NAME.path).unlink()
+    how(root / NAME.path)
+    assert {problem.code for problem in verify(root, full=True)} == {"unreadable"}
+    record = dataset.of_split("train")[0]
+    for ask in (
+        lambda: dataset.read([first]),
+        lambda: next(read_clips(root, record)),
+        lambda: next(iter(loader_of(root))),
     ):
-        clip_sheet(Dataset(root).read([clip])[0])
+        with pytest.raises(ShardError, match=f"{NAME.path}.* no regular file"):
+            ask()
+
+
+def test_a_tar_of_no_bytes_that_all_vouch_for_is_told(root: Path) -> None:
+    (root / NAME.path).write_bytes(b"")
+    seal(root)
+    record = read_record(root / NAME.record)
+    assert record.size == 0
+    with pytest.raises(ShardTruncatedError, match="does not end in two blocks of zeros"):
+        check_shard(root, record)

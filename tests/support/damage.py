@@ -35,7 +35,7 @@ Members = list[tuple[str, bytes]]
 
 def read_members(path: Path) -> Members:
     with path.open("rb") as file:
-        return [(member.name, data) for member, data in iter_members(file)]
+        return [(member.name, content.read()) for member, content in iter_members(file)]
 
 
 def seal(root: Path, name: ShardName = NAME) -> None:
