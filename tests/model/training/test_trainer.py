@@ -251,8 +251,9 @@ def test_an_interrupt_saves_the_last_whole_step(tmp_path: Path, inside: bool, do
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     model = build_model(MODEL, 0)
     chosen = settings(checkpoint_every=100)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt) as caught:
         train(parts, chosen, interrupting(model, 4, inside), model=model)
+    assert caught.value.__notes__ == [f"step {done} is saved; avcorr.train with resume=True goes on there"]
     start = latest_checkpoint(parts)
     assert start.step == done
     train(parts, chosen, batches(done), start=start)
