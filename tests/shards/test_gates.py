@@ -17,11 +17,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from avcorr.pipeline.moments.catalogue import Catalogue
+from avcorr.pipeline.packing.repair import repair, repair_settings
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.dataset import Dataset
 from avcorr.shards.errors import ShardError, ShardFormatError
 from avcorr.shards.exports.finish import finish_dataset
-from avcorr.shards.index.layout import DATASET, LEDGER, write_json
+from avcorr.shards.index.layout import DATASET, LEDGER, MANIFEST, write_json
 from avcorr.shards.index.ledger import write_ledger
 from avcorr.shards.index.table_check import with_companions
 from avcorr.shards.summary import summarise
@@ -378,3 +379,27 @@ def test_a_dataset_whose_inputs_all_failed_is_not_well(tmp_path: Path) -> None:
     finish_dataset(tmp_path)
     (problem,) = verify(tmp_path)
     assert (problem.code, problem.message) == ("no_clip", "no clip: 3 of 3 inputs failed; avcorr info says why")
+
+
+MENDED = {
+    "table": TABLES["times reversed"][1],
+    "table of other types": TABLES["a column missing"][1],
+    "table that is a pipe": as_pipe(NAME.table),
+    "record": in_ledger(status=["packed"]),
+    "record nested without end": RECORDS["nested without end"][1],
+    "record that is a pipe": as_pipe(NAME.record),
+    "record of another path": edit_record(lambda record: record.update(path="/dev/zero")),
+    "manifest": edit_manifest(lambda manifest: manifest["shards"][1].update(path="/dev/zero")),
+    "manifest that is a pipe": as_pipe(MANIFEST),
+    "ledger": edit_row(status=["packed"]),
+    "ledger nested without end": with_bytes(LEDGER, DEEP),
+    "ledger that is a pipe": as_pipe(LEDGER),
+}
+
+
+@pytest.mark.parametrize("name", MENDED)
+def test_repair_makes_a_forged_file_of_the_index_what_it_was(root: Path, name: str) -> None:
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    MENDED[name](root)
+    assert not repair(root, None, repair_settings(root)).failed
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
