@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from avcorr.shards.dataset import Dataset
+from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.format import sound_codec
 from avcorr.shards.index.clip_table import Table
+from avcorr.shards.index.layout import MANIFEST
 from avcorr.shards.index.record import ShardEntry
 from avcorr.shards.store import ByteRange, Root
 
@@ -62,8 +64,12 @@ class Catalogue:
         self.root, self.split = root, split
         # Filled shard by shard: parts that are joined at the end are in memory twice.
         clips, frames = (sum(getattr(entry, name) for entry in self.shards) for name in ("clips", "frames"))
-        arrays = {name: np.empty(clips, np.int64) for name in _OF_CLIPS}
-        arrays |= {name: np.empty(frames, np.uint32) for name in _OF_FRAMES}
+        try:
+            arrays = {name: np.empty(clips, np.int64) for name in _OF_CLIPS}
+            arrays |= {name: np.empty(frames, np.uint32) for name in _OF_FRAMES}
+        except (MemoryError, ValueError) as error:  # a forged count, or more than fits
+            text = f"the index {root}/{MANIFEST} names {clips} clips with {frames} frames, for which there is no memory"
+            raise ShardFormatError(f"{text}; where it is damaged, write it again with: avcorr repair") from error
         ends, kept, rates = dict.fromkeys(arrays, 0), list[int](), set[int]()
         keys, labels = list[str](), list[str]()
         for entry, table in zip(self.shards, dataset.tables(self.shards, *needed), strict=True):

@@ -307,6 +307,13 @@ def test_a_forged_entry_is_told_by_its_field_in_record_and_manifest(root: Path, 
         summarise(root)
 
 
+@pytest.mark.parametrize("field", ["clips", "frames"])
+def test_memory_is_not_asked_for_by_a_forged_count(root: Path, field: str) -> None:
+    edit_manifest(lambda manifest: manifest["shards"][1].update({"frames": 2**40, field: 2**40}))(root)
+    assert [problem.code for problem in verify(root)] == ["manifest"]
+    assert re.search(r"index\.json names \d+ clips with \d+ frames, for which", _run(root, _CATALOGUE))
+
+
 def in_ledger(**fields: Any) -> Damage:
     """Return a damage of the first row in a record."""
     return edit_record(lambda record: record["ledger"][0].update(fields))
