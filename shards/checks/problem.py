@@ -30,7 +30,7 @@ CODES = {
     "sound": "the sound's header or length is not what the metadata say",
     "frames": "the frame offsets do not span the frames",
     "times": "the frame times do not increase or lie outside the clip",
-    "jpeg": "a frame is no single whole baseline JPEG",
+    "jpeg": "a frame is no single whole baseline JPEG of three components, or cannot be decoded",
     "jpeg_size": "a frame has another size than the metadata say",
     "work": "(information) something is left of an interrupted run; the next run takes it up",
 }
