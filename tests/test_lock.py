@@ -83,6 +83,19 @@ def test_one_that_waits_gets_the_lock_when_the_other_has_ended(
     process.communicate()
 
 
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_is_no_lock_is_not_touched(tmp_path: Path, kind: str) -> None:
+    """As in a folder that a stranger has packed: a link to a file of ours would be emptied."""
+    path, ours = tmp_path / "root" / ".avcorr" / "lock", tmp_path / "ours"
+    ours.write_text("ours")
+    path.parent.mkdir(parents=True)
+    {"link": lambda: path.symlink_to(ours), "pipe": lambda: os.mkfifo(path), "folder": path.mkdir}[kind]()
+    with pytest.raises(OutputError, match=r"\.avcorr/lock is a link, a folder or the like"):
+        with locked(tmp_path / "root", "sharded", "choose another --out"):
+            pass
+    assert ours.read_text() == "ours" and os.path.lexists(path)
+
+
 def test_each_command_that_writes_is_told(
     tmp_path: Path, videos: Path, shards: Path, small_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

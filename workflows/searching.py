@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from avcorr.errors import Error
-from avcorr.files import local_path
+from avcorr.files import local_path, require_writable
 from avcorr.model import load
 from avcorr.retrieval.answer import Answer, ask
 from avcorr.retrieval.embeddings import EmbeddingFolder
@@ -56,6 +56,8 @@ def search(
         >>> answer.by, answer.to, len(answer.hits) <= 3
         ('image', 'audio', True)
     """
+    if sheet:
+        require_writable(local_path(sheet).parent)
     searcher = index if isinstance(index, Searcher) else Searcher(EmbeddingFolder(local_path(index)))
     file = local_path(query)
     asked = _file_query(file, searcher, run, best) if file.exists() else clip_query(searcher, str(query))

@@ -13,6 +13,7 @@ import errno
 import fcntl
 import logging
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,7 @@ from .errors import OutputError
 from .files import remove_left, writing_to
 
 _FILE = Path(".avcorr", "lock")
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
 _WORDS = 300
 """Bytes of the file that are read."""
@@ -82,9 +84,16 @@ def _acquire(path: Path, folder: Path, way_out: str, wait: bool) -> int:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(path, _FLAGS, 0o666)
         except FileNotFoundError:
             continue  # the one before has just removed the folder
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.EISDIR):
+                raise
+            raise _no_lock(path) from error
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise _no_lock(path)
         try:
             fcntl.flock(descriptor, mode)
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):
@@ -109,3 +118,7 @@ def _acquire(path: Path, folder: Path, way_out: str, wait: bool) -> int:
             os.close(descriptor)
             raise
         os.close(descriptor)
+
+
+def _no_lock(path: Path) -> OutputError:
+    return OutputError(f"{path} is a link, a folder or the like and no lock of this program; delete it")
