@@ -28,7 +28,7 @@ import torch
 from avcorr.pipeline.correspondence.pairs import PairDataset
 from avcorr.pipeline.moments.loader import MomentLoader
 from avcorr.pipeline.settings import PairSettings
-from avcorr.shards.index.layout import ShardName
+from avcorr.shards.index.layout import DATASET, ShardName, write_json
 from avcorr.shards.index.shard_list import read_manifest, write_manifest
 from avcorr.shards.stores.open import open_store
 from tests.support.servers import s3_server
@@ -46,6 +46,7 @@ def repeat(source: Path, root: Path, copies: int) -> None:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).symlink_to((source / target).resolve())
         repeated.append(copy)
+    write_json(root / DATASET, {"format": 1})
     write_manifest(root, repeated)
 
 
