@@ -24,6 +24,7 @@ from avcorr.shards.dataset import Dataset
 from avcorr.shards.exports.dali import write_dali
 from avcorr.shards.exports.energon import write_energon
 from avcorr.shards.index.layout import LEDGER
+from avcorr.shards.index.source_columns import write_source_columns
 
 logger = logging.getLogger(__name__)
 Sources = str | Path | Sequence[str | Path]
@@ -77,6 +78,7 @@ def shard(
         logger.info("%s", estimate_sources(sources, chosen).describe())
         summary = pack(sources, output, chosen, workers=threads, retry=frozenset(retry), accept_changed=accept_changed)
         remember_sources(root, paths, given)
+        write_source_columns(root, ((each.key, each.columns) for each in sources.sources))
         if "missing" not in retry and (late := _count_late(sources, root)):
             logger.info("%d inputs that were missing are there now; --retry missing packs them", late)
         if energon and summary.packed:

@@ -11,7 +11,7 @@ import resource
 import signal
 import threading
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ class _Worker:
         limit.daemon = True
         limit.start()
         try:
-            self._pipe.send_bytes(json.dumps(asdict(source)).encode())
+            self._pipe.send_bytes(json.dumps(asdict(replace(source, columns=()))).encode())
             head = json.loads(answer := self._pipe.recv_bytes())
             if "code" in head:
                 return MediaError(head["code"], head["message"], exit_code=head["exit_code"], stderr=head["stderr"])

@@ -21,7 +21,18 @@ from typing import Any
 from avcorr.files import local_path, read_file, remove_left, require_writable
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.shards.index.facts import DatasetFacts, read_dataset
-from avcorr.shards.index.layout import DATASET, HIDDEN, INDEX, MANIFEST, RECORDS, TABLES, WORK, ShardName, write_json
+from avcorr.shards.index.layout import (
+    COLUMNS,
+    DATASET,
+    HIDDEN,
+    INDEX,
+    MANIFEST,
+    RECORDS,
+    TABLES,
+    WORK,
+    ShardName,
+    write_json,
+)
 from avcorr.shards.index.record import read_record
 from avcorr.shards.index.shard_list import iter_records
 from avcorr.shards.stores.bucket import Bucket
@@ -82,7 +93,7 @@ class Output:
             if any(record.clips for record in iter_records(LocalStore(self.root))) or self._has_clips_in_work():
                 raise _mismatch(self.root, asdict(present), asdict(identity))
             logger.info("%s holds no clip yet: it begins anew with these settings and sources", self.root)
-            for folder in (RECORDS, TABLES, WORK):
+            for folder in (RECORDS, TABLES, COLUMNS, WORK):
                 shutil.rmtree(self.root / folder, ignore_errors=True)
             present = None
         if present is None:

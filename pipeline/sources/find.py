@@ -14,7 +14,7 @@ from .archive import MAX_MEMBER_BYTES, Member, MemoryFile, is_archive, list_arch
 from .content import one_of_each
 from .grouping import group_numbered, grouping, identity, label_by_folder
 from .keys import choose_split, text, with_keys
-from .list_columns import SPLIT_NAMES
+from .list_columns import SPLIT_NAMES, other_value
 from .source import Source, SourceList
 from .video_list import read_video_list
 
@@ -27,6 +27,8 @@ VIDEO_SUFFIXES = frozenset(
 BESIDE_SUFFIXES = (".json", ".txt", ".cls")
 """Files beside a video that say what it shows: an object with label and caption, a caption, a label."""
 SOUND_SUFFIXES = frozenset(".aac .flac .m4a .mp3 .oga .ogg .opus .w64 .wav".split())
+_TOLD = frozenset(("labels", "label", "class", "caption", "text"))
+"""Fields of such an object that mean something; the others are kept as columns."""
 _MOST_BESIDE = 1 << 20
 _SHADOW_FOLDERS = frozenset(("@eaDir", "__MACOSX", ".AppleDouble", "#recycle", ".Trashes"))
 """What NAS, macOS and zip programs put beside the files of people."""
@@ -234,7 +236,7 @@ def _read_beside(path: Path) -> str:
 
 def _told(source: Source, beside: dict[str, str]) -> Source:
     """Return a source with what the files beside it say, by their suffix; what is no object says nothing."""
-    labels, caption = source.labels, source.caption
+    labels, caption, columns = source.labels, source.caption, source.columns
     for name, written in sorted(beside.items()):
         content = written.removeprefix("\ufeff").strip()
         try:
@@ -247,11 +249,12 @@ def _told(source: Source, beside: dict[str, str]) -> Source:
             labels = tuple(str(each) for each in names if each not in (None, "")) or labels
             words = values.get("caption") or values.get("text")
             caption = words if isinstance(words, str) else caption
+            columns = tuple((key, other_value(value)) for key, value in values.items() if key not in _TOLD)
         elif name.lower().endswith(".cls") and content:
             labels = (content,)
         elif name.lower().endswith(".txt") and content:
             caption = content
-    return replace(source, labels=labels, caption=caption)
+    return replace(source, labels=labels, caption=caption, columns=columns)
 
 
 def _from_archive(found: _Found, path: Path, name: PurePosixPath) -> None:

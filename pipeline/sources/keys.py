@@ -63,7 +63,12 @@ def _join(sources: list[Source], duplicates: Sequence[Source]) -> None:
         if kept.split != again.split:
             raise SourceError(f"{again.name} is given twice, for {kept.split} and for {again.split}; keep one of them")
         labels = tuple(dict.fromkeys((*kept.labels, *again.labels)))
-        sources[place] = replace(kept, labels=labels, caption=kept.caption or again.caption)
+        sources[place] = replace(
+            kept,
+            labels=labels,
+            caption=kept.caption or again.caption,
+            columns=tuple({**dict(again.columns), **dict(kept.columns)}.items()),
+        )
 
 
 def _ambiguous(bases: Sequence[str]) -> frozenset[int]:

@@ -1,5 +1,6 @@
 """What the columns of a list of videos mean by their names, and their cells as values."""
 
+import json
 import math
 import re
 import sys
@@ -57,11 +58,13 @@ class Row(NamedTuple):
     audio: str = ""
     audio_offset: float = 0.0
     """Where the first sample of `audio` lies on the video's clock, seconds."""
+    columns: tuple[tuple[str, Any], ...] = ()
+    """Names and values of the columns that mean nothing here."""
 
 
 _FIELDS = (*("label" if name == "labels" else name for name in Row._fields), "end")
 """What is read of a row; the end becomes a duration."""
-_START, _DURATION, _END = (_FIELDS.index(name) for name in ("start", "duration", "end"))
+_START, _DURATION, _OTHERS, _END = (_FIELDS.index(name) for name in ("start", "duration", "columns", "end"))
 
 
 class Columns:
@@ -97,6 +100,7 @@ class Columns:
             for place, (meaning, name) in enumerate(zip(meanings, header, strict=True))
             if meaning not in ("", "index")
         ]
+        self._others = [(place, name) for place, name in enumerate(header) if not meanings[place]]
 
     def read(self, rows: Iterable[tuple[int, Sequence[Any]]]) -> Iterator[Row]:
         """Yield what each row says, given with the number of its line. Raises SourceError with that number."""
@@ -116,6 +120,8 @@ class Columns:
                     values[_DURATION] = _length(values[_START], values[_END])
             except ValueError as error:
                 raise SourceError(f"{self._path}:{line}: {error}") from error
+            if self._others:
+                values[_OTHERS] = tuple((name, other_value(row[place])) for place, name in self._others)
             yield Row._make(values[:_END])
 
 
@@ -204,6 +210,15 @@ def _seconds(column: str, cell: Any) -> float | None:
     if not least <= number < 1e7:
         raise ValueError(f"{column} is {cell!r}; expected seconds{'' if least else ', 0 or more'}")
     return number or 0.0
+
+
+def other_value(cell: Any) -> str | int | float | bool | None:
+    """Return a cell that nothing is known of; a list or an object as JSON."""
+    if isinstance(cell, str):
+        return sys.intern(cell.strip())
+    if cell is None or isinstance(cell, int | float):
+        return cell
+    return json.dumps(cell, ensure_ascii=False, default=str)
 
 
 def _length(start: float, end: float) -> float:

@@ -34,6 +34,8 @@ class Source:
     """Absolute path of the file that holds the sound; "" where the video does."""
     audio_offset: float = 0.0
     """Where the first sample of that file lies on the video's clock, seconds."""
+    columns: tuple[tuple[str, str | int | float | bool | None], ...] = ()
+    """What else the list says of it: names of columns and values."""
     member: Member | None = None
     """Where the file lies in the archive `path`; None where `path` is the file itself."""
     problem: tuple[str, str] | None = None

@@ -82,7 +82,9 @@ def read_video_list(
     header, cells = read_list(path)
     columns = Columns(path, header)
     if columns.unknown:
-        notes.append(f"{path.name} has columns that are not used: {', '.join(map(repr, columns.unknown))}")
+        notes.append(
+            f"{path.name} has other columns, which are kept beside the clips: {', '.join(map(repr, columns.unknown))}"
+        )
     rows = columns.read(cells)
     if columns.by_path:
         return _by_path(path, rows, videos, find)
@@ -129,7 +131,7 @@ def _values(path: Path, row: Row, videos: Path | None) -> dict[str, Any]:
     """Return what a row says that does not depend on how it names its video."""
     audio = os.path.abspath(_place(path.parent, row.audio, videos)) if row.audio else ""
     return {"labels": row.labels, "caption": row.caption, "split": row.split, "audio": audio,
-            "audio_offset": row.audio_offset}  # fmt: skip
+            "audio_offset": row.audio_offset, "columns": row.columns}  # fmt: skip
 
 
 def _by_id(

@@ -20,7 +20,7 @@ from avcorr.files import is_temporary
 from ..ahead import map_ahead
 from ..errors import DatasetMismatchError, MissingObjectError, ShardError, ShardFormatError, StoreError
 from ..index.facts import DatasetFacts, require_dataset
-from ..index.layout import INDEX, LEDGER, MANIFEST, RECORDS, STEM, TABLES, WORK, ShardName, record_path
+from ..index.layout import COLUMNS, INDEX, LEDGER, MANIFEST, RECORDS, STEM, TABLES, WORK, ShardName, record_path
 from ..index.ledger import iter_ledger
 from ..index.shard_list import read_manifest, record_names
 from ..store import Root, Store
@@ -207,7 +207,7 @@ def _leftovers(store: Store, names: Sequence[str]) -> Iterator[Problem]:
     """Name what an interrupted run left."""
     for path in names:
         folder, _, name = path.rpartition("/")
-        half_written = folder in (INDEX, RECORDS, TABLES) and is_temporary(name)
+        half_written = folder in (INDEX, RECORDS, TABLES, COLUMNS) and is_temporary(name)
         if half_written or path.startswith(f"{WORK}/"):
             with suppress(StoreError):  # no regular file is none of ours
                 yield Problem(path, "work", f"{store.size(path)} bytes of an interrupted run")

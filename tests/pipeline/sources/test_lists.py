@@ -73,7 +73,7 @@ def test_spans_by_start_and_end_and_columns_that_are_not_used(tmp_path: Path) ->
         (1.5, 2.5, "film"),
         (4, 2, "film"),
     ]
-    assert any("not used: 'views'" in note for note in found.notes)
+    assert any("kept beside the clips: 'views'" in note for note in found.notes)
 
 
 AUDIOSET = """# Segments csv created Sun Mar  5 10:54:31 2017
