@@ -1,6 +1,7 @@
 """Lists as people have them: each kind of docs/sharding.md's table, by path and by id."""
 
 import json
+import re
 import tarfile
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from avcorr.pipeline.errors import SourceError
 from avcorr.pipeline.sources.find import find_sources
+from avcorr.pipeline.sources.list_columns import Columns
 from avcorr.pipeline.sources.source import Source
 from avcorr.workflows.sharding import estimate
 
@@ -189,3 +191,14 @@ def test_a_plan_before_the_download_needs_no_ffmpeg(tmp_path: Path) -> None:
         (tmp_path / name).write_text(content)
         counts.append(estimate(tmp_path / name, settings={"shard.ffmpeg": str(tmp_path / "no-ffmpeg")}).inputs)
     assert counts == [2, 2, 1]
+
+
+def test_each_name_of_the_documents_table_is_understood() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "sharding.md").read_text(encoding="utf-8")
+    rows = text.partition("| means | names |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert len(rows) == 9
+    names = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|", 2)[2])]
+    assert len(names) > 45
+    for name in names:
+        alone = Columns(Path("a.csv"), [name] if f"`{name}`" in rows[0] + rows[1] else ["path", name])
+        assert not alone.unknown, name
