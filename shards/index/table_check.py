@@ -89,18 +89,30 @@ def _limits() -> tuple[dict[str, tuple[float, float]], dict[str, int]]:
 
 def _check_ranges(table: "Table", names: set[str]) -> None:
     numbers, texts = _limits()
-    for name in (name for name in numbers if name in names):
-        least, most = numbers[name]
-        if not (table[name].min() >= least and table[name].max() <= most):  # so that NaN does not pass
-            raise ValueError(f"{name}: is not within {least:g} and {most:g} everywhere")
-    for name in names & _LISTS:
-        _demand(table.lengths(name) > 0, name, "is empty")
+    wanted = [name for name in numbers if name in names]
+    single = [name for name in wanted if name not in _LISTS]
+    if single:
+        values = np.array([table[name] for name in single], np.float64)  # one array: 30 small ones take 5 times as long
+        least, most = values.min(axis=1), values.max(axis=1)
+    for place, name in enumerate(single):
+        _demand_within(least[place], most[place], name)
+    for name in (name for name in wanted if name in _LISTS):
+        _demand_within(table[name].min(initial=0), table[name].max(initial=0), name)
+    if "labels" in names:
+        _demand(table.lengths("labels") > 0, "labels", "is empty")
     for name in names & texts.keys():
-        values = table.arrow[name].combine_chunks()
-        if values.nbytes > texts[name]:  # else none can be too long
-            found = values.flatten() if name in _LISTS else values
+        if table.arrow[name].nbytes > texts[name]:  # else none can be too long
+            column = table.arrow[name].combine_chunks()
+            found = column.flatten() if name in _LISTS else column
             if max(map(len, found.to_pylist())) > texts[name]:
                 raise ValueError(f"{name}: is longer than {texts[name]} characters")
+
+
+def _demand_within(least: float, most: float, name: str) -> None:
+    """Raise ValueError where the least or the largest value of a column is not within its limits, or is none."""
+    low, high = _limits()[0][name]
+    if not (least >= low and most <= high):  # so that NaN does not pass
+        raise ValueError(f"{name}: is not within {low:g} and {high:g} everywhere")
 
 
 def _check_members(table: "Table", shard: ShardEntry) -> None:
@@ -128,9 +140,11 @@ def _check_sounds(table: "Table") -> None:
 
 def _check_frames(table: "Table", shard: ShardEntry) -> None:
     rows, times = table.frame_rows, table["frame_times"]
+    frames = np.diff(rows)
+    _demand(frames > 0, "frame_times", "is empty")
     if len(times) != shard.frames:
         raise ValueError(f"frame_times: has {len(times)} frames; the index says {shard.frames}")
-    _demand(table.lengths("frame_offsets") == np.diff(rows) + 1, "frame_offsets", "is not one longer than frame_times")
+    _demand(table.lengths("frame_offsets") == frames + 1, "frame_offsets", "is not one longer than frame_times")
     _demand_rising(times, rows, "frame_times")
     _demand(times[rows[:-1]] >= 0, "frame_times", "begins before 0")
     offsets, edges = table["frame_offsets"], rows + np.arange(len(rows))
