@@ -158,6 +158,14 @@ def test_a_stream_without_packets_is_passed_over(tmp_path: Path, ffmpeg: str, ba
     assert tones(clip) == [400, 400, 400] and clip.metadata.frame_count == 12
 
 
+def test_a_cover_is_no_video(tmp_path: Path, ffmpeg: str, backend: Backend) -> None:
+    cover = ("-map", "0", "-map", "1", "-c:v", "mjpeg", "-frames:v", "1", "-disposition:v", "attached_pic")
+    path = make(ffmpeg, tmp_path / "song.mp4", *picture(), *tone(400), *cover)
+    with pytest.raises(MediaError) as caught:
+        clip_of(path, backend)
+    assert caught.value.code == "no_video"
+
+
 SINE = "sin(440*2*PI*t)"
 
 
