@@ -11,16 +11,20 @@ A part is written whole or not at all, its clips last. So an embedding that was 
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
+from typing_extensions import TypedDict
 
-from avcorr.files import write_atomically
+from avcorr.files import open_file, read_file, write_atomically
+from avcorr.model.json_file import parse_json, read_json
 from avcorr.shards.index.layout import write_json
 
 from .errors import RetrievalError
@@ -28,7 +32,50 @@ from .errors import RetrievalError
 FORMAT = 1
 MANIFEST = "embeddings.json"
 MODALITIES = ("image", "audio")
+MOST_BYTES = 1 << 28
+"""Of the clips of a part."""
 Floats = NDArray[np.float32]
+Digest = Annotated[str, Field(max_length=64)]
+Rows = Annotated[int, Field(ge=0, lt=2**31)]
+
+
+class Part(TypedDict):
+    """What embeddings.json says of a part."""
+
+    rows: Rows
+    shard_sha256: Digest
+    clips_sha256: Digest
+
+
+@with_config(ConfigDict(extra="allow"))
+class Identity(TypedDict):
+    """What vectors depend on besides the clips."""
+
+    model: Digest
+
+
+@with_config(ConfigDict(extra="allow"))
+class Manifest(TypedDict):
+    """What embeddings.json says; the last three once all parts are there."""
+
+    format: int
+    identity: Identity
+    shards: NotRequired[str]
+    shared_space: NotRequired[bool]
+    parts: NotRequired[dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")], Part]]
+
+
+class Clip(TypedDict):
+    """A line of a part's clips."""
+
+    key: str
+    video: Annotated[int, Field(ge=-(2**63), lt=2**63)]
+    label: str
+    split: str
+    views: Annotated[int, Field(ge=1, lt=2**31)]
+
+
+_MANIFEST, _CLIPS = TypeAdapter(Manifest), TypeAdapter(list[Clip])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +115,9 @@ class Parts:
         if not (self.folder / f"{name}.jsonl").is_file():
             return False
         try:
-            with safe_open(self.folder / f"{name}.safetensors", "numpy") as file:
-                return bool((file.metadata() or {}).get("shard_sha256") == shard_sha256)
-        except (OSError, SafetensorError):
+            with open_part(self.folder / f"{name}.safetensors") as (_, _, _, found):
+                return found == shard_sha256
+        except (OSError, ValueError):
             return False
 
     def write(
@@ -90,29 +137,50 @@ class Parts:
         parts = {}
         for name in sorted({*names, *earlier}):
             try:
-                with safe_open(self.folder / f"{name}.safetensors", "numpy") as file:
-                    rows, _ = file.get_slice("image").get_shape()
-                    shard = (file.metadata() or {})["shard_sha256"]
-            except (OSError, SafetensorError, KeyError):
+                with open_part(self.folder / f"{name}.safetensors") as (_, rows, _, shard):
+                    digest = hashlib.sha256(read_file(self.folder / f"{name}.jsonl", MOST_BYTES)).hexdigest()
+            except (OSError, ValueError):
                 continue
-            digest = hashlib.sha256((self.folder / f"{name}.jsonl").read_bytes()).hexdigest()
             parts[name] = {"rows": rows, "shard_sha256": shard, "clips_sha256": digest}
         write_json(self.folder / MANIFEST, {"format": FORMAT, "identity": self.identity, **facts, "parts": parts})
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> Manifest:
     """Return embeddings.json. Raises RetrievalError where there is none that can be read."""
     path = folder / MANIFEST
     try:
-        values = json.loads(path.read_bytes())
-        if values["format"] != FORMAT:
-            raise RetrievalError(f"{path} has format {values['format']!r}; this program reads format {FORMAT}")
-    except OSError as error:
+        found = read_json(path, _MANIFEST)
+    except FileNotFoundError as error:
         raise RetrievalError(f"{folder} holds no embeddings (no {MANIFEST}); make some with: avcorr embed") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise RetrievalError(f"{path} is damaged ({error!r}); delete {folder} and avcorr embed again") from error
-    manifest: dict[str, Any] = values
-    return manifest
+    except (OSError, ValueError) as error:
+        raise RetrievalError(f"{path} is damaged ({error}); delete {folder} and avcorr embed again") from error
+    if found["format"] != FORMAT:
+        raise RetrievalError(f"{path} has format {found['format']}; this program reads format {FORMAT}")
+    return found
+
+
+@contextmanager
+def open_part(path: Path) -> Iterator[tuple[Any, int, int, str]]:
+    """Open the vectors of a part, and yield the file, its rows, the length of a vector and the digest of its shard.
+
+    Raises:
+        ValueError: where it is no file of a part; nothing of what it claims is in memory by then.
+        OSError: where it cannot be opened.
+    """
+    open_file(path).close()  # no pipe
+    try:
+        with safe_open(path, "numpy") as file:
+            found = {}
+            for name in file.keys():  # noqa: SIM118 - it is no mapping
+                tensor = file.get_slice(name)
+                found[name] = (tensor.get_dtype(), tuple(tensor.get_shape()))
+            rows, size = found["image"][1] if len(found.get("image", ("", ()))[1]) == 2 else (0, 0)
+            vectors = ("F32", (rows, size))
+            if found != {"image": vectors, "audio": vectors, "time": ("F64", (rows,)), "hash": ("U8", (rows, 32))}:
+                raise ValueError("it does not hold image, audio, time and hash of the same rows")
+            yield file, rows, size, (file.metadata() or {}).get("shard_sha256", "")
+    except SafetensorError as error:
+        raise ValueError(str(error)) from error
 
 
 class EmbeddingFolder:
@@ -134,14 +202,15 @@ class EmbeddingFolder:
 
     def __init__(self, folder: Path) -> None:
         manifest = read_manifest(folder)
-        if "parts" not in manifest:
+        parts = manifest.get("parts")
+        if parts is None or "shards" not in manifest or "shared_space" not in manifest:
             raise RetrievalError(f"{folder} is not finished; run the same avcorr embed again")
         self.folder, self.identity = folder, manifest["identity"]
-        self.shards: str = manifest["shards"]
-        self.has_shared_space: bool = manifest["shared_space"]
-        self.digest = hashlib.sha256(json.dumps(manifest["parts"], sort_keys=True).encode()).hexdigest()
-        self.parts: tuple[str, ...] = tuple(manifest["parts"])
-        clips = [clip for name in self.parts for clip in self._clips(name, manifest["parts"][name])]
+        self.shards, self.has_shared_space = manifest["shards"], manifest["shared_space"]
+        self.digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+        self.parts: tuple[str, ...] = tuple(parts)
+        self._rows = {name: parts[name]["rows"] for name in self.parts}
+        clips = [clip for name in self.parts for clip in self._clips(name, parts[name])]
         self.keys = [clip["key"] for clip in clips]
         self.labels = np.array([clip["label"] for clip in clips], np.str_)
         self.splits = np.array([clip["split"] for clip in clips], np.str_)
@@ -149,29 +218,49 @@ class EmbeddingFolder:
         self.views = np.array([clip["views"] for clip in clips], np.int64)
         self.first = np.cumsum(self.views) - self.views
         self.clip = np.repeat(np.arange(len(clips), dtype=np.int32), self.views)
-        rows = [manifest["parts"][name]["rows"] for name in self.parts]
-        self._ends = np.cumsum(rows)
-        if sum(rows) != len(self.clip):
-            raise RetrievalError(f"{folder} has {sum(rows)} rows for {len(self.clip)} views; avcorr embed again")
+        self._ends = np.cumsum(list(self._rows.values()))
+        self.width = self._width()
 
     def __len__(self) -> int:
         return len(self.clip)
 
-    def _clips(self, name: str, entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def _clips(self, name: str, entry: Part) -> list[Clip]:
+        """Return the clips of a part, whose views are the rows of its vectors."""
+        path = self.folder / f"{name}.jsonl"
         try:
-            data = (self.folder / f"{name}.jsonl").read_bytes()
+            data = read_file(path, MOST_BYTES)
         except OSError as error:
-            raise RetrievalError(f"{self.folder}/{name}.jsonl: {error.strerror}; avcorr embed again") from error
+            raise RetrievalError(f"{path}: {error.strerror}; avcorr embed again") from error
         if hashlib.sha256(data).hexdigest() != entry["clips_sha256"]:
-            raise RetrievalError(f"{self.folder}/{name}.jsonl is damaged or changed; delete it and avcorr embed again")
-        clips: list[dict[str, Any]] = json.loads(b"[" + data.replace(b"\n", b",").rstrip(b",") + b"]")
+            raise RetrievalError(f"{path} is damaged or changed; delete it and avcorr embed again")
+        try:
+            clips = parse_json(b"[" + data.replace(b"\n", b",").rstrip(b",") + b"]", _CLIPS)
+        except ValueError as error:
+            raise RetrievalError(f"{path} is damaged ({error}); delete it and avcorr embed again") from error
+        if (found := sum(clip["views"] for clip in clips)) != entry["rows"]:
+            raise RetrievalError(f"{path} has {found} views of {entry['rows']} rows; delete it and avcorr embed again")
         return clips
 
+    def _width(self) -> int:
+        """Return the length of a vector, once each part has as many rows as it should and all are as long."""
+        widths = set()
+        for name in self.parts:
+            with self._open(name) as (_, rows, width, _):
+                if rows != self._rows[name]:
+                    raise ValueError(f"it has {rows} rows, not {self._rows[name]}")
+                widths.add(width)
+        if len(widths) > 1:
+            raise RetrievalError(f"{self.folder} has vectors of several lengths; delete it and avcorr embed again")
+        return widths.pop() if widths else 0
+
     def blocks(self, name: str) -> Iterator[NDArray[Any]]:
-        """Yield `image`, `audio`, `time` or `hash` of one part after the other."""
+        """Yield `image`, `audio`, `time` or `hash` of one part after the other; what is not finite is refused."""
         for part in self.parts:
-            with self._open(part) as file:
-                yield file.get_tensor(name)
+            with self._open(part) as (file, _, _, _):
+                block = file.get_tensor(name)
+                if not np.isfinite(block).all():
+                    raise ValueError(f"its {name} is not finite")
+            yield block
 
     def rows_of(self, clip: int) -> NDArray[np.int64]:
         """Return the rows of a clip."""
@@ -188,8 +277,11 @@ class EmbeddingFolder:
         """Return the name of the part, which is that of its shard's record, that holds a clip."""
         return self.parts[int(np.searchsorted(self._ends, self.first[clip], side="right"))]
 
-    def _open(self, part: str) -> Any:
+    @contextmanager
+    def _open(self, part: str) -> Iterator[tuple[Any, int, int, str]]:
+        path = self.folder / f"{part}.safetensors"
         try:
-            return safe_open(self.folder / f"{part}.safetensors", "numpy")
-        except (OSError, SafetensorError) as error:
-            raise RetrievalError(f"{self.folder}/{part}.safetensors: {error}; delete it, embed again") from error
+            with open_part(path) as opened:
+                yield opened
+        except (OSError, ValueError) as error:
+            raise RetrievalError(f"{path} is damaged ({error}); delete it and avcorr embed again") from error

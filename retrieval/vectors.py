@@ -8,19 +8,23 @@
 those of the nearest sixteenth: of millions of rows, all but a few true neighbours are found, in a few milliseconds.
 """
 
-import json
 import logging
+import os
+import struct
 from collections.abc import Iterator
 from math import log2, sqrt
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import faiss
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
 
-from avcorr.files import replacing
+from avcorr.files import open_file, replacing
 from avcorr.limits import cpu_count
+from avcorr.model.json_file import read_json
 from avcorr.shards.index.layout import write_json
 
 from .embeddings import MODALITIES, EmbeddingFolder, Floats
@@ -108,12 +112,34 @@ def _sizes(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in paths if path.is_file()}
 
 
-def _read(folder: Path) -> dict[str, Any] | None:
+class _Described(TypedDict):
+    kind: Kind
+    clusters: Annotated[int, Field(ge=0, lt=2**31)]
+    embeddings: str
+    bytes: dict[str, int]
+
+
+_DESCRIBED = TypeAdapter(_Described)
+_HEADS = {"exact": b"IxFI", "ivf": b"IwFl"}
+_FLAT_HEAD_BYTES = 45
+
+
+def _read(folder: Path) -> _Described | None:
     try:
-        values: dict[str, Any] = json.loads((folder / INDEX).read_bytes())
-        return values
+        return read_json(folder / INDEX, _DESCRIBED)
     except (OSError, ValueError):
         return None
+
+
+def _require_head(path: Path, kind: Kind, rows: int, width: int) -> None:
+    """Raise ValueError unless a file of faiss says of itself what is looked for; faiss believes what it says."""
+    with open_file(path) as file:
+        code, found_width, found_rows = struct.unpack("<4siq", file.read(16).ljust(16))
+        size = os.fstat(file.fileno()).st_size
+    if (code, found_width, found_rows) != (_HEADS[kind], width, rows):
+        raise ValueError(f"{path.name} is no index of {rows} rows of {width} numbers")
+    if kind == "exact" and size != _FLAT_HEAD_BYTES + 4 * rows * width:
+        raise ValueError(f"{path.name} has {size} bytes")
 
 
 class VectorIndex:
@@ -130,27 +156,31 @@ class VectorIndex:
 
     def __init__(self, embeddings: EmbeddingFolder) -> None:
         folder, described = embeddings.folder, _read(embeddings.folder)
-        if described is None or described.get("embeddings") != embeddings.digest:
+        if described is None or described["embeddings"] != embeddings.digest:
             what = "no index" if described is None else "an index of other embeddings"
             raise RetrievalError(f"{folder} has {what}; run the same avcorr embed again")
         self.kind: Kind = described["kind"]
         self._clusters, self._rows = described["clusters"], len(embeddings)
-        if described.get("bytes") != _sizes(folder):  # to read behind the end of a mapped file would kill the process
+        if described["bytes"] != _sizes(folder):  # to read behind the end of a mapped file would kill the process
             raise RetrievalError(f"a file of the index in {folder} is cut or missing; run the same avcorr embed again")
         flag = faiss.IO_FLAG_MMAP if self.kind == "ivf" else faiss.IO_FLAG_MMAP_IFC
         try:
+            for name in MODALITIES:
+                _require_head(folder / f"{name}.faiss", self.kind, self._rows, embeddings.width)
             self._indices = {name: faiss.read_index(str(folder / f"{name}.faiss"), flag) for name in MODALITIES}
             self.hashes = np.load(folder / "hashes.npy", mmap_mode="r", allow_pickle=False)
             self.times = np.load(folder / "times.npy", mmap_mode="r", allow_pickle=False)
+            for column, kind, shape in (
+                (self.hashes, np.uint8, (self._rows, 32)),
+                (self.times, np.float64, (self._rows,)),
+            ):
+                if column.dtype != kind or column.shape != shape:
+                    raise ValueError(f"a column is {column.dtype} {column.shape}, not {kind.__name__} {shape}")
         except (RuntimeError, OSError, ValueError, EOFError) as error:
             reason = str(error).splitlines()[0][:200]
             raise RetrievalError(
                 f"{folder}/{INDEX} is of damaged files ({reason}); delete it and embed again"
             ) from error
-        for name, found in (*((name, index.ntotal) for name, index in self._indices.items()),
-                            ("hashes", len(self.hashes)), ("times", len(self.times))):  # fmt: skip
-            if found != self._rows:
-                raise RetrievalError(f"{folder}: {name} has {found} rows, not {self._rows}; delete it and embed again")
 
     def dimension(self, modality: str) -> int:
         """Return the length of the vectors."""
