@@ -9,6 +9,8 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from avcorr.printable import printable
+
 from ..errors import SourceError
 
 SPLIT_NAMES = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
@@ -208,7 +210,7 @@ def _seconds(column: str, cell: Any) -> float | None:
     except (TypeError, ValueError):
         number = math.nan
     if not least <= number < 1e7:
-        raise ValueError(f"{column} is {cell!r}; expected seconds{'' if least else ', 0 or more'}")
+        raise ValueError(f"{column} is {printable(repr(cell), 80)}; expected seconds{'' if least else ', 0 or more'}")
     return number or 0.0
 
 
@@ -232,5 +234,5 @@ def _split(cell: Any) -> str:
     name = text.lower()
     split = sys.intern(SPLIT_NAMES.get(name, name))
     if split and not _SPLIT_PATTERN.fullmatch(split):
-        raise ValueError(f"the split is {text!r}; expected train, test, val or another short name")
+        raise ValueError(f"the split is {printable(repr(text), 80)}; expected train, test, val or another short name")
     return split
