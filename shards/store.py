@@ -49,9 +49,14 @@ class RetryPolicy:
     """How long a remote store is waited for."""
 
     attempts: int = 10
-    """Failures in a row, with less than 1 MiB between them, before a request is given up."""
+    """Failures in a row, with less than 1 MiB between them, before it is given up; fewer where they help less."""
+    outage_seconds: float = 600.0
+    """A server that has answered before, and then does not or says that it is overloaded, is waited for so long."""
+    tell_seconds: float = 60.0
+    """How often that is told."""
     first_wait: float = 0.1
-    """Seconds before the second attempt at most; they double up to `longest_wait`, and each is drawn at random."""
+    """Seconds before the second attempt at most; they double up to `longest_wait`, and each is drawn at random from its
+    upper half."""
     longest_wait: float = 15.0
     connect_seconds: float = 5.0
     stall_seconds: float = 10.0

@@ -4,12 +4,19 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from avcorr.files import read_file
+
 from ..errors import StoreError
 from ..store import RetryPolicy
+from .outage import Outage
 
+_BUNDLES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+"""Environment variables of other tools that name certificates; SSL_CERT_FILE and SSL_CERT_DIR the client reads."""
+_MOST_CERTIFICATES = 1 << 24
 _used_by = 0
 """The process that has opened a client; a child of its own would inherit a runtime without its threads."""
 
@@ -51,11 +58,13 @@ class Connection:
         service: the kind of store.
         address: of the folder in it; the clients are rooted there.
         policy: gives the timeouts.
+        outage: what is known of the server.
     """
 
     service: Service
     address: str
     policy: RetryPolicy
+    outage: Outage = field(default_factory=Outage)
     _clients: dict[tuple[bool, float], Any] = field(default_factory=dict)
 
     @property
@@ -93,12 +102,17 @@ class Connection:
         _used_by = os.getpid()
         from obstore.exceptions import BaseError
 
-        named = [urlsplit(self.address).geturl(), *(os.environ.get(name, "") for name in self.service.endpoints)]
+        named = [urlsplit(self.address).geturl()]
+        for name in self.service.endpoints:
+            if (value := os.environ.get(name)) is not None:
+                named.append(check_endpoint(name, value))
         options: dict[str, Any] = {
             "timeout": timedelta(seconds=120 if writing else seconds),
             "connect_timeout": timedelta(seconds=self.policy.connect_seconds),
             "allow_http": any(endpoint.startswith("http://") for endpoint in named),
         }
+        if roots := b"".join(read_certificates(name, os.environ.get(name, "")) for name in _BUNDLES):
+            options["root_certificate"] = roots
         if not writing:
             options["read_timeout"] = timedelta(seconds=self.policy.stall_seconds)
         retry: Any = {"max_retries": 4 if writing else 0, "retry_timeout": timedelta(minutes=10)}
@@ -113,6 +127,39 @@ def without_password(address: str) -> str:
     """Return an address as it may be shown."""
     parts = urlsplit(address)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if parts.password else address
+
+
+def check_endpoint(name: str, value: str) -> str:
+    """Return the address of a server. Raises StoreError where it is none: the client would die of it.
+
+    Args:
+        name: what names it, for messages.
+    """
+    if not value.startswith(("http://", "https://")) or not urlsplit(value).hostname:
+        raise StoreError(f"{name}={value!r} is no address of a server; write it as https://HOST, or unset it")
+    return value
+
+
+def read_certificates(name: str, place: str) -> bytes:
+    """Return the certificates (PEM) of a file or of a folder's files; none for no place.
+
+    Args:
+        name: what names the place, for messages.
+
+    Raises:
+        StoreError: when there are none.
+    """
+    if not place:
+        return b""
+    path = Path(place)
+    try:
+        files = [file for file in sorted(path.iterdir()) if file.is_file()] if path.is_dir() else [path]
+        found = [data for file in files if b"-----BEGIN CERT" in (data := read_file(file, _MOST_CERTIFICATES))]
+    except OSError as error:
+        raise StoreError(f"{name} names {place}, which cannot be read ({error.strerror})") from error
+    if not found:
+        raise StoreError(f"{name} names {place}, which holds no certificates (PEM)")
+    return b"".join(data + b"\n" for data in found)
 
 
 def client_errors() -> tuple[type[Exception], ...]:

@@ -3,6 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from io import BufferedIOBase
@@ -11,7 +12,7 @@ from typing import Any
 from ..errors import ShardTruncatedError, StoreError, StoreUnreachableError
 from ..store import Traffic
 from .client import Connection, client_errors
-from .retries import Retries, changed
+from .retries import Retries, changed, find_foreign
 
 
 class ChunkReader(BufferedIOBase, ABC):
@@ -104,6 +105,7 @@ class RangeReader(ChunkReader):
         self._start, self._position, self._stop = start, start, stop
         self._chunks: Iterator[bytes] | None = None
         self._slow_bytes, self._slow_seconds = 0, 0.0
+        self._broken: StoreUnreachableError | None = None
         self.version = version
 
     def open(self) -> None:
@@ -133,14 +135,16 @@ class RangeReader(ChunkReader):
         try:
             answer = self._ask(self._connection.client(seconds=self._connection.policy.range_seconds))
             began = time.perf_counter()
-            data = memoryview(answer.bytes())
+            size = self._stop - self._start
+            # One chunk, as cheap as `answer.bytes()`, which would go on where the server does not end.
+            data = memoryview(next(answer.stream(min_chunk_size=size), b""))[:size]
         except client_errors() as error:
             failure = error
         self.traffic.seconds += time.perf_counter() - began
         if len(data) == self._stop - self._start:
             self.traffic.bytes += len(data)
             return data
-        self._failed(failure or StoreUnreachableError(f"{self._where} breaks off at byte {self._start + len(data)}"))
+        self._failed(failure or self._breaks_off(self._start + len(data)))
         return memoryview(self.read())
 
     def next_chunk(self) -> bytes:
@@ -160,7 +164,8 @@ class RangeReader(ChunkReader):
             self.traffic.add(Traffic(0, len(chunk), 0, seconds))
             self._position += len(chunk)
             if not chunk:
-                self._failed(failure or StoreUnreachableError(f"{self._where} breaks off at byte {self._position}"))
+                ended = failure is None or "IncompleteBody" in str(failure)
+                self._failed(failure if failure and not ended else self._breaks_off(self._position))
                 continue
             self._note_speed(len(chunk), seconds)
             return chunk
@@ -181,7 +186,11 @@ class RangeReader(ChunkReader):
             answer = obstore.get(client, self._path, options=options)
         finally:
             self.traffic.seconds += time.perf_counter() - began
+        self._retries.answered()
         version = Version.of(answer.meta)
+        if self.version is None:
+            attributes = answer.attributes
+            self._refuse(attributes.get("Content-Type", ""), attributes.get("Content-Encoding", ""))
         if self.version is not None and not version.is_same(self.version):
             raise changed(self._where)
         self.version = version
@@ -207,10 +216,37 @@ class RangeReader(ChunkReader):
                     StoreUnreachableError(f"{self._where} comes at {speed:.0f} bytes/s, fewer than {policy.slowest}")
                 )
 
+    def _breaks_off(self, position: int) -> StoreUnreachableError:
+        return StoreUnreachableError(f"{self._where} breaks off at byte {position} of {self._stop}")
+
+    def _refuse(self, kind: str, encoding: str, head: bytes = b"") -> None:
+        """Raise StoreError where an answer is a page, or compressed."""
+        if foreign := find_foreign(kind, encoding, head):
+            raise StoreError(f"{self._where} {foreign}")
+
+    def read_whole(self) -> bytes:
+        """Return all that is left. Raises StoreError, too, where it is a page or compressed by its first bytes."""
+        data = self.read()
+        self._refuse("", "", data[:100])
+        return data
+
     def _failed(self, failure: Exception) -> None:
         self._chunks = None
+        if isinstance(failure, StoreUnreachableError):
+            self._broken = failure
         try:
             self._retries.failed(failure, self._position - self._start)
+        except StoreError:
+            if type(failure).__name__ != "NotSupportedError":
+                raise
+            if self._broken is not None:  # and a server without ranges cannot go on there
+                raise self._broken from failure
+            import obstore
+
+            with suppress(*client_errors()):  # asked for all, it tells what it answers
+                attributes = obstore.get(self._connection.client(), self._path).attributes
+                self._refuse(attributes.get("Content-Type", ""), attributes.get("Content-Encoding", ""))
+            raise
         except ShardTruncatedError as error:  # about an object that was long enough before
             if self.version is not None and self.version.size > self._position:
                 raise changed(self._where) from error

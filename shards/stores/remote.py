@@ -14,6 +14,7 @@ from ..ahead import map_ahead
 from ..errors import MissingObjectError, StoreAccessError, StoreError
 from ..store import ByteRange, RetryPolicy, Traffic
 from .client import Connection, Service, without_password
+from .outage import Outage
 from .range_reader import RangeReader, Version
 from .retries import Retries, changed
 
@@ -49,6 +50,7 @@ class RemoteStore:
         service: the kind of store.
         address: with a scheme of that service.
         policy: how long answers are waited for.
+        answered: whether its server has answered before, in another process.
 
     Raises:
         StoreError: when the address names no bucket or host.
@@ -56,16 +58,16 @@ class RemoteStore:
 
     is_local = survives_fork = False
 
-    def __init__(self, service: Service, address: str, policy: RetryPolicy) -> None:
+    def __init__(self, service: Service, address: str, policy: RetryPolicy, answered: bool = False) -> None:
         if not urlsplit(address).netloc:
             raise StoreError(f"{address} names no {service.place}")
         self.service, self.address, self.policy = service, address.rstrip("/"), policy
         self.url = without_password(self.address)
-        self._own = self._process_of(0)
+        self._own = self._process_of(0, answered)
 
-    def __reduce__(self) -> tuple[type["RemoteStore"], tuple[Service, str, RetryPolicy]]:
+    def __reduce__(self) -> tuple[type["RemoteStore"], tuple[Service, str, RetryPolicy, bool]]:
         """Copy what it is; what is open belongs to one process."""
-        return RemoteStore, (self.service, self.address, self.policy)
+        return RemoteStore, (self.service, self.address, self.policy, self._own.connection.outage.answered)
 
     @property
     def connection(self) -> Connection:
@@ -172,7 +174,7 @@ class RemoteStore:
         with RangeReader(self.connection, path, start, stop, version, most) as reader:
             began = time.monotonic()
             try:
-                data = reader.fetch() if whole else memoryview(reader.read())
+                data = reader.fetch() if whole else memoryview(reader.read() if stop else reader.read_whole())
             finally:
                 process.traffic.add(reader.traffic)
             if whole:
@@ -201,11 +203,11 @@ class RemoteStore:
     def _process(self) -> _Process:
         """Return what this process has opened; a child forgets what its parent had."""
         if self._own.pid != os.getpid():
-            self._own = self._process_of(os.getpid())
+            self._own = self._process_of(os.getpid(), self._own.connection.outage.answered)
         return self._own
 
-    def _process_of(self, pid: int) -> _Process:
-        return _Process(pid, Connection(self.service, self.address, self.policy))
+    def _process_of(self, pid: int, answered: bool) -> _Process:
+        return _Process(pid, Connection(self.service, self.address, self.policy, Outage(answered)))
 
 
 def _merge(ranges: Sequence[ByteRange]) -> list[tuple[ByteRange, list[int]]]:

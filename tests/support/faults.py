@@ -8,7 +8,13 @@ from tests.support.proxy import Fault, Plan
 SIZE = 4_000_000
 DATA = random.Random(3).randbytes(SIZE)
 POLICY = RetryPolicy(
-    attempts=5, first_wait=0.01, longest_wait=0.05, connect_seconds=2, stall_seconds=0.6, slow_seconds=0.5
+    attempts=5,
+    first_wait=0.01,
+    longest_wait=0.05,
+    connect_seconds=2,
+    stall_seconds=0.6,
+    slow_seconds=0.5,
+    outage_seconds=1,
 )
 
 

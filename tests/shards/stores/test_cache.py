@@ -22,7 +22,7 @@ from tests.support.servers import S3Server
 
 BLOCK = 10_000
 FILES = {f"{split}/shard": random.Random(split).randbytes(105_000) for split in ("train", "test")}
-POLICY = RetryPolicy(attempts=2, first_wait=0.01, stall_seconds=1)
+POLICY = RetryPolicy(attempts=2, first_wait=0.01, stall_seconds=1, outage_seconds=0.2)
 
 
 @pytest.fixture(scope="module")

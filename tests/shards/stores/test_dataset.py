@@ -31,7 +31,7 @@ from tests.support.proxy import Fault, FaultyProxy, Request
 from tests.support.servers import S3Server, http_server
 from tests.support.tables import offsets_of
 
-HASTY = RetryPolicy(attempts=4, first_wait=0.01, longest_wait=0.05, stall_seconds=1)
+HASTY = RetryPolicy(attempts=4, first_wait=0.01, longest_wait=0.05, stall_seconds=1, outage_seconds=0.5)
 NAME = "train/clips-train-000000.tar"
 
 

@@ -33,7 +33,9 @@ from tests.support.servers import S3Server, endless_server, http_server
 
 FILES = {"a/one.bin": random.Random(1).randbytes(3_000_000), "a/b/two": b"hello", "c.json": b"{}", "empty": b""}
 MOST = 1 << 23
-HASTY = RetryPolicy(attempts=3, first_wait=0.01, longest_wait=0.02, connect_seconds=1, stall_seconds=1)
+HASTY = RetryPolicy(
+    attempts=3, first_wait=0.01, longest_wait=0.02, connect_seconds=1, stall_seconds=1, outage_seconds=0.2
+)
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +247,7 @@ def test_another_store_is_a_class_and_its_line_in_the_table(
 def test_advice_is_that_of_the_kind_of_store(scheme: str) -> None:
     store = open_store(f"{scheme}://place/folder")
     assert isinstance(store, RemoteStore)
-    _, error = classify_error(PermissionError("status code: 403"), f"{store.url}/x", store.url, store.service)
+    error, *_ = classify_error(PermissionError("status code: 403"), f"{store.url}/x", store.url, store.service)
     words = {"s": "AWS_", "g": "GOOGLE_", "a": "AZURE_", "h": "USER:PASSWORD"}
     assert words[scheme[0]] in str(error) and sum(word in str(error) for word in words.values()) == 1
 
