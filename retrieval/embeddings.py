@@ -24,7 +24,7 @@ from safetensors.numpy import save
 from typing_extensions import TypedDict
 
 from avcorr.files import open_file, read_file, write_atomically
-from avcorr.model.json_file import parse_json, read_json
+from avcorr.json_file import parse_json, read_json
 from avcorr.shards.index.layout import write_json
 
 from .errors import RetrievalError

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from avcorr.model.json_file import explain
+from avcorr.json_file import first_fault
 from avcorr.pipeline.decoding.ffmpeg import Ffmpeg, find_ffmpeg
 from avcorr.pipeline.decoding.media import Media, read_media
 from avcorr.pipeline.moments.views import decode_frames
@@ -87,7 +87,7 @@ def decode_file(path: Path, embedder: Any, backend: Ffmpeg | None = None) -> Med
         settings = ShardSettings.model_validate(values)
     except ValidationError as error:
         raise RetrievalError(
-            f"the model was trained on shards with settings that do not fit: {explain(error)}"
+            f"the model was trained on shards with settings that do not fit: {first_fault(error)}"
         ) from error
     return read_media(path, settings, backend or Ffmpeg(find_ffmpeg()))
 

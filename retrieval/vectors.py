@@ -23,8 +23,8 @@ from pydantic import Field, TypeAdapter
 from typing_extensions import TypedDict
 
 from avcorr.files import open_file, replacing
+from avcorr.json_file import read_json
 from avcorr.limits import cpu_count
-from avcorr.model.json_file import read_json
 from avcorr.shards.index.layout import write_json
 
 from .embeddings import MODALITIES, EmbeddingFolder, Floats

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from avcorr.files import read_file, sync_folder, write_atomically
+from avcorr.json_file import parse_json
 
 from .checks.archive_check import scan_shard
 from .errors import ShardError, ShardFormatError
@@ -25,7 +26,6 @@ from .format.clip import Clip, ClipMetadata
 from .format.tar import closing, encode_member, locate_members
 from .index.clip_table import TableWriter
 from .index.layout import MANIFEST, WORK, ShardName, write_json
-from .index.parsing import parse
 from .index.record import MOST_RECORD, Count, Row, ShardRecord, read_record
 
 
@@ -275,7 +275,7 @@ def _journal(path: Path) -> Iterator[tuple[bytes, _Entry]]:
         if not line.endswith(b"\n") or checksum != b"%08x" % zlib.crc32(payload):
             return
         try:
-            entry = parse(payload, _schema())
+            entry = parse_json(payload, _schema())
         except ValueError:
             return
         yield line, entry

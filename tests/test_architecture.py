@@ -137,7 +137,6 @@ def test_a_file_of_the_index_is_read_through_its_gate() -> None:
         assert ".read_bytes(" not in text and ".read_text(" not in text, path
     loads = {path.stem for path in (ROOT / "shards").glob("**/*.py") if "json.loads(" in path.read_text()}
     assert loads == {
-        "parsing",  # the gate
         "clip_check",  # of a clip's metadata that have passed theirs
         "layout",  # whether a file holds what is known
         "ledger",  # what it has sorted itself

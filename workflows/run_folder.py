@@ -16,7 +16,7 @@ from pydantic import TypeAdapter
 from avcorr import __version__
 from avcorr.errors import Error
 from avcorr.files import read_file, write_atomically
-from avcorr.model.json_file import read_json
+from avcorr.json_file import read_json
 from avcorr.model.saving.checkpoint import list_checkpoints
 
 from .requirements import version_of

@@ -19,9 +19,9 @@ from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from avcorr.files import sync_folder, write_atomically
+from avcorr.json_file import read_json
 
 from ..errors import EvaluationError
-from ..json_file import read_json
 from .evaluate import FORMAT_VERSION, Evaluation
 from .examples import View
 

@@ -20,10 +20,10 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from avcorr.files import remove_left, write_atomically
+from avcorr.json_file import read_json
 
 from ..correspondence import make_model
 from ..errors import CheckpointError
-from ..json_file import read_json
 from ..networks.network import CorrespondenceModel
 from ..settings import ModelSettings
 from .checkpoint_gate import check_content, read_archive

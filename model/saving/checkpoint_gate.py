@@ -14,8 +14,7 @@ from torch import Tensor
 from typing_extensions import TypedDict
 
 from avcorr.files import open_file
-
-from ..json_file import explain
+from avcorr.json_file import first_fault
 
 MOST_STEPS = 10**12
 _MOST_PICKLED = 1 << 22
@@ -98,7 +97,7 @@ def check_content(content: Mapping[str, Any]) -> None:
     try:
         _CONFIG.validate_python(content["config"], strict=True)
     except ValidationError as error:
-        raise ValueError(f"config.{explain(error)}") from None
+        raise ValueError(f"config.{first_fault(error)}") from None
     loss = content["facts"].get("pair_loss")
     if loss is not None and type(loss) is not float:
         raise ValueError("facts.pair_loss is no number")

@@ -12,9 +12,9 @@ from safetensors.torch import load, save
 from typing_extensions import TypedDict
 
 from avcorr.files import read_file, replacing
+from avcorr.json_file import read_json
 
 from ..errors import CheckpointError
-from ..json_file import read_json
 from ..networks.network import CorrespondenceModel
 from .checkpoint import build_trained
 from .checkpoint_gate import MOST_STEPS, RunConfig

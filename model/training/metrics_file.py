@@ -11,9 +11,9 @@ from pydantic import ConfigDict, Field, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from avcorr.files import open_file, replacing
+from avcorr.json_file import parse_json
 
 from ..errors import ModelError
-from ..json_file import parse_json
 
 METRICS = "metrics.jsonl"
 MOST_LINES, MOST_BYTES = 1 << 20, 1 << 16

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from avcorr.files import write_atomically
+from avcorr.json_file import read_json
 
 from ..errors import ModelError
-from ..json_file import read_json
 from .samples import Samples
 
 NAME = "wandb.json"

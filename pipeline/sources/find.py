@@ -1,6 +1,5 @@
 """Find the videos of a corpus: files, folder trees, archives, and lists, in any mixture."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
 from avcorr.files import open_file
+from avcorr.json_file import load_json
 
 from ..errors import SourceError
 from .archive import MAX_MEMBER_BYTES, Member, MemoryFile, is_archive, list_archive
@@ -240,8 +240,8 @@ def _told(source: Source, beside: dict[str, str]) -> Source:
     for name, written in sorted(beside.items()):
         content = written.removeprefix("\ufeff").strip()
         try:
-            values = json.loads(content) if name.lower().endswith(".json") else {}
-        except (ValueError, RecursionError):
+            values = load_json(content) if name.lower().endswith(".json") else {}
+        except ValueError:
             continue
         if name.lower().endswith(".json") and isinstance(values, dict):
             given = values.get("labels") or values.get("label") or values.get("class") or ()

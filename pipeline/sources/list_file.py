@@ -3,13 +3,13 @@
 import csv
 import io
 import itertools
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from avcorr.files import open_file
+from avcorr.json_file import load_json
 
 from ..errors import SourceError
 from .list_columns import guess_columns, is_header
@@ -62,8 +62,8 @@ def _read_json(path: Path, text: str) -> tuple[Sequence[str], Rows]:
     for line, row in enumerate(text.splitlines(), 1):
         if row.strip():
             try:
-                value = json.loads(row)
-            except (ValueError, RecursionError) as error:
+                value = load_json(row)
+            except ValueError as error:
                 raise SourceError(f"{path}:{line}: no JSON object on one line ({error})") from error
             if not isinstance(value, dict):
                 raise SourceError(f"{path}:{line}: {type(value).__name__} in place of a JSON object")

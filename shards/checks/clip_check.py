@@ -6,6 +6,8 @@ from itertools import pairwise
 
 import simplejpeg
 
+from avcorr.json_file import load_json
+
 from ..format import jpeg
 from ..format.clip import KEY_PATTERN, ClipMetadata, find_clip_faults, find_metadata_faults
 from ..format.tar import Content
@@ -48,7 +50,7 @@ def check_clip(
 
 def _nulls(data: bytes) -> Iterator[str]:
     """Yield which fields are null or an empty list, also of those that only later revisions know."""
-    for name, value in json.loads(data).items():
+    for name, value in load_json(data).items():
         if value is None or value == []:
             yield f"its field {name!r} is {json.dumps(value)}"
 

@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
+from avcorr.json_file import first_fault, parse_json
+
 from ..errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from ..format.clip import FORMAT_VERSION
 from ..store import Root
 from ..stores.open import open_store
 from .layout import DATASET, NAME
-from .parsing import first_fault, parse
 
 _MOST = 1 << 20
 """Bytes of a dataset.json."""
@@ -67,7 +68,7 @@ def read_dataset(root: Root) -> DatasetFacts | None:
     store = open_store(root)
     path = f"{store.url}/{DATASET}"
     try:
-        found = parse(store.read(DATASET, _MOST), _schema())
+        found = parse_json(store.read(DATASET, _MOST), _schema())
     except MissingObjectError:
         return None
     except ValueError as error:

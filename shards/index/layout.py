@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from avcorr.files import write_atomically
+from avcorr.json_file import load_json
 
 INDEX = "__index__"
 """The folder of the index. It is visible, so that whoever copies, zips or uploads a dataset takes it along; and
@@ -76,8 +77,8 @@ def write_json(path: Path, value: Any) -> None:
 def is_json_of(data: bytes, value: Any) -> bool:
     """Return whether a file's bytes are JSON of a value, whatever the spaces."""
     try:
-        return bool(json.loads(data) == value)
-    except (ValueError, RecursionError):
+        return bool(load_json(data) == value)
+    except ValueError:
         return False
 
 

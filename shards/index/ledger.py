@@ -14,11 +14,11 @@ from typing import IO, Any
 from pydantic import TypeAdapter
 
 from avcorr.files import replacing
+from avcorr.json_file import load_json, parse_json
 
 from ..errors import ShardFormatError
 from ..store import Store
 from .layout import LEDGER
-from .parsing import parse
 from .record import Row
 
 _RUN_ROWS = 20_000
@@ -45,7 +45,7 @@ def write_ledger(root: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 def _entries(run: IO[str]) -> Iterator[tuple[str, str, str]]:
     for line in run:
-        key, source, text = json.loads(line)
+        key, source, text = load_json(line)
         yield key, source, text
 
 
@@ -61,7 +61,7 @@ def iter_ledger(store: Store) -> Iterator[Mapping[str, Any]]:
         lines = io.TextIOWrapper(file, encoding="utf-8", newline="\n")
         try:
             while line := lines.readline(_MOST_LINE):
-                yield parse(line, _schema())
+                yield parse_json(line, _schema())
                 number += 1
         except ValueError as error:
             text = f"line {number}: {error}"

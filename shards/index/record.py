@@ -1,6 +1,5 @@
 """What the index says of one shard: in the manifest without, in its record with the rows of its inputs."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
@@ -10,11 +9,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
 
 from avcorr.files import read_file
+from avcorr.json_file import first_fault, load_json, parse_json
 
 from ..errors import ShardFormatError
 from ..format.clip import FORMAT_VERSION, KEY_PATTERN
 from .layout import SPLIT, ShardName, table_path
-from .parsing import first_fault, parse
 
 MOST_RECORD = 1 << 28
 """Bytes of a record: that of 100,000 inputs, each of which failed with many words."""
@@ -124,7 +123,7 @@ def read_record(path: Path) -> ShardRecord:
 def parse_record(data: bytes, path: str) -> ShardRecord:
     """Return the record that a file holds. Raises ShardFormatError, naming file and field, when it is damaged."""
     try:
-        record = parse(data, _schema())
+        record = parse_json(data, _schema())
         check_entry(record)
         if record.stem != PurePath(path).name.partition(".")[0]:
             raise ValueError(f"path: {record.path} is another shard")
@@ -140,10 +139,10 @@ def parse_record(data: bytes, path: str) -> ShardRecord:
 def recorded_sha256(data: bytes, stem: str) -> str:
     """Return which checksum of its tar a record names, whatever else in it is damaged; "" where it names none."""
     try:
-        values = json.loads(data)
+        values = load_json(data)
         name, found = ShardName.parse(values["path"]), str(values["sha256"])
         return found if name.stem == stem else ""
-    except (ValueError, TypeError, KeyError, RecursionError):
+    except (ValueError, TypeError, KeyError):
         return ""
 
 

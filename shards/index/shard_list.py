@@ -12,13 +12,14 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, TypeAdapter
 
+from avcorr.json_file import parse_json
+
 from ..errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from ..format.clip import FORMAT_VERSION
 from ..store import Root, Store
 from ..stores.open import open_store
 from .facts import require_dataset
 from .layout import MANIFEST, RECORDS, SPLIT, record_path, write_json
-from .parsing import parse
 from .record import MOST_RECORD, ShardEntry, ShardRecord, check_entry, parse_record
 
 _MOST = 1 << 28
@@ -60,7 +61,7 @@ def read_manifest(root: Root) -> Manifest:
     """
     store = open_store(root)
     try:
-        found = parse(store.read(MANIFEST, _MOST), _schema())
+        found = parse_json(store.read(MANIFEST, _MOST), _schema())
         if found.format != FORMAT_VERSION:
             raise ValueError(f"format {found.format}; this program reads format {FORMAT_VERSION}")
         stems = [entry.stem for entry in found.shards]

@@ -239,7 +239,7 @@ def test_forged_lines_of_the_log_are_left_out(tmp_path: Path, caplog: pytest.Log
     (tmp_path / "metrics.jsonl").write_bytes(b"".join([*FORGED_LINES, *lines, huge]))
     text = Page(write_report(tmp_path).read_text(encoding="utf-8")).text
     assert "Trained to step 6" in text and "last 0.5" in text
-    assert f"{len(FORGED_LINES)} lines were left out in all" in caplog.text
+    assert f"{len(FORGED_LINES) + 1} lines were left out in all" in caplog.text  # 1e999 is no number, either
 
 
 def test_a_log_without_an_end_is_refused(tmp_path: Path):
@@ -276,7 +276,7 @@ def change(name: str, value: object) -> Callable[[Any], None]:
         ("metrics.format_version", ..., "has format version None"),
         ("metrics.clips", "many", "clips: input should be a valid integer"),
         ("metrics.avc.accuracy", "high", "avc.accuracy: input should be a valid number"),
-        ("metrics.avc.accuracy", float("nan"), "expected value"),
+        ("metrics.avc.accuracy", float("nan"), "NaN is no number that JSON has"),
         ("metrics.avc.accuracy", 7, "avc.accuracy: input should be less than or equal to 1"),
         ("metrics.avc.interval", [0.5], "avc.interval: list should have at least 2 items"),
         ("metrics.avc.per_class", [1], "avc.per_class: input should be an object"),
