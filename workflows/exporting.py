@@ -8,7 +8,7 @@ import torch
 
 from avcorr.configs.load import load_config
 from avcorr.configs.schema import Config
-from avcorr.files import local_path, write_atomically
+from avcorr.files import local_path, read_file, write_atomically
 from avcorr.lock import locked
 from avcorr.model.evaluation.evaluation_folder import list_evaluations, read_evaluation
 from avcorr.model.saving.checkpoint import load_model
@@ -96,7 +96,7 @@ def _export(
         for name, difference in write(model, local_path(place), frames, audio).items()
     }  # fmt: skip
     for place in {path.parent for path in differences}:  # the card says how to scale, crop and resample
-        write_atomically(place / CARD, (weights / CARD).read_bytes())
+        write_atomically(place / CARD, read_file(weights / CARD, 1 << 20))
     return Exported(weights, step, differences, what)
 
 

@@ -6,13 +6,19 @@ DIR/audio/*.wav         (K. J. Piczak, ESC: Dataset for Environmental Sound Clas
 
 import csv
 import hashlib
+import io
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from avcorr.files import read_file
+from avcorr.json_file import first_fault
 
 from ..embedding.embedder import Embedder
 from ..embedding.sound_file import read_sound
@@ -20,6 +26,20 @@ from ..errors import EvaluationError, ModelError
 from .probing import Items, classify, commonest, figures
 
 logger = logging.getLogger(__name__)
+
+
+_MOST_BYTES = 1 << 26
+"""Of the table."""
+
+
+class _Row(TypedDict):
+    filename: str
+    fold: str
+    category: str
+    src_file: NotRequired[str | None]
+
+
+_ROWS = TypeAdapter(list[_Row])
 
 
 @dataclass(frozen=True)
@@ -37,19 +57,20 @@ def read_folder(folder: Path) -> list[Sound]:
     """Return the sounds of a folder in the order of its table. Raises EvaluationError where it is not as said above."""
     table = folder / "meta" / "esc50.csv"
     try:
-        with table.open(encoding="utf-8", newline="") as file:
-            sounds = [
-                Sound(
-                    folder / "audio" / row["filename"],
-                    row["fold"],
-                    row["category"],
-                    row.get("src_file") or row["filename"],
-                )
-                for row in csv.DictReader(file)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError) as error:
+        text = io.StringIO(read_file(table, _MOST_BYTES).decode(), newline="")
+        sounds = [
+            Sound(
+                folder / "audio" / row["filename"],
+                row["fold"],
+                row["category"],
+                row.get("src_file") or row["filename"],
+            )
+            for row in _ROWS.validate_python(list(csv.DictReader(text)))
+        ]
+    except (OSError, ValueError, csv.Error) as error:
+        reason = first_fault(error) if isinstance(error, ValidationError) else error
         raise EvaluationError(
-            f"{table} cannot be read ({error!r}); ESC-50 has it, with the columns filename, fold and category"
+            f"{table} cannot be read ({reason}); ESC-50 has it, with the columns filename, fold and category"
         ) from error
     if len({sound.fold for sound in sounds}) < 2:
         raise EvaluationError(f"{table} has {len(sounds)} sounds in fewer than 2 folds; a probe learns from the others")

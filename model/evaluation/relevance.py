@@ -4,18 +4,32 @@ A gain says both what is relevant (gain > 0, for recall, precision, rank and ave
 Clips whose labels are not known take no part, as queries or in the gallery.
 """
 
-import json
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter
+from typing_extensions import TypedDict
+
+from avcorr.json_file import read_json
 
 from ..errors import EvaluationError
 
 Gains = NDArray[np.float64]
 ONTOLOGY_CONSTANT = 20  # C of r = C - d in Arandjelovic and Zisserman 2018
+
+
+class _Node(TypedDict):
+    """An entry of AudioSet's ontology.json, of which more is not needed."""
+
+    id: str
+    name: str
+    child_ids: list[str]
+
+
+_NODES = TypeAdapter(Annotated[list[_Node], Field(max_length=4096)])
+"""So many that the distances of all pairs fit into memory; AudioSet's has 632."""
 
 
 class Relevance(Protocol):
@@ -113,12 +127,13 @@ def _read_ontology(path: Path) -> tuple[dict[str, int], np.ndarray]:
     from scipy.sparse.csgraph import shortest_path
 
     try:
-        entries: Sequence[dict[str, Any]] = json.loads(path.read_bytes())
+        entries = read_json(path, _NODES)
         numbers = {entry["id"]: node for node, entry in enumerate(entries)}
         edges = [(node, numbers[child]) for node, entry in enumerate(entries) for child in entry["child_ids"]]
         names = {entry["name"].lower(): node for node, entry in enumerate(entries)}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise EvaluationError(f"{path} is no ontology like AudioSet's ontology.json: {error!r}") from error
+    except (OSError, ValueError, KeyError) as error:
+        reason = f"{error} is no id of it" if isinstance(error, KeyError) else error
+        raise EvaluationError(f"{path} is no ontology like AudioSet's ontology.json: {reason}") from error
     edges += [(len(entries), node) for node in sorted(set(range(len(entries))) - {child for _, child in edges})]
     parents, children = np.array(edges, int).reshape(-1, 2).T
     graph = csr_array((np.ones(len(edges)), (parents, children)), shape=(len(entries) + 1, len(entries) + 1))

@@ -6,10 +6,15 @@ import re
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from avcorr.files import open_file
+from pydantic import Field, TypeAdapter
+
+from avcorr.files import open_file, read_file
+from avcorr.json_file import parse_json
 
 from ..errors import MediaError
 from ..sources.archive import Member, MemoryFile, load_member
@@ -17,6 +22,9 @@ from .decoded import FORMATS
 from .ffmpeg import find_ffmpeg, limit_memory
 
 _MESSAGE_BYTES = 1 << 18
+_MOST_CACHE = 1 << 30
+"""Bytes of the answers: those of some millions of videos."""
+_ANSWER = TypeAdapter(tuple[str, int, Annotated[float, Field(ge=0, le=2**40)] | str])
 _LEAST_BYTES_PER_SECOND = 100
 """Fewer hold no picture and sound; a longer claim is false, and would make clips without end that are not there."""
 _DURATION = re.compile(r"^  Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
@@ -38,7 +46,7 @@ class Durations:
 
     Args:
         ffmpeg: the one to ask, "" for that of imageio-ffmpeg; it need not be there where there is nothing to ask.
-        cache: the file; a last line that a kill has cut is ignored.
+        cache: the file; a line that is damaged, or that a kill has cut, is ignored.
         workers: how many ffmpeg run at once.
         timeout_seconds: longest time for one.
     """
@@ -47,10 +55,10 @@ class Durations:
         self._ffmpeg, self._cache, self._workers, self._timeout = ffmpeg, cache, workers, timeout_seconds
         self._lock = threading.Lock()
         self._known: dict[tuple[str, int], float | str] = {}
-        lines = cache.read_bytes().splitlines(keepends=True) if cache.exists() else []
+        lines = read_file(cache, _MOST_CACHE).splitlines(keepends=True) if cache.exists() else []
         for line in lines:
-            if line.endswith(b"\n"):
-                name, size, answer = json.loads(line)
+            with suppress(ValueError):
+                name, size, answer = parse_json(line, _ANSWER)
                 self._known[name, size] = answer
         if lines and not lines[-1].endswith(b"\n"):
             os.truncate(cache, sum(len(line) for line in lines[:-1]))

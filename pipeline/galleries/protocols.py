@@ -10,6 +10,8 @@ from typing import NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from avcorr.files import read_file
+
 from ..errors import PairError
 from ..moments.order import Ints
 from .gallery import GalleryClip, Pooling
@@ -17,6 +19,8 @@ from .gallery import GalleryClip, Pooling
 PUBLISHED = {"cavmae-1545": (1545, "4d58dadf6ffe612bd0374b0d0d3a798c6bbc7f768245f7aefcc9bacddf5591df")}
 """Number of ids and their hash (`hash_of`) of galleries that others published: CAV-MAE's list has five clips of
 each of VGGSound's 309 classes. The lists themselves are theirs."""
+_MOST_BYTES = 1 << 26
+"""Of a list of ids."""
 _HASH = re.compile(r"-[0-9a-f]{12}")
 
 
@@ -87,7 +91,7 @@ def read_ids(path: Path) -> tuple[str, ...]:
         PairError: when the file cannot be read as text, or names nothing.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_file(path, _MOST_BYTES).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise PairError(f"the list {path} cannot be read: {error}") from error
     ids = tuple(dict.fromkeys(filter(None, (line.partition("#")[0].strip() for line in lines))))

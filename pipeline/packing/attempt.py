@@ -12,18 +12,23 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, BinaryIO
 
+from pydantic import Field, TypeAdapter
 from tqdm import tqdm
 
 from avcorr.errors import OutputError
 from avcorr.files import open_file, write_atomically
+from avcorr.json_file import parse_json
 from avcorr.shards.ahead import map_ahead
+from avcorr.shards.errors import ShardFormatError
 from avcorr.shards.format.clip import Clip, ClipMetadata
 from avcorr.shards.index.layout import WORK
+from avcorr.shards.index.record import Row as GatedRow
 
 from ..decoding.decoder import Decoder, stopped_on_error
 from ..errors import MediaError
@@ -35,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 _IN_FLIGHT_BYTES = 512 << 20
 """Members that wait for a free worker may take this much memory, and one more member."""
+_MOST_HEAD = 1 << 20
+"""Bytes of a row of the ledger and what it takes to read the clip."""
 OF_THE_MOMENT = {"timeout", "missing", "unreadable", "crashed"}
 """Failures that another run may not have."""
 Row = dict[str, Any]
@@ -127,16 +134,20 @@ class Spool:
             OutputError: when it does not read back as it was written.
         """
         path = self._path(key)
-        line, _, payload = path.read_bytes().partition(b"\n")
-        head = json.loads(line)
-        if hashlib.sha256(payload).hexdigest() != head["sha256"]:
+        try:
+            with open_file(path) as file:
+                head = _read_head(file)
+                payload = file.read(sum(head.sizes) + 1)
+            if hashlib.sha256(payload).hexdigest() != head.sha256 or head.row["key"] != key:
+                raise ValueError("another checksum or key")
+            first, second, _ = head.sizes or (0, 0, 0)
+            metadata = ClipMetadata.from_json(payload[:first]) if head.sizes else None
+        except (ValueError, ShardFormatError) as error:
             path.unlink()
-            raise OutputError(f"{path} reads back other bytes than were written; check the disk and run again")
-        if not head["sizes"]:
-            return None, head["row"]
-        first, second, _ = head["sizes"]
-        metadata = ClipMetadata.from_json(payload[:first])
-        return Clip(metadata, payload[first : first + second], payload[first + second :]), head["row"]
+            text = f"{path} reads back other bytes than were written ({error}); check the disk and run again"
+            raise OutputError(text) from error
+        clip = Clip(metadata, payload[first : first + second], payload[first + second :]) if metadata else None
+        return clip, dict(head.row)
 
     def drop(self, keys: Iterable[str]) -> None:
         """Forget attempts that are in a published shard."""
@@ -188,9 +199,34 @@ class Spool:
         path = self._path(source.key)
         if not path.exists():
             return False
-        with open_file(path) as file:
-            row = json.loads(file.readline())["row"]
+        try:
+            with open_file(path) as file:
+                row = _read_head(file).row
+        except (OSError, ValueError):
+            return False
         return row["status"] == "packed" or attempts == 1 and row["code"] not in OF_THE_MOMENT
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    """The first line of a file of the spool."""
+
+    row: GatedRow
+    sizes: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(max_length=3)]
+    """Of metadata, sound and frames; none of a failure."""
+    sha256: str
+
+
+@cache
+def _schema() -> TypeAdapter[_Head]:
+    return TypeAdapter(_Head)
+
+
+def _read_head(file: BinaryIO) -> _Head:
+    head = parse_json(file.readline(_MOST_HEAD), _schema())
+    if len(head.sizes) not in (0, 3):
+        raise ValueError(f"sizes of {len(head.sizes)} members")
+    return head
 
 
 def _position(pair: tuple[Source, int]) -> tuple[str, int, float]:

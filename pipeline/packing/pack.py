@@ -19,6 +19,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from avcorr.files import open_file
 from avcorr.shards.ahead import map_ahead
 from avcorr.shards.errors import ShardTruncatedError
 from avcorr.shards.exports.finish import finish_dataset
@@ -267,7 +268,7 @@ def may_go_well(paths: Mapping[str, str], row: Mapping[str, Any]) -> bool:
 
 def sha256_of(path: Path) -> str:
     """Return the checksum of a file."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -8,7 +8,6 @@
 Nothing that is there is touched before what replaces it is whole, so an interrupted repair is just run again.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +15,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
 from avcorr.files import read_file
+from avcorr.json_file import read_json
 from avcorr.shards.checks.archive_check import scan_shard
 from avcorr.shards.checks.dataset_check import verify
 from avcorr.shards.checks.problem import Problem
@@ -38,8 +41,6 @@ from .pack import make_shards, sha256_of
 Row = Mapping[str, Any]
 _SHARD = re.compile(r"(?:.*-)?([a-z][a-z0-9]{0,20})-(\d{6})\.(?:tar|json|parquet)")
 _SOURCES = "sources.json"
-_MOST_SOURCES = 1 << 24
-"""Bytes of it."""
 _NO_SOURCES = "cannot be made again without the sources: give --source, and --videos where they were given"
 
 
@@ -256,6 +257,11 @@ def repair_settings(root: Path, ffmpeg: str = "") -> ShardSettings:
         raise ShardFormatError(f"{root / DATASET} has no settings that can be used ({error})") from error
 
 
+class _Sources(TypedDict):
+    sources: list[str]
+    videos: str
+
+
 def remember_sources(root: Path, sources: Sequence[Path], videos: Path | None) -> None:
     """Note where the sources of a dataset lie, as they were given, for `recall_sources`."""
     values = {"sources": [str(path) for path in sources], "videos": str(videos) if videos else ""}
@@ -265,7 +271,7 @@ def remember_sources(root: Path, sources: Sequence[Path], videos: Path | None) -
 def recall_sources(root: Path) -> tuple[list[Path], Path | None]:
     """Return where the sources lay, relative to the folder that the program ran in; none where it is not known."""
     try:
-        values = json.loads(read_file(root / INDEX / _SOURCES, _MOST_SOURCES))
+        values = read_json(root / INDEX / _SOURCES, TypeAdapter(_Sources))
         return [Path(path) for path in values["sources"]], Path(values["videos"]) if values["videos"] else None
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError):
         return [], None

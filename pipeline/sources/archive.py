@@ -18,31 +18,41 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
-from avcorr.files import open_file, write_atomically
+from pydantic import Field, InstanceOf, TypeAdapter
+
+from avcorr.files import open_file, read_file, write_atomically
+from avcorr.json_file import load_json
 
 from ..errors import ArchiveError, MediaError
 
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".zip")
 _ZIP = b"PK"
-_MOST_BESIDE = 1 << 16
+MOST_BESIDE = 1 << 16
 """Bytes of a small file beside a video that are read."""
+_MOST_LISTING = 1 << 30
 MAX_MEMBER_BYTES = 1 << 30
 """A larger member is not read: it would have to fit into memory."""
 _CHUNK_BYTES = 1 << 20
+
+
+_Bytes = Annotated[int, Field(ge=0, le=2**63)]
+_Text = InstanceOf[str]
+"""Names of members may be no UTF-8."""
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """Where a file lies in its archive."""
 
-    offset: int
+    offset: _Bytes
     """Of its first byte, in the archive as it is when it is not compressed."""
-    size: int
+    size: _Bytes
     compressed: bool
 
 
@@ -50,14 +60,17 @@ class Member:
 class Listing:
     """The regular files of an archive, and what is wrong with it."""
 
-    members: tuple[tuple[str, Member], ...]
+    members: tuple[tuple[_Text, Member], ...]
     """Those that can be read whole, with their names, in the archive's order."""
-    damage: str
+    damage: _Text
     """What was found behind the last of them; "" where that is the archive's end."""
-    cut: str
+    cut: _Text
     """Name of the member that the damage begins in; "" where it lies between two."""
-    beside: dict[str, str] = field(default_factory=dict)
+    beside: dict[_Text, _Text] = field(default_factory=dict)
     """What the small files beside the videos hold, by name."""
+
+
+_LISTING = TypeAdapter(Listing)
 
 
 class MemoryFile:
@@ -182,9 +195,8 @@ def list_archive(
     try:
         kept = _cache_path(path, cache) if cache and stream.compressed else None
         if kept and kept.exists():
-            values = json.loads(kept.read_bytes())
-            members = tuple((name, Member(**member)) for name, member in values["members"])
-            return Listing(members, values["damage"], values["cut"], values.get("beside", {}))
+            with suppress(OSError, ValueError):  # one that is damaged is made again
+                return _LISTING.validate_python(load_json(read_file(kept, _MOST_LISTING)))
         listing = _list(stream, look if stream.compressed else None, beside)
     finally:
         stream.close()
@@ -201,7 +213,7 @@ def _list(stream: _Stream, look: Callable[[str, MemoryFile], None] | None, besid
         for info in _regular_files(stream):
             member = Member(stream.position, info.size, stream.compressed)
             cut = info.name
-            if beside and info.name.lower().endswith(beside) and info.size <= _MOST_BESIDE:
+            if beside and info.name.lower().endswith(beside) and info.size <= MOST_BESIDE:
                 contents[info.name] = stream.read(info.size).decode("utf-8", "replace")
                 stream.skip_to(member.offset + info.size)
             elif look and info.size <= MAX_MEMBER_BYTES:
@@ -227,9 +239,7 @@ def _list_zip(path: Path, beside: tuple[str, ...]) -> Listing:
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
             infos = [info for info in archive.infolist() if not info.is_dir()]
-            small = [
-                info for info in infos if info.filename.lower().endswith(beside) and info.file_size <= _MOST_BESIDE
-            ]
+            small = [info for info in infos if info.filename.lower().endswith(beside) and info.file_size <= MOST_BESIDE]
             contents = {
                 info.filename: archive.read(info).decode("utf-8", "replace") for info in small if not info.flag_bits & 1
             }

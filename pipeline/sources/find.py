@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePath, PurePosixPath
 
-from avcorr.files import open_file
+from avcorr.files import read_file
 from avcorr.json_file import load_json
 
 from ..errors import SourceError
-from .archive import MAX_MEMBER_BYTES, Member, MemoryFile, is_archive, list_archive
+from .archive import MAX_MEMBER_BYTES, MOST_BESIDE, Member, MemoryFile, is_archive, list_archive
 from .content import one_of_each
 from .grouping import group_numbered, grouping, identity, label_by_folder
 from .keys import choose_split, text, with_keys
@@ -29,7 +29,6 @@ BESIDE_SUFFIXES = (".json", ".txt", ".cls")
 SOUND_SUFFIXES = frozenset(".aac .flac .m4a .mp3 .oga .ogg .opus .w64 .wav".split())
 _TOLD = frozenset(("labels", "label", "class", "caption", "text"))
 """Fields of such an object that mean something; the others are kept as columns."""
-_MOST_BESIDE = 1 << 20
 _SHADOW_FOLDERS = frozenset(("@eaDir", "__MACOSX", ".AppleDouble", "#recycle", ".Trashes"))
 """What NAS, macOS and zip programs put beside the files of people."""
 Look = Callable[[str, MemoryFile], None]
@@ -179,6 +178,7 @@ def _from_folder(found: _Found, folder: Path, prefix: str) -> None:
     closed: list[OSError] = []
     seen: set[tuple[int, int]] = set()
     with_sounds: list[str] = []
+    unread: list[str] = []
     for parent, folders, files in os.walk(folder, onerror=closed.append, followlinks=True):
         status = os.stat(parent)
         if (status.st_dev, status.st_ino) in seen:  # a link that leads back, or to what was listed already
@@ -198,7 +198,7 @@ def _from_folder(found: _Found, folder: Path, prefix: str) -> None:
                 stem = os.path.splitext(file)[0]
                 near = [stem + suffix for suffix in BESIDE_SUFFIXES if stem + suffix in beside]
                 used.update(near)
-                found.sources.append(_told(source, {each: _read_beside(Path(parent, each)) for each in near}))
+                found.sources.append(_told(source, {each: _read_beside(Path(parent, each), unread) for each in near}))
                 found.inner.append(PurePosixPath(text(name)))
             elif is_archive(file):
                 _from_archive(found, path, PurePosixPath(prefix + text(name)))
@@ -209,6 +209,8 @@ def _from_folder(found: _Found, folder: Path, prefix: str) -> None:
         sounds = {os.path.splitext(file)[0]: file for file in files if PurePath(file).suffix.lower() in SOUND_SUFFIXES}
         named = [file for file in files if _is_video(file) and sounds.get(os.path.splitext(file)[0], file) != file]
         with_sounds += [sounds[os.path.splitext(file)[0]] for file in named]
+    if unread:
+        found.notes.append(f"{len(unread)} files beside videos are not read, such as {unread[0]}")
     if with_sounds:
         found.notes.append(
             f"{len(with_sounds)} videos have a file of sound beside them that is not used, such as {with_sounds[0]}; "
@@ -226,11 +228,12 @@ def _suffix(file: str) -> str:
     return "._ files of macOS" if file.startswith("._") else PurePath(file).suffix.lower()
 
 
-def _read_beside(path: Path) -> str:
+def _read_beside(path: Path, unread: list[str]) -> str:
+    """Return what a file beside a video holds; "" where it cannot be read or is no UTF-8, which is noted."""
     try:
-        with open_file(path) as file:
-            return file.read(_MOST_BESIDE).decode()
-    except (OSError, UnicodeDecodeError):
+        return read_file(path, MOST_BESIDE).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        unread.append(f"{path.name} ({error.strerror if isinstance(error, OSError) else 'is no UTF-8'})")
         return ""
 
 

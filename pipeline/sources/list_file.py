@@ -6,14 +6,16 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from avcorr.files import open_file
+from avcorr.files import open_file, read_file
 from avcorr.json_file import load_json
 
 from ..errors import SourceError
 from .list_columns import guess_columns, is_header
 
+_MOST_BYTES = 1 << 30
+"""Of a list: that of some ten million clips."""
 Rows = Iterator[tuple[int, Sequence[Any]]]
 """Rows with the numbers of their lines."""
 
@@ -26,12 +28,9 @@ def read_list(path: Path) -> tuple[Sequence[str], Rows]:
     """
     try:
         with open_file(path) as file:
-            parquet = file.read(4) == b"PAR1"
-            file.seek(0)
-            data = b"" if parquet else file.read()
-        if parquet:
-            return _read_parquet(path)
-        text = data.decode("utf-8-sig")
+            if file.read(4) == b"PAR1":
+                return _read_parquet(path, file)
+        text = read_file(path, _MOST_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, error) from error
     if not text.strip():
@@ -45,12 +44,17 @@ def _unreadable(path: Path, error: Exception) -> SourceError:
     return SourceError(f"{path} is not a list in UTF-8 that can be read ({error})")
 
 
-def _read_parquet(path: Path) -> tuple[Sequence[str], Rows]:
+def _read_parquet(path: Path, file: BinaryIO) -> tuple[Sequence[str], Rows]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
+        parquet = pq.ParquetFile(file)
+        groups = (parquet.metadata.row_group(number) for number in range(parquet.metadata.num_row_groups))
+        size = sum(group.total_byte_size for group in groups)
+        if size > _MOST_BYTES:
+            raise OSError(f"has {size} bytes when unpacked; a list has at most {_MOST_BYTES}")
+        table = parquet.read()
     except (pa.ArrowException, OSError) as error:
         raise SourceError(f"{path} is no Parquet that can be read ({error})") from error
     rows = (zip(*(column.to_pylist() for column in batch.columns), strict=True) for batch in table.to_batches(1 << 14))

@@ -225,7 +225,7 @@ def test_the_card_tells_what_was_measured(tmp_path: Path) -> None:
             '"step": "1"',
             r"no readable weights \(step",
         ),
-        ("config.json", '"step": 1', '"step": NaN', r"no readable weights \(expected value"),
+        ("config.json", '"step": 1', '"step": NaN', r"no readable weights \(NaN is no number"),
         ("config.json", '"pairs"', '"pear"', r"no readable weights \(config.pairs is not there\)"),
         ("config.json", "{", "[" * 9999, r"no readable weights \(is nested too deeply"),
         ("model.safetensors", '"F32"', '"I32"', r"another network.*audio_tower.\S+ \(checkpoint: torch.int32 \("),
