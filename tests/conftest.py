@@ -30,6 +30,9 @@ ROOT = Path(__file__).parents[1]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
 # A shell that runs the tests in its background ignores Ctrl-C for them, and so would the programs that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does one that ignores a hang-up (nohup) or a quit.
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,20 @@ def wait_for_steps(run: Path, process: subprocess.Popen[bytes], count: int, log:
         time.sleep(0.05)
 
 
+Cleanup = Callable[["subprocess.Popen[bytes]"], None]
+
+
+@pytest.fixture
+def cleanup() -> Iterator[Cleanup]:
+    """Return what has a process and its group killed at the end of the test, whatever becomes of that."""
+    processes: list[subprocess.Popen[bytes]] = []
+    yield processes.append
+    for process in processes:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
 def test_torchrun_trains_as_one_process_does(tmp_path: Path, shards: Path) -> None:
     """The pairs are the same, whoever draws them, and so are the losses."""
     process = torchrun(shards, tmp_path / "two", EXACT, tmp_path / "log")
@@ -92,7 +108,7 @@ def test_two_processes_save_at_sigterm_and_one_goes_on(tmp_path: Path, shards: P
     ],
 )  # fmt: skip
 def test_one_process_saves_at_a_signal(
-    tmp_path: Path, shards: Path, workers: int, whom: str, number: signal.Signals
+    tmp_path: Path, shards: Path, workers: int, whom: str, number: signal.Signals, cleanup: Cleanup
 ) -> None:
     """Also where the signal goes to the processes that load, too, as when a scheduler ends a job."""
     run, log = tmp_path / "run", tmp_path / "log"
@@ -101,6 +117,7 @@ def test_one_process_saves_at_a_signal(
             [sys.executable, *words(shards, run, [*ENDLESS, f"pairs.workers={workers}"])], stdout=file, stderr=file,
             cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
         )  # fmt: skip
+    cleanup(process)
     wait_for_steps(run, process, 2, log)
     began = time.monotonic()
     if whom == "process":
@@ -120,7 +137,7 @@ def test_one_process_saves_at_a_signal(
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds workers in /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_worker_lost_twice_ends_a_training_that_is_saved(
-    tmp_path: Path, shards: Path, number: signal.Signals
+    tmp_path: Path, shards: Path, number: signal.Signals, cleanup: Cleanup
 ) -> None:
     run, log = tmp_path / "run", tmp_path / "log"
     chosen = [*ENDLESS, "pairs.workers=2", "pairs.timeout_seconds=2.0"]
@@ -129,6 +146,7 @@ def test_a_worker_lost_twice_ends_a_training_that_is_saved(
             [sys.executable, *words(shards, run, chosen)], stdout=file, stderr=file, cwd=ROOT,
             env={**os.environ, "OMP_NUM_THREADS": "1"}, start_new_session=True,
         )  # fmt: skip
+    cleanup(process)
     wait_for_steps(run, process, 2, log)
     for _ in range(2):
         before = max(losses(run))
