@@ -132,6 +132,7 @@ class RangeReader(ChunkReader):
         """
         assert self._stop is not None
         began, failure, data = time.perf_counter(), None, memoryview(b"")
+        answer = None
         try:
             answer = self._ask(self._connection.client(seconds=self._connection.policy.range_seconds))
             began = time.perf_counter()
@@ -144,7 +145,7 @@ class RangeReader(ChunkReader):
         if len(data) == self._stop - self._start:
             self.traffic.bytes += len(data)
             return data
-        self._failed(failure or self._breaks_off(self._start + len(data)))
+        self._failed(failure if failure and answer is None else self._breaks_off(self._start + len(data)))
         return memoryview(self.read())
 
     def next_chunk(self) -> bytes:
@@ -155,17 +156,14 @@ class RangeReader(ChunkReader):
                 break  # the object is empty
             assert self._stop is not None
             began = time.perf_counter()
-            chunk, failure = b"", None
-            try:
+            chunk = b""
+            with suppress(*client_errors()):  # the server is there, so it is no outage that the body ends
                 chunk = next(self._chunks or iter(()), b"")[: self._stop - self._position]
-            except client_errors() as error:
-                failure = error
             seconds = time.perf_counter() - began
             self.traffic.add(Traffic(0, len(chunk), 0, seconds))
             self._position += len(chunk)
             if not chunk:
-                ended = failure is None or "IncompleteBody" in str(failure)
-                self._failed(failure if failure and not ended else self._breaks_off(self._position))
+                self._failed(self._breaks_off(self._position))
                 continue
             self._note_speed(len(chunk), seconds)
             return chunk
