@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -95,6 +96,8 @@ def _place(source: Source) -> tuple[object, ...] | None:
         status = os.stat(source.path)
         audio = os.stat(source.audio).st_ino if source.audio else 0
     except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode):  # a folder or a pipe is told as what it is, by each of its names
         return None
     member = source.member.offset if source.member else -1
     return status.st_dev, status.st_ino, member, source.seek, source.duration, audio, source.audio_offset

@@ -139,18 +139,21 @@ def test_a_body_has_a_least_speed(port: int) -> None:
 
 
 def test_an_answer_has_to_be_fetched(port: int) -> None:
-    for pause in (1.5, 0):
+    def fetch(pause: float) -> int:
+        got = 0
         with socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # else all of it lies in there
             connection.settimeout(10)
             connection.connect(("127.0.0.1", port))
             connection.sendall(ASK.replace(b"GET / ", b"GET /large ").replace(b"Host", b"Connection: close\r\nHost"))
             time.sleep(pause)
-            got = 0
             with suppress(ConnectionError):
                 while piece := connection.recv(1 << 20):
                     got += len(piece)
-        assert (got > LARGE) == (not pause)
+        return got
+
+    assert fetch(1.5) <= LARGE
+    assert any(fetch(0) > LARGE for _ in range(5))  # a machine under load may be slow once
 
 
 def test_a_connection_that_was_answered_may_wait_a_little_longer(port: int) -> None:
