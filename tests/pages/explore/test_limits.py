@@ -152,8 +152,8 @@ def test_an_answer_has_to_be_fetched(port: int) -> None:
                     got += len(piece)
         return got
 
-    assert fetch(1.5) <= LARGE
-    assert any(fetch(0) > LARGE for _ in range(5))  # a machine under load may be slow once
+    assert any(fetch(pause) <= LARGE for pause in (1.5, 3, 6))
+    assert any(fetch(0) > LARGE for _ in range(5))  # either end may be slow once on a machine under load
 
 
 def test_a_connection_that_was_answered_may_wait_a_little_longer(port: int) -> None:
