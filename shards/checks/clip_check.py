@@ -8,6 +8,7 @@ import simplejpeg
 
 from avcorr.json_file import load_json
 
+from ..errors import ShardFormatError
 from ..format import jpeg
 from ..format.clip import KEY_PATTERN, ClipMetadata, find_clip_faults, find_metadata_faults
 from ..format.tar import Content
@@ -33,10 +34,12 @@ def check_clip(
         ShardTruncatedError: where the shard ends within the frames.
     """
     found: list[Fault] = [] if KEY_PATTERN.fullmatch(key) else [("key", f"the key {key!r} breaks the grammar")]
-    wrong = list(find_metadata_faults(json_bytes)) or list(_nulls(json_bytes))
-    if wrong:
+    try:
+        metadata, wrong = ClipMetadata.from_json(json_bytes), list(_nulls(json_bytes))
+    except ShardFormatError:
+        metadata, wrong = None, list(find_metadata_faults(json_bytes))
+    if metadata is None or wrong:
         return None, [*found, *(("metadata", text) for text in wrong)]
-    metadata = ClipMetadata.from_json(json_bytes)
     if metadata.key != key:
         found.append(("key", f"its metadata name the key {metadata.key!r}"))
     if metadata.split != split:
