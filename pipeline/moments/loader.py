@@ -12,13 +12,14 @@ from typing import Any, Generic
 import torch
 from torch.utils.data import DataLoader
 
+from avcorr.limits import allow_files
 from avcorr.shards.errors import DatasetMismatchError
 from avcorr.signals import leave_signals_to_parent
 
 from ..errors import PairError
 from .jpegs import JpegFrames
 from .reading import MADE
-from .room import allow_files, prefetch, require_room
+from .room import files_needed, prefetch, require_room
 from .sampler import Batch, MomentDataset, Part
 from .stages import Stages
 from .supervision import WorkerLost, Workers
@@ -85,7 +86,7 @@ class MomentLoader(Generic[Batch]):
             parts = iter(DataLoader(dataset, batch_size=None))
             while True:
                 yield self._join([self._take(parts.__next__, 0)])
-        allow_files(dataset, count)
+        allow_files(files_needed(dataset, count))
         dataset.notes = notes = torch.zeros(count, 3, dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
         loader = DataLoader(
             dataset, batch_size=None, num_workers=count, prefetch_factor=prefetch(count),

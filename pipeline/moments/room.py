@@ -1,7 +1,6 @@
 """What workers need of the system, reckoned before they start: shared memory for batches, and open files."""
 
 import os
-import resource
 import sys
 from pathlib import Path
 from typing import Any
@@ -50,14 +49,9 @@ def require_room(dataset: MomentDataset[Any], workers: int) -> None:
         )
 
 
-def allow_files(dataset: MomentDataset[Any], workers: int) -> None:
-    """Raise this process's limit of open files as far as workers need it and the system lets: each tensor is one."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _FILES + 8 * workers + 16 * (prefetch(workers) * workers + dataset.parts(workers))
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
-        )
+def files_needed(dataset: MomentDataset[Any], workers: int) -> int:
+    """Return how many files are open at most while workers hand over batches, each tensor of which is one."""
+    return _FILES + 8 * workers + 16 * (prefetch(workers) * workers + dataset.parts(workers))
 
 
 def _batch_bytes(dataset: MomentDataset[Any]) -> int:

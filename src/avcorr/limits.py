@@ -52,21 +52,32 @@ def _quotas(root: Path) -> Iterator[float]:
 def workers_for(asked: int | None) -> int:
     """Return how many workers of sharding run at once: those asked for, or one a CPU, as open files allow.
 
-    The limit on open files is raised as far as this process may raise it.
+    The limit on open files is raised for them as `allow_files` does.
+    """
+    workers = asked or cpu_count()
+    needed = _FILES_BESIDE + workers * _FILES_EACH
+    files = allow_files(needed)
+    allowed = max(1, (files - _FILES_BESIDE) // _FILES_EACH)
+    if allowed < workers:
+        text = "%d workers need %d open files, and %d are allowed (ulimit -n): %d work at once"
+        logger.warning(text, workers, needed, files, allowed)
+    return min(workers, allowed)
+
+
+def allow_files(needed: int) -> int:
+    """Raise this process's limit of open files to what is needed, as far as the system lets.
+
+    Returns:
+        How many it may open, as far as that is of interest: at most `needed` where there is no limit.
     """
     import resource
 
-    workers = asked or cpu_count()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = _FILES_BESIDE + workers * _FILES_EACH
-    if soft == resource.RLIM_INFINITY or soft >= needed:
-        return workers
-    raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
-    with suppress(OSError, ValueError):  # macOS has a limit below the one that it says
-        resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
-        soft = raised
-    allowed = max(1, (soft - _FILES_BESIDE) // _FILES_EACH)
-    if allowed < workers:
-        text = "%d workers need %d open files, and %d are allowed (ulimit -n): %d work at once"
-        logger.warning(text, workers, needed, soft, allowed)
-    return min(workers, allowed)
+    if soft == resource.RLIM_INFINITY:
+        return needed
+    if soft < needed:
+        raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        with suppress(OSError, ValueError):  # macOS has a limit below the one that it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
+    return soft
