@@ -11,13 +11,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from avcorr.files import open_file, read_file
+from avcorr.files import open_file, read_file, reason
 
 from ..errors import MissingObjectError, ShardTruncatedError, StoreError
 from ..store import ByteRange, Traffic
-
-_OURS = ("is no regular file", "has ")
-"""How the errors of avcorr.files begin, which are sentences."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +94,7 @@ class LocalStore:
         except FileNotFoundError as error:
             raise MissingObjectError(f"{self.root / path} is not there") from error
         except OSError as error:
-            said = error.strerror or str(error)
-            text = said if said.startswith(_OURS) else f"cannot be read ({said})"
-            raise StoreError(f"{self.root / path} {text}") from error
+            raise StoreError(f"{self.root / path} {reason(error)}") from error
 
     def _count(self, size: int, began: float) -> None:
         self.traffic.add(Traffic(1, size, 0, time.perf_counter() - began))
@@ -124,7 +119,7 @@ class _BoundedFile(BufferedIOBase):
         try:
             data = self._file.read(wanted)
         except OSError as error:
-            raise StoreError(f"{self._name} cannot be read ({error.strerror})") from error
+            raise StoreError(f"{self._name} {reason(error)}") from error
         self.traffic.seconds += time.perf_counter() - began
         self.traffic.bytes += len(data)
         self._left -= len(data)

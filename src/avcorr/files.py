@@ -69,6 +69,16 @@ def read_file(path: str | Path, most: int) -> bytes:
     return data
 
 
+def reason(error: OSError) -> str:
+    """Return what an error says of its file, in words that follow the path."""
+    return str(error.strerror) if _is_sentence(error) else f"cannot be read ({error.strerror or error})"
+
+
+def _is_sentence(error: OSError) -> bool:
+    """Return whether it is of `open_file` or `read_file`, which say by themselves what is wrong."""
+    return bool(error.strerror) and error.strerror != os.strerror(error.errno or 0)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a file to write that takes the place of `path` once the block has ended without an error.
@@ -125,8 +135,7 @@ def writing_to(folder: Path, then: str = "run the same command again") -> Iterat
     try:
         yield
     except OSError as error:
-        own = error.strerror != os.strerror(error.errno or 0)  # of `open_file` or `read_file`, which say it themselves
-        if own or error.errno not in _DISK:
+        if _is_sentence(error) or error.errno not in _DISK:
             raise
         (what, way_out), path = _DISK[error.errno], os.path.abspath(error.filename or folder)
         raise OutputError(f"{what.format(path)}; {way_out.format(then)}") from error
