@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter
 
-from avcorr.json_file import first_fault, parse_json
+from avcorr.json_file import accepted_by, parse_json
 
 from ..errors import DatasetMismatchError, MissingObjectError, ShardFormatError
 from ..format.clip import FORMAT_VERSION
@@ -30,20 +30,12 @@ class _Settings(BaseModel, strict=True, allow_inf_nan=False):
     sample_rate: int = Field(1, ge=1, le=655350)
 
 
-def _checked(settings: dict[str, Any]) -> dict[str, Any]:
-    try:
-        _Settings.model_validate(settings)
-    except ValidationError as error:
-        raise ValueError(first_fault(error)) from None
-    return settings
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetFacts:
     """What `dataset.json` says; a reader needs `format` alone."""
 
     format: int = FORMAT_VERSION
-    settings: Annotated[dict[str, Any], AfterValidator(_checked)] = field(default_factory=dict)
+    settings: Annotated[dict[str, Any], AfterValidator(accepted_by(_Settings))] = field(default_factory=dict)
     """How the clips were made, by the names of the section `shard`."""
     ffmpeg: Text = "unknown"
     """Version of what decoded."""

@@ -6,10 +6,10 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, TypeAdapter
 
 from avcorr.files import read_file
-from avcorr.json_file import first_fault, load_json, parse_json
+from avcorr.json_file import accepted_by, load_json, parse_json
 
 from ..errors import ShardFormatError
 from ..format.clip import FORMAT_VERSION, KEY_PATTERN
@@ -39,15 +39,7 @@ class _Row(BaseModel, strict=True, allow_inf_nan=False):
     digest: str = Field("", pattern=r"^([0-9a-f]{32})?$")
 
 
-def _check_row(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    try:
-        _Row.model_validate(row)
-    except ValidationError as error:
-        raise ValueError(first_fault(error)) from None
-    return row
-
-
-Row = Annotated[Mapping[str, Any], AfterValidator(_check_row)]
+Row = Annotated[Mapping[str, Any], AfterValidator(accepted_by(_Row))]
 """A row of the ledger: what became of one input."""
 
 

@@ -1,10 +1,11 @@
 """JSON of files into typed values, or one line that names the field, what was found and why that cannot be."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from .files import read_file
 
@@ -47,6 +48,19 @@ def load_json(data: bytes | str) -> Any:
         return json.loads(data, parse_constant=lambda _: None)
     except RecursionError:
         raise ValueError("is nested too deeply") from None
+
+
+def accepted_by(model: type[BaseModel]) -> Callable[[_T], _T]:
+    """Return what passes a mapping on as it is where a model accepts it, and else raises ValueError: a validator."""
+
+    def check(values: _T) -> _T:
+        try:
+            model.model_validate(values)
+        except ValidationError as error:
+            raise ValueError(first_fault(error)) from None
+        return values
+
+    return check
 
 
 def first_fault(error: ValidationError) -> str:
