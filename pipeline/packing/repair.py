@@ -224,7 +224,8 @@ def _finish(root: Path, problems: Sequence[Problem], result: Repair) -> None:
     except ShardFormatError:
         return  # the last look tells it
     path = root / LEDGER
-    whole = len(rows) == (len(rows) if (wanted := require_dataset(root).inputs) is None else wanted)
+    wanted = require_dataset(root).inputs
+    whole = wanted is None or len(rows) == wanted
     if whole or path.exists():
         write_ledger(root, [*rows, *_duplicate_rows(root)])
     if whole:

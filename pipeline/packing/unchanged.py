@@ -38,7 +38,5 @@ def _recorded(root: Path) -> Iterator[tuple[float, Sequence[Mapping[str, Any]]]]
     """Yield the rows of each shard, with a moment before the first of them was read."""
     for folder, suffix in ((RECORDS, ".json"), (WORK, ".jsonl")):
         for path in sorted((root / folder).glob(f"*{suffix}")):
-            if path.name.endswith(".record.json"):
-                continue
             rows = read_record(path).ledger if suffix == ".json" else list(journal_rows(path))
             yield os.stat(path).st_mtime - sum(row.get("seconds", 0) for row in rows) - 1, rows
