@@ -6,6 +6,7 @@ clip and one shard's table a worker, and the keys.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import suppress
@@ -128,13 +129,12 @@ def _folder_problems(names: Sequence[str], dataset: DatasetFacts, audits: Sequen
             yield Problem(path, "missing_record", "has no record in the index")
         elif not stems[stem].damaged:  # else it is reported already
             yield Problem(path, "extra_shard", "its record says that none of its inputs gave a clip")
-    highest: dict[str, int] = {}
-    for split, _, number in (stem.rpartition("-") for stem in stems if STEM.fullmatch(stem)):
-        highest[split] = max(highest.get(split, 0), int(number))
-    there = {*stems, *lost}
-    for split, last in sorted(highest.items()):
-        known_numbers = sorted(int(stem.rpartition("-")[2]) for stem in there if stem.rpartition("-")[0] == split)
-        for before, after in pairwise([-1, *known_numbers]):
+    there: defaultdict[str, list[int]] = defaultdict(list)
+    for match in filter(None, map(STEM.fullmatch, sorted({*stems, *lost}))):
+        there[match[1]].append(int(match[2]))
+    for split, numbers in sorted(there.items()):
+        last = max((number for number in numbers if f"{split}-{number:06d}" in stems), default=-1)
+        for before, after in pairwise([-1, *numbers]):
             if after - before > 1 and before < last:
                 shard, end = ShardName(name, split, before + 1), ShardName(name, split, after - 1)
                 which = shard.stem if shard == end else f"{shard.stem} to {end.stem}"
