@@ -43,10 +43,11 @@ def probe(
         >>> avcorr.probe("runs/a", "data/labelled")["protocol"]
         'shards/center'
     """
-    config = load_config(saved_config(local_path(run)), settings)
-    require_writable(local_path(run))
+    place = local_path(run)
+    config = load_config(saved_config(place), settings)
+    require_writable(place)
     device = resolve_device(config.train.device)
-    model, _, step = load_model(local_path(run), device, best=best)
+    model, _, step = load_model(place, device, best=best)
     store, chosen = open_store(shards), config.eval
     judged, learnt = (
         Gallery(
@@ -57,7 +58,7 @@ def probe(
         for split in (chosen.split, config.pairs.split)
     )  # fmt: skip
     require_rate(judged.sample_rate, config)
-    refuse_trained(judged, trained_videos(local_path(run)), chosen.split, store.url)
+    refuse_trained(judged, trained_videos(place), chosen.split, store.url)
     shared = {clip.video for clip in judged.clips} & {clip.video for clip in learnt.clips}
     if shared:
         raise Error(
@@ -77,7 +78,7 @@ def probe(
         "gallery_sha256": gallery_hash(judged.clips),
         "decoders": decoders(require_dataset(store)),
     }
-    return _written(local_path(run), "shards", step, pooling, chosen.seed, found)
+    return _written(place, "shards", step, pooling, chosen.seed, found)
 
 
 def probe_esc50(
@@ -91,12 +92,12 @@ def probe_esc50(
         >>> avcorr.probe_esc50("runs/a", "esc50")["protocol"]
         'esc50/mean10'
     """
-    place = local_path(folder)
-    config = load_config(saved_config(local_path(run)), settings)
-    require_writable(local_path(run))
+    place, sounds_folder = local_path(run), local_path(folder)
+    config = load_config(saved_config(place), settings)
+    require_writable(place)
     device = resolve_device(config.train.device)
-    model, saved, step = load_model(local_path(run), device, best=best)
-    sounds = read_folder(place)
+    model, saved, step = load_model(place, device, best=best)
+    sounds = read_folder(sounds_folder)
     embedder = Embedder(model, saved, step, device)
     embedder.precision = torch.float32
     hidden = None if logger.isEnabledFor(logging.INFO) else True  # None: where stderr is no terminal
@@ -106,7 +107,7 @@ def probe_esc50(
         **cross_validate(sounds, vectors, config.eval.bootstrap, config.eval.seed),
         "decoders": {"soundfile": version_of("soundfile"), "scipy": version_of("scipy")},
     }
-    return _written(local_path(run), "esc50", step, pooling, config.eval.seed, found)
+    return _written(place, "esc50", step, pooling, config.eval.seed, found)
 
 
 def _written(run: Path, kind: str, step: int, pooling: Pooling, seed: int, found: Mapping[str, Any]) -> dict[str, Any]:

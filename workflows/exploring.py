@@ -76,14 +76,15 @@ def explore(
         12 clips at http
     """
     embedder = model.load(run, best=best)
-    folder = local_path(index or local_path(run) / "embeddings")
+    place = local_path(run)
+    folder = local_path(index or place / "embeddings")
     _make_embeddings(embedder, folder, open_cached(shards, cache, cache_gb) if shards else None, workers)
     searcher = Searcher(EmbeddingFolder(folder))
     way_out = "delete it to make it again, name another folder with --index,"
-    require_own(embedder, searcher, folder, local_path(run), way_out)
+    require_own(embedder, searcher, folder, place, way_out)
     clips = Clips(open_cached(shards or searcher.embeddings.shards, cache, cache_gb), searcher.embeddings)
     limit = round(upload_mb * 1e6)
-    explorer = Explorer(local_path(run).resolve().name, searcher, clips, embedder, limit)
+    explorer = Explorer(place.resolve().name, searcher, clips, embedder, limit)
     local = is_local(host)
     if not local:
         logger.warning("everybody who can reach %s can see the clips and upload files", host)

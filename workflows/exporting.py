@@ -1,5 +1,6 @@
 """A run's model in files for others: safetensors with a card, ONNX, torch.export."""
 
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,20 +58,20 @@ def export(
         6
     """
     folder = local_path(run)
-    places = {local_path(place).absolute() for place in (out or folder / "model", onnx, programs) if place}
+    weights = local_path(out or folder / "model")
+    others = {write: local_path(place) for place, write in ((onnx, export_onnx), (programs, export_programs)) if place}
     config = load_config(saved_config(folder))
     with ExitStack() as stack:
-        for place in sorted(places):
+        for place in sorted({place.absolute() for place in (weights, *others.values())}):
             stack.enter_context(locked(place, "exported into", "name another folder"))
-        return _export(folder, local_path(out or folder / "model"), config, onnx, programs, shards, best)
+        return _export(folder, weights, config, others, shards, best)
 
 
 def _export(
     folder: Path,
     out: Path,
     config: Config,
-    onnx: str | Path | None,
-    programs: str | Path | None,
+    others: Mapping[Callable[..., dict[str, float]], Path],
     shards: Root | None,
     best: bool,
 ) -> Exported:
@@ -91,9 +92,9 @@ def _export(
         audio = torch.randint(-9000, 9000, (4, samples), generator=generator, dtype=torch.int16)
         what = "noise; --shards compares on clips"
     differences = {
-        local_path(place) / name: difference
-        for place, write in ((onnx, export_onnx), (programs, export_programs)) if place
-        for name, difference in write(model, local_path(place), frames, audio).items()
+        place / name: difference
+        for write, place in others.items()
+        for name, difference in write(model, place, frames, audio).items()
     }  # fmt: skip
     for place in {path.parent for path in differences}:  # the card says how to scale, crop and resample
         write_atomically(place / CARD, read_file(weights / CARD, 1 << 20))
