@@ -15,6 +15,7 @@ from avcorr.pipeline.errors import MediaError
 from avcorr.pipeline.sources.archive import MemoryFile
 from avcorr.retrieval.errors import RetrievalError
 from avcorr.retrieval.query import Query, file_query
+from avcorr.shards.format.jpeg import MOST_PIXELS
 
 from .errors import BusyError, ExploreError, UnknownError
 
@@ -28,8 +29,6 @@ WAITING = 4
 PIECE = 1 << 16
 MEMORY_BYTES = 1 << 30
 """For all that is decoded at once."""
-MOST_PIXELS = 2**26
-"""Of a picture; a larger one is refused by its header."""
 
 
 class Uploads:

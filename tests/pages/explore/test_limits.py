@@ -20,10 +20,11 @@ from avcorr.pages.explore.clips import Clips
 from avcorr.pages.explore.connection import Limits, make_server
 from avcorr.pages.explore.errors import ExploreError
 from avcorr.pages.explore.explorer import Explorer
-from avcorr.pages.explore.uploads import AT_ONCE, MEMORY_BYTES, MOST_PIXELS, Uploads
+from avcorr.pages.explore.uploads import AT_ONCE, MEMORY_BYTES, Uploads
 from avcorr.pages.explore.web import Application
 from avcorr.retrieval.embeddings import EmbeddingFolder
 from avcorr.retrieval.search import Searcher
+from avcorr.shards.format.jpeg import MOST_PIXELS
 from avcorr.shards.stores.open import open_store
 
 SHORT = Limits(head_seconds=0.4, idle_seconds=0.8, least_speed=50_000, of_an_address=6)
