@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import resource
 import shutil
 import struct
@@ -19,6 +18,7 @@ from avcorr.retrieval.errors import RetrievalError
 from avcorr.retrieval.search import Searcher
 from avcorr.retrieval.vectors import build_index
 from tests.support.embeddings import Made, make_embeddings
+from tests.support.odd_files import put
 
 PART = "part-000001"
 
@@ -75,13 +75,7 @@ def test_a_forged_list_of_parts_is_told_by_its_entry(folder: Path, name: str, va
 @pytest.mark.parametrize("name", ["embeddings.json", "index.json", f"{PART}.jsonl", f"{PART}.safetensors"])
 def test_what_is_no_such_file_is_told(folder: Path, name: str, text: str) -> None:
     path = folder / name
-    path.unlink()
-    if text == "pipe":
-        os.mkfifo(path)
-    elif text == "zero":
-        path.symlink_to("/dev/zero")
-    else:
-        path.write_bytes(text.encode("latin-1"))
+    put(path, text)
     with pytest.raises(RetrievalError, match=r"avcorr embed|embed again"):
         Searcher(EmbeddingFolder(folder))
 

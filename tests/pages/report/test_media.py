@@ -2,7 +2,6 @@
 
 import base64
 import io
-import os
 import resource
 import struct
 import zlib
@@ -16,6 +15,7 @@ from PIL import Image
 from avcorr.model.errors import EvaluationError
 from avcorr.pages.inlining import POINT_SIDE, TILE_SIDE, read_media
 from avcorr.pages.report.overlay import located, overlay
+from tests.support.odd_files import put
 
 
 def decode(url: str) -> tuple[str, io.BytesIO]:
@@ -80,13 +80,7 @@ def jpeg_of(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("name", ["0.jpg", "0.crop.jpg"])
 def test_a_picture_is_judged_by_its_header(tmp_path: Path, name: str, forged: bytes | str) -> None:
     path = tmp_path / name
-    if forged == "pipe":
-        os.mkfifo(path)
-    elif forged == "zero":
-        path.symlink_to("/dev/zero")
-    else:
-        assert isinstance(forged, bytes)
-        path.write_bytes(forged)
+    put(path, forged)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(EvaluationError, match=rf"{name} cannot be read as a picture .*evaluate again"):
         if name == "0.jpg":
@@ -102,7 +96,7 @@ def test_a_sound_is_a_short_wav(tmp_path: Path, forged: str) -> None:
     if forged == "flac":
         soundfile.write(path, np.zeros(16000), 16000, format="FLAC")
     elif forged == "pipe":
-        os.mkfifo(path)
+        put(path, forged)
     else:
         soundfile.write(path, np.zeros(0), 16000, format="WAV")
     with pytest.raises(EvaluationError, match=r"0.wav cannot be read as a sound .*evaluate again"):

@@ -18,6 +18,7 @@ from avcorr.model.evaluation.retrieval import RANKS
 from avcorr.model.evaluation.sanity import Check
 from avcorr.pages.report.plots import compact, histogram, line_chart, scatter, ticks
 from avcorr.pages.report.report import write_report
+from tests.support.odd_files import put
 from tests.support.reports import FORGED_LINES, fabricate_evaluation, fabricate_run
 
 VOID_TAGS = {"meta", "img", "br"}
@@ -328,13 +329,7 @@ def test_what_is_no_json_is_named(localising: Path, tmp_path: Path, name: str, f
     folder = tmp_path / "eval" / "forged"
     shutil.copytree(find_evaluation(localising), folder, ignore=shutil.ignore_patterns("media"))
     path = folder / f"{name}.json"
-    path.unlink()
-    if forged == "pipe":
-        os.mkfifo(path)
-    elif forged == "zero":
-        path.symlink_to("/dev/zero")
-    else:
-        path.write_bytes(forged.encode("latin-1"))
+    put(path, forged)
     with pytest.raises(EvaluationError, match=rf"{name}\.json cannot be read \(.*\); make it with: avcorr eval --run"):
         write_report(tmp_path)
 
